@@ -1,0 +1,2 @@
+//! Developer commands of dm-remap, reached through `./x`.
+fn main() {}
