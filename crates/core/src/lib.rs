@@ -1,3 +1,13 @@
 //! Every decision of dm-remap, and nothing else: no I/O, no clock, no allocation.
+//!
+//! Hosts (the kernel module, the tool, the simulator) carry out what the state machines here ask for and report what came
+//! of it. `ARCHITECTURE.md` has the overview, `docs/format.md` and `docs/lookup.md` the two structures that everything
+//! else rests on.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod io;
+pub mod units;
