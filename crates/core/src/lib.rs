@@ -9,5 +9,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod crc32c;
+pub mod format;
 pub mod io;
 pub mod units;

@@ -1,0 +1,146 @@
+//! The first 64 bytes of every metadata block, and access to fields without a way to panic.
+
+use super::{Block, BlockError, SetId, COPIES_MAX, MAGIC};
+use crate::crc32c::crc32c;
+
+/// The major version that this code writes and reads.
+pub const VERSION_MAJOR: u16 = 1;
+/// The minor version that this code writes; higher ones are read.
+pub const VERSION_MINOR: u16 = 0;
+/// Largest sequence number of a commit.
+pub const SEQ_MAX: u64 = (1 << 56) - 1;
+
+pub(super) const HEADER_BYTES: usize = 64;
+pub(super) const KIND_SUPERBLOCK: u32 = 1;
+pub(super) const KIND_TABLE: u32 = 2;
+
+const AT_MAGIC: usize = 0;
+const AT_MAJOR: usize = 8;
+const AT_MINOR: usize = 10;
+const AT_KIND: usize = 12;
+const AT_ID: usize = 16;
+const AT_INDEX: usize = 32;
+const AT_SEQ: usize = 40;
+const AT_CRC: usize = 48;
+const AT_COPY: usize = 52;
+const AT_RESERVED: usize = 56;
+
+const _: () = assert!(AT_MAJOR == AT_MAGIC + 8 && AT_MINOR == AT_MAJOR + 2 && AT_KIND == AT_MINOR + 2);
+const _: () = assert!(AT_ID == AT_KIND + 4 && AT_INDEX == AT_ID + 16 && AT_SEQ == AT_INDEX + 8);
+const _: () = assert!(AT_CRC == AT_SEQ + 8 && AT_COPY == AT_CRC + 4 && AT_RESERVED == AT_COPY + 4);
+const _: () = assert!(HEADER_BYTES == AT_RESERVED + 8);
+const _: () = assert!(core::mem::size_of::<Block>() == 4096);
+
+/// `N` bytes from `at` on. Past the end (never for the constants of the format) they are zero.
+#[inline]
+pub(super) fn get<const N: usize>(block: &Block, at: usize) -> [u8; N] {
+    match block.get(at..).and_then(|rest| rest.first_chunk::<N>()) {
+        Some(bytes) => *bytes,
+        None => [0; N],
+    }
+}
+
+#[inline]
+pub(super) fn get_u32(block: &Block, at: usize) -> u32 {
+    u32::from_le_bytes(get(block, at))
+}
+
+#[inline]
+pub(super) fn get_u64(block: &Block, at: usize) -> u64 {
+    u64::from_le_bytes(get(block, at))
+}
+
+/// Stores `bytes` at `at`. Nothing happens past the end (never for the constants of the format).
+#[inline]
+pub(super) fn put<const N: usize>(block: &mut Block, at: usize, bytes: [u8; N]) {
+    if let Some(place) = block.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<N>()) {
+        *place = bytes;
+    }
+}
+
+/// True when all bytes of `range` are zero.
+pub(super) fn is_zero(block: &Block, range: core::ops::Range<usize>) -> bool {
+    block.get(range).is_some_and(|bytes| bytes.iter().all(|&b| b == 0))
+}
+
+/// What the header of a block says besides what its place demands.
+pub(super) struct Header {
+    pub id: SetId,
+    pub seq: u64,
+    /// Written by the minor version that this code knows: what is reserved has to be zero.
+    pub strict: bool,
+}
+
+/// Clears `block` and writes a header; [`seal`] completes it once the body is there.
+pub(super) fn begin(block: &mut Block, kind: u32, id: &SetId, index: u64, seq: u64, copy: u8) {
+    block.fill(0);
+    put(block, AT_MAGIC, MAGIC);
+    put(block, AT_MAJOR, VERSION_MAJOR.to_le_bytes());
+    put(block, AT_MINOR, VERSION_MINOR.to_le_bytes());
+    put(block, AT_KIND, kind.to_le_bytes());
+    put(block, AT_ID, id.0);
+    put(block, AT_INDEX, index.to_le_bytes());
+    put(block, AT_SEQ, seq.to_le_bytes());
+    put(block, AT_COPY, u32::from(copy).to_le_bytes());
+}
+
+/// Writes the checksum.
+pub(super) fn seal(block: &mut Block) {
+    let crc = checksum(block);
+    put(block, AT_CRC, crc.to_le_bytes());
+}
+
+/// Makes a sealed block one of another copy.
+pub(super) fn set_copy(block: &mut Block, copy: u8) {
+    put(block, AT_COPY, u32::from(copy).to_le_bytes());
+    seal(block);
+}
+
+/// True when the block begins with our magic, valid or not.
+pub(super) fn has_magic(block: &Block) -> bool {
+    get::<8>(block, AT_MAGIC) == MAGIC
+}
+
+fn checksum(block: &Block) -> u32 {
+    let before = block.get(..AT_CRC).unwrap_or(&[]);
+    let after = block.get(AT_COPY..).unwrap_or(&[]);
+    crc32c(&[before, &[0; 4], after])
+}
+
+/// Checks everything that a place demands but the set, which the caller may not know yet.
+///
+/// The checksum comes before the version: it stays where it is in every version, so that a damaged version field is
+/// told from a newer format.
+pub(super) fn check(block: &Block, kind: u32, index: u64, copy: u8) -> Result<Header, BlockError> {
+    if !has_magic(block) {
+        return Err(BlockError::NotOurs);
+    }
+    if get_u32(block, AT_CRC) != checksum(block) {
+        return Err(BlockError::Checksum);
+    }
+    let major = u16::from_le_bytes(get(block, AT_MAJOR));
+    if major != VERSION_MAJOR {
+        return Err(BlockError::Version(major));
+    }
+    let found_kind = get_u32(block, AT_KIND);
+    if found_kind != kind {
+        return Err(BlockError::Kind(found_kind));
+    }
+    let found_index = get_u64(block, AT_INDEX);
+    if found_index != index {
+        return Err(BlockError::Index(found_index));
+    }
+    let found_copy = get_u32(block, AT_COPY);
+    if found_copy != u32::from(copy) || copy >= COPIES_MAX {
+        return Err(BlockError::Copy(found_copy));
+    }
+    let seq = get_u64(block, AT_SEQ);
+    if seq == 0 || seq > SEQ_MAX {
+        return Err(BlockError::Field("seq"));
+    }
+    let strict = u16::from_le_bytes(get(block, AT_MINOR)) == VERSION_MINOR;
+    if strict && !is_zero(block, AT_RESERVED..HEADER_BYTES) {
+        return Err(BlockError::Field("reserved"));
+    }
+    Ok(Header { id: SetId(get(block, AT_ID)), seq, strict })
+}
