@@ -9,7 +9,7 @@
 #[cfg(test)]
 extern crate std;
 
-mod crc32c;
-pub mod format;
+pub mod error;
 pub mod io;
+pub mod lookup;
 pub mod units;

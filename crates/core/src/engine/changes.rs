@@ -1,0 +1,105 @@
+//! Changes of the map on their way to the disk.
+
+use crate::format::Entry;
+use crate::units::Slot;
+
+/// What becomes of the map when a change is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A group that had no slot gets one.
+    New,
+    /// More sectors of a group live in its slot.
+    Extend,
+    /// The group's slot takes the place of another (S7).
+    Move {
+        /// The slot that is given up.
+        from: Slot,
+    },
+    /// The slot is never used again.
+    Retire,
+}
+
+/// How far a change has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Waits for a commit.
+    Queued,
+    /// In the commit under way.
+    InCommit,
+    /// Its commit failed and may have landed (S13).
+    Doubt,
+    /// A slot was given up for another: it waits for a drain before its retirement is queued (S9).
+    Superseded,
+}
+
+/// One entry of the slot table that is to change.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    pub(super) kind: Kind,
+    pub(super) stage: Stage,
+    /// The repair context that waits for it.
+    pub(super) owner: Option<u8>,
+    pub(super) slot: Slot,
+    pub(super) entry: Entry,
+}
+
+impl Default for Change {
+    fn default() -> Self {
+        Change::new(Kind::Retire, None, Slot(0), Entry::default())
+    }
+}
+
+impl Change {
+    pub(super) fn new(kind: Kind, owner: Option<u8>, slot: Slot, entry: Entry) -> Change {
+        Change { kind, stage: Stage::Queued, owner, slot, entry }
+    }
+}
+
+/// A list of bounded length over storage of the host; order does not matter, as a slot has one change at a time.
+pub(super) struct Changes<'a> {
+    list: &'a mut [Change],
+    len: usize,
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn new(list: &'a mut [Change]) -> Changes<'a> {
+        Changes { list, len: 0 }
+    }
+
+    /// Adds a change; false when the list is full.
+    #[must_use]
+    pub(super) fn push(&mut self, change: Change) -> bool {
+        match self.list.get_mut(self.len) {
+            Some(place) => {
+                *place = change;
+                self.len += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.list.len() - self.len
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Change> {
+        self.list.iter().take(self.len)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Change> {
+        self.list.iter_mut().take(self.len)
+    }
+
+    /// Takes out one change that `which` names.
+    pub(super) fn take(&mut self, which: impl Fn(&Change) -> bool) -> Option<Change> {
+        let at = self.iter().position(which)?;
+        let change = *self.list.get(at)?;
+        self.len -= 1;
+        if at < self.len {
+            let last = *self.list.get(self.len)?;
+            *self.list.get_mut(at)? = last;
+        }
+        Some(change)
+    }
+}

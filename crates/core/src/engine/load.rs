@@ -1,0 +1,259 @@
+//! Loading a set: the table blocks of all in-sync copies become the engine's memory (docs/format.md, Loading).
+
+use core::fmt;
+
+use super::changes::Changes;
+use super::notice::Notices;
+use super::{Context, Counters, Engine, Mode, Settings, Storage, StorageSizes, CONTEXTS_MAX, GENERATION_MAX};
+use crate::format::{Block, SlotState, Superblock, TableBlock, ENTRIES_PER_BLOCK};
+use crate::io::{Device, IoRequest, Op};
+use crate::lookup::{Record, Table, Use};
+use crate::units::{Group, Slot, BLOCK_BYTES, SECTORS_PER_BLOCK};
+
+/// Why a set cannot be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// An array of the storage is not of the size that [`StorageSizes`] says.
+    Storage,
+    /// No in-sync copy has a valid instance of this table block.
+    BlockLost(u32),
+    /// Two entries of the same generation claim one group.
+    Twins(Group),
+    /// The buffer is smaller than a block.
+    Buffer,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Storage => f.write_str("the memory set aside does not fit the set"),
+            LoadError::BlockLost(index) => {
+                write!(f, "table block {index} is unreadable or damaged in every copy in sync; try dmremap check")
+            }
+            LoadError::Twins(group) => {
+                let sector = group.first_sector().0;
+                write!(f, "two entries of one generation claim sector {sector} of main; try dmremap check")
+            }
+            LoadError::Buffer => f.write_str("the buffer for loading is smaller than a block"),
+        }
+    }
+}
+
+/// The machine that loads a set.
+pub struct Loader<'a> {
+    superblock: Superblock,
+    settings: Settings,
+    table: Table<'a>,
+    generations: &'a mut [u64],
+    blocks: &'a mut [u64],
+    changes: &'a mut [super::Change],
+    copy: u8,
+    next_block: u32,
+    /// Block and number of blocks of the request under way.
+    reading: Option<(u32, u32)>,
+    /// Blocks up to here are read one by one, after a read of many failed.
+    single_until: u32,
+    seq: u64,
+}
+
+impl<'a> Loader<'a> {
+    /// Begins to load the set of `superblock`, which [`crate::format::Chooser`] found to count.
+    pub fn new(
+        superblock: Superblock,
+        settings: Settings,
+        storage: Storage<'a>,
+    ) -> Result<Loader<'a>, LoadError> {
+        let sizes = StorageSizes::for_geometry(&superblock.geometry);
+        let fits = storage.records.len() == sizes.table.records
+            && storage.generations.len() == sizes.generations
+            && storage.blocks.len() == sizes.blocks
+            && storage.changes.len() >= sizes.changes;
+        let groups = superblock.main.groups();
+        let per_area = superblock.geometry.slots_per_area();
+        let table = Table::new(storage.records, storage.buckets, storage.summary, groups, per_area);
+        let table = table.filter(|_| fits).ok_or(LoadError::Storage)?;
+        for index in 0..table.slots() {
+            table.set_record(Slot(index), Record::free(None));
+        }
+        storage.generations.fill(0);
+        storage.blocks.fill(0);
+        let seq = superblock.seq;
+        let mut loader = Loader {
+            superblock,
+            settings,
+            table,
+            generations: storage.generations,
+            blocks: storage.blocks,
+            changes: storage.changes,
+            copy: 0,
+            next_block: 0,
+            reading: None,
+            single_until: 0,
+            seq,
+        };
+        loader.skip_copies_out_of_sync();
+        Ok(loader)
+    }
+
+    /// The next read, into a buffer of `buffer_bytes`; `None` when all copies have been read.
+    pub fn next(&mut self, buffer_bytes: usize) -> Result<Option<IoRequest>, LoadError> {
+        if self.copy >= self.superblock.copy_count {
+            return Ok(None);
+        }
+        let most = u32::try_from(buffer_bytes / BLOCK_BYTES).unwrap_or(u32::MAX).min(256);
+        if most == 0 {
+            return Err(LoadError::Buffer);
+        }
+        let left = self.superblock.geometry.table_blocks().saturating_sub(self.next_block);
+        let count = if self.next_block < self.single_until { 1 } else { most.min(left) };
+        self.reading = Some((self.next_block, count));
+        Ok(Some(IoRequest {
+            device: Device::Spare,
+            op: Op::Read,
+            sector: self.superblock.geometry.table_block(self.copy, self.next_block).first_sector(),
+            sectors: count * SECTORS_PER_BLOCK,
+            buffer_sector: 0,
+        }))
+    }
+
+    /// The read has ended; `buffer` holds what was read if `ok`.
+    pub fn done(&mut self, ok: bool, buffer: &[u8]) {
+        let Some((first, count)) = self.reading.take() else { return };
+        if !ok && count > 1 {
+            self.single_until = first + count;
+            return;
+        }
+        if ok {
+            for (i, bytes) in buffer.chunks_exact(BLOCK_BYTES).take(count as usize).enumerate() {
+                if let Ok(block) = <&Block>::try_from(bytes) {
+                    self.take_block(first + i as u32, block);
+                }
+            }
+        }
+        self.next_block = first + count;
+        if self.next_block >= self.superblock.geometry.table_blocks() {
+            self.copy += 1;
+            self.next_block = 0;
+            self.single_until = 0;
+            self.skip_copies_out_of_sync();
+        }
+    }
+
+    fn skip_copies_out_of_sync(&mut self) {
+        while self.copy < self.superblock.copy_count && self.superblock.in_sync & (1 << self.copy) == 0 {
+            self.copy += 1;
+        }
+    }
+
+    /// Takes a block if it is valid and not older than what is there.
+    fn take_block(&mut self, index: u32, bytes: &Block) {
+        let sb = &self.superblock;
+        let slots = sb.geometry.slot_count();
+        let Ok(block) = TableBlock::parse(bytes, &sb.id, index, self.copy, &sb.main, slots) else { return };
+        let Some(state) = self.blocks.get_mut(index as usize) else { return };
+        let (held_seq, copies) = (*state & super::SEQ_MAX, *state >> 56);
+        if block.seq() < held_seq {
+            return;
+        }
+        let copies = if block.seq() == held_seq { copies } else { 0 } | 1 << self.copy;
+        *state = block.seq() | copies << 56;
+        if block.seq() == held_seq {
+            return;
+        }
+        self.seq = self.seq.max(block.seq());
+        let first = index.saturating_mul(ENTRIES_PER_BLOCK as u32);
+        for i in 0..ENTRIES_PER_BLOCK {
+            let slot = Slot(first.saturating_add(i as u32));
+            let entry = block.entry(i);
+            let record = match entry.state {
+                SlotState::Free => Record::free(None),
+                SlotState::Retired => Record::retired(),
+                SlotState::Mapped | SlotState::Lost => Record::mapped(entry.group, entry.mask, entry.lost),
+            };
+            self.table.set_record(slot, record);
+            if let Some(word) = self.generations.get_mut(slot.0 as usize) {
+                *word = entry.generation | u64::from(entry.lost) << 48;
+            }
+        }
+    }
+
+    /// All copies have been read: checks that nothing is missing, settles duplicates, and makes the engine.
+    pub fn finish(mut self) -> Result<Engine<'a>, LoadError> {
+        if let Some(index) = self.blocks.iter().position(|w| *w == 0) {
+            return Err(LoadError::BlockLost(index as u32));
+        }
+        let mut lost_sectors = 0;
+        let mut generation = 0;
+        for index in 0..self.table.slots() {
+            let slot = Slot(index);
+            let word = self.generations.get(index as usize).copied().unwrap_or(0);
+            generation = generation.max(word & GENERATION_MAX);
+            let Some(record) = self.table.record(slot).filter(|r| r.usage() == Use::Mapped) else { continue };
+            lost_sectors += u64::from(((word >> 48) as u8).count_ones());
+            if !self.table.insert(slot, record) {
+                lost_sectors -= self.settle_duplicate(slot, record)?;
+            }
+        }
+        let mut engine = Engine {
+            table: self.table,
+            generations: self.generations,
+            blocks: self.blocks,
+            changes: Changes::new(self.changes),
+            superblock: self.superblock,
+            settings: self.settings,
+            contexts: [Context::default(); CONTEXTS_MAX],
+            free_head: None,
+            used: 0,
+            retired: 0,
+            seq: self.seq,
+            generation,
+            mode: Mode::Rw,
+            fail_reason: None,
+            watermark_percent: 0,
+            notices: Notices::new(),
+            counters: Counters { lost_sectors, ..Counters::default() },
+        };
+        engine.rebuild_free_list();
+        engine.judge_copies();
+        Ok(engine)
+    }
+
+    /// Two slots claim one group, as a crash between S7's two commits leaves them: the newer serves it, the other is
+    /// retired. Returns how many lost sectors the loser had.
+    fn settle_duplicate(&mut self, slot: Slot, record: Record) -> Result<u64, LoadError> {
+        let group = record.group();
+        let Some((other, _)) = self.table.record_of(group) else { return Err(LoadError::Twins(group)) };
+        let word = |slots: &[u64], s: Slot| slots.get(s.0 as usize).copied().unwrap_or(0);
+        let (mine, theirs) = (word(self.generations, slot), word(self.generations, other));
+        let loser = match (mine & GENERATION_MAX).cmp(&(theirs & GENERATION_MAX)) {
+            core::cmp::Ordering::Equal => return Err(LoadError::Twins(group)),
+            core::cmp::Ordering::Greater => {
+                if !self.table.replace(slot, record) {
+                    return Err(LoadError::Twins(group));
+                }
+                other
+            }
+            core::cmp::Ordering::Less => slot,
+        };
+        self.table.set_record(loser, Record::retired());
+        let lost = (word(self.generations, loser) >> 48) as u8;
+        if let Some(w) = self.generations.get_mut(loser.0 as usize) {
+            *w &= GENERATION_MAX;
+        }
+        // Its block is rewritten before the first I/O, as if no copy had it.
+        let block = super::publish::block_of(loser) as usize;
+        if let Some(state) = self.blocks.get_mut(block) {
+            *state &= super::SEQ_MAX;
+        }
+        Ok(u64::from(lost.count_ones()))
+    }
+}
+
+impl Engine<'_> {
+    /// Notes which copies hold the current instance of a table block.
+    pub(super) fn set_block_state(&mut self, index: u32, seq: u64, copies: u8) {
+        if let Some(state) = self.blocks.get_mut(index as usize) {
+            *state = seq | u64::from(copies) << 56;
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The engine: the state of one set, and every decision about it.
+//!
+//! There is one engine per live set, behind a lock of the host. Beside it stand the machines that a host drives:
+//! [`load::Loader`] builds the engine from the spare, [`commit::Committer`] makes changes durable, and one [`repair::Repair`] per
+//! repair context turns a failed write into stored content. The lookup table is shared with readers that take no lock.
+
+pub mod commit;
+pub mod load;
+pub mod mode;
+pub mod notice;
+pub mod repair;
+
+mod changes;
+mod publish;
+pub mod rounds;
+mod slots;
+
+
+
+pub use changes::Change;
+pub use mode::{FailReason, Mode};
+pub use notice::{Counters, Notice};
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+use crate::format::{Entry, Geometry, MainShape, SlotState, Superblock};
+use crate::lookup::{Record, Table, TableSizes, Use};
+use crate::units::{Group, Slot};
+use changes::Changes;
+use notice::Notices;
+
+/// Most repair contexts that one engine serves.
+pub const CONTEXTS_MAX: usize = 8;
+/// Groups that one repair window spans at most; a longer bio is repaired window by window.
+pub const WINDOW_GROUPS: u32 = 64;
+/// Sectors of a window.
+pub const WINDOW_SECTORS: u32 = WINDOW_GROUPS * 8;
+/// Fewest entries of the change list: every context may have a whole window of new slots and retired ones waiting.
+pub const CHANGES_MIN: usize = CONTEXTS_MAX * WINDOW_GROUPS as usize * 2;
+/// Largest sequence and generation numbers (docs/format.md).
+const SEQ_MAX: u64 = (1 << 56) - 1;
+const GENERATION_MAX: u64 = (1 << 48) - 1;
+
+/// What the administrator may choose; the kernel's module parameters of the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Failed attempts on one physical block of main before it counts as bad, 1 to 100.
+    pub error_threshold: u32,
+    /// Whether failed writes are repaired at all.
+    pub auto_remap: bool,
+    /// Most slots in use; 0 for all.
+    pub slots_max: u32,
+    /// Slots in use, in percent, from which on the spare counts as nearly full, 1 to 100.
+    pub emergency_percent: u32,
+    /// Time for narrowing one failed bio, in milliseconds; what has not proved good by then goes to slots.
+    pub repair_deadline_ms: u64,
+    /// Physical block of main in sectors: the unit in which it fails. A power of two.
+    pub physical_sectors: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            error_threshold: 3,
+            auto_remap: true,
+            slots_max: 0,
+            emergency_percent: 90,
+            repair_deadline_ms: 30_000,
+            physical_sectors: 8,
+        }
+    }
+}
+
+/// The arrays that a host sets aside for one set, as large as [`StorageSizes`] says.
+pub struct Storage<'a> {
+    /// Records of the slots; shared with readers.
+    pub records: &'a [AtomicU64],
+    /// Buckets of the hash; shared with readers.
+    pub buckets: &'a [AtomicU32],
+    /// Summary; shared with readers.
+    pub summary: &'a [AtomicU64],
+    /// Per slot: generation in the low 48 bits, lost mask in bits 48 to 55.
+    pub generations: &'a mut [u64],
+    /// Per table block: sequence in the low 56 bits, mask of the copies that hold it in bits 56 to 63.
+    pub blocks: &'a mut [u64],
+    /// Changes on their way to the disk, at least [`CHANGES_MIN`].
+    pub changes: &'a mut [Change],
+}
+
+/// How large the arrays of [`Storage`] must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageSizes {
+    /// The table's arrays.
+    pub table: TableSizes,
+    /// `u64` words of `generations`.
+    pub generations: usize,
+    /// `u64` words of `blocks`.
+    pub blocks: usize,
+    /// Entries of `changes`.
+    pub changes: usize,
+}
+
+impl StorageSizes {
+    /// For a set of this geometry.
+    pub fn for_geometry(geometry: &Geometry) -> StorageSizes {
+        StorageSizes {
+            table: TableSizes::for_slots(geometry.slot_count()),
+            generations: geometry.slot_count() as usize,
+            blocks: geometry.table_blocks() as usize,
+            changes: CHANGES_MIN,
+        }
+    }
+}
+
+/// What one repair context is doing, as the engine sees it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Context {
+    /// First and last group of the window that the context works on.
+    claim: Option<(Group, Group)>,
+    /// Changes queued and not yet durable.
+    outstanding: u32,
+    /// One of the changes could not be made durable.
+    failed: bool,
+}
+
+/// The state of one set.
+pub struct Engine<'a> {
+    table: Table<'a>,
+    generations: &'a mut [u64],
+    blocks: &'a mut [u64],
+    changes: Changes<'a>,
+    superblock: Superblock,
+    settings: Settings,
+    contexts: [Context; CONTEXTS_MAX],
+    free_head: Option<Slot>,
+    used: u32,
+    retired: u32,
+    seq: u64,
+    generation: u64,
+    mode: Mode,
+    fail_reason: Option<FailReason>,
+    watermark_percent: u32,
+    notices: Notices,
+    counters: Counters,
+}
+
+impl<'a> Engine<'a> {
+    /// The lookup table, for readers.
+    pub fn table(&self) -> Table<'a> {
+        self.table
+    }
+
+    /// The superblock that counts.
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Where things are on the spare.
+    pub fn geometry(&self) -> &Geometry {
+        &self.superblock.geometry
+    }
+
+    /// Length and block size of main.
+    pub fn shape(&self) -> &MainShape {
+        &self.superblock.main
+    }
+
+    /// What the administrator chose.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes new settings. They hold from the next decision on.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Current mode.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Why the mode is `fail`, if it is.
+    pub fn fail_reason(&self) -> Option<FailReason> {
+        self.fail_reason
+    }
+
+    /// Slots that hold content.
+    pub fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// Slots that failed and are never used again.
+    pub fn retired(&self) -> u32 {
+        self.retired
+    }
+
+    /// Slots that may be used at most: all that are not retired, or the administrator's limit.
+    pub fn slots_total(&self) -> u32 {
+        match self.settings.slots_max {
+            0 => self.table.slots(),
+            limit => limit.min(self.table.slots()),
+        }
+    }
+
+    /// Sectors that are lost: declared so by repair, durable.
+    pub fn lost_sectors(&self) -> u64 {
+        self.counters.lost_sectors
+    }
+
+    /// Counts of what happened since activation.
+    pub fn counters(&self) -> Counters {
+        Counters { notices_dropped: self.notices.dropped(), ..self.counters }
+    }
+
+    /// The next thing that happened and has not been told yet.
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        self.notices.take()
+    }
+
+    /// Copies in sync.
+    pub fn copies_in_sync(&self) -> u32 {
+        self.superblock.in_sync.count_ones()
+    }
+
+    /// Mask of a slot's lost sectors.
+    pub fn lost_mask(&self, slot: Slot) -> u8 {
+        self.generations.get(slot.0 as usize).map_or(0, |w| (w >> 48) as u8)
+    }
+
+    /// The entry of `slot` as it stands in memory: what a table block says of it when no change is under way.
+    pub fn entry(&self, slot: Slot) -> Entry {
+        let (Some(record), Some(&word)) = (self.table.record(slot), self.generations.get(slot.0 as usize)) else {
+            return Entry::default();
+        };
+        let generation = word & GENERATION_MAX;
+        let lost = (word >> 48) as u8;
+        match record.usage() {
+            Use::Free | Use::Reserved => Entry { generation, ..Entry::default() },
+            Use::Retired => Entry { state: SlotState::Retired, generation, ..Entry::default() },
+            Use::Mapped => Entry {
+                state: if lost == 0 { SlotState::Mapped } else { SlotState::Lost },
+                group: record.group(),
+                mask: record.mask(),
+                lost,
+                generation,
+            },
+        }
+    }
+
+    /// Claims groups for a context, so that no other repairs them at the same time (S9). False: another one does, wait for
+    /// it to finish a window.
+    fn claim(&mut self, context: usize, first: Group, last: Group) -> bool {
+        let taken = |c: &Context| c.claim.is_some_and(|(from, to)| from <= last && first <= to);
+        if self.contexts.iter().enumerate().any(|(i, c)| i != context && taken(c)) {
+            return false;
+        }
+        match self.contexts.get_mut(context) {
+            Some(c) => {
+                *c = Context { claim: Some((first, last)), outstanding: 0, failed: false };
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends a context's window.
+    fn unclaim(&mut self, context: usize) {
+        if let Some(c) = self.contexts.get_mut(context) {
+            c.claim = None;
+        }
+    }
+
+    /// What came of the changes that a context queued: `None` while some are under way, otherwise whether all are durable.
+    pub fn commit_outcome(&self, context: usize) -> Option<bool> {
+        let c = self.contexts.get(context)?;
+        (c.outstanding == 0).then_some(!c.failed)
+    }
+
+    /// Number for the next write of metadata. `None` when the 56 bits are used up, which a write per nanosecond reaches in two years:
+    /// the set then takes no changes any more.
+    fn next_seq(&mut self) -> Option<u64> {
+        if self.seq >= SEQ_MAX {
+            return None;
+        }
+        self.seq += 1;
+        Some(self.seq)
+    }
+
+    fn next_generation(&mut self) -> Option<u64> {
+        if self.generation >= GENERATION_MAX {
+            return None;
+        }
+        self.generation += 1;
+        Some(self.generation)
+    }
+
+    /// Puts a record of the same group, or one that nothing leads to, in place.
+    fn set_record(&mut self, slot: Slot, record: Record) {
+        self.table.set_record(slot, record);
+    }
+
+    fn set_generation(&mut self, slot: Slot, generation: u64, lost: u8) {
+        if let Some(word) = self.generations.get_mut(slot.0 as usize) {
+            *word = (generation & GENERATION_MAX) | u64::from(lost) << 48;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Modes of a set. They only get worse, but for a message or a new activation.
+
+use super::{Engine, Notice};
+
+/// What the set does at present; the first field of the status line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// All copies in sync; failed writes are repaired.
+    Rw,
+    /// At least two copies in sync, but not all; failed writes are repaired.
+    Degraded,
+    /// Existing mappings are served; nothing new is mapped.
+    NoRemap,
+    /// Writes are refused; see [`FailReason`].
+    Fail,
+}
+
+impl Mode {
+    /// The word of the status line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Rw => "rw",
+            Mode::Degraded => "degraded",
+            Mode::NoRemap => "no-remap",
+            Mode::Fail => "fail",
+        }
+    }
+
+    /// Whether new mappings may be made.
+    pub const fn remaps(self) -> bool {
+        matches!(self, Mode::Rw | Mode::Degraded)
+    }
+}
+
+/// Why a set is in mode `fail`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailReason {
+    /// A flush failed. The layers above may not have been told (device-mapper hides it when the flush carried data), so nothing more is
+    /// accepted until the administrator says so (S8). Reads are served.
+    Flush,
+    /// The engine found itself in a state that cannot be (S28). Neither reads nor writes are served.
+    Invariant(&'static str),
+}
+
+impl FailReason {
+    /// The word of the status line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FailReason::Flush => "flush-failed",
+            FailReason::Invariant(_) => "invariant",
+        }
+    }
+
+    /// Whether reads are served still.
+    pub const fn serves_reads(self) -> bool {
+        matches!(self, FailReason::Flush)
+    }
+}
+
+impl Engine<'_> {
+    /// A flush of main or of the spare failed (S8).
+    pub fn flush_failed(&mut self) {
+        self.counters.flush_failures += 1;
+        self.fail(FailReason::Flush);
+    }
+
+    /// A state that cannot be was found (S28).
+    pub fn broken(&mut self, what: &'static str) {
+        self.fail(FailReason::Invariant(what));
+    }
+
+    fn fail(&mut self, reason: FailReason) {
+        let worse = match self.fail_reason {
+            None => true,
+            Some(old) => old.serves_reads() && !reason.serves_reads(),
+        };
+        if worse {
+            self.fail_reason = Some(reason);
+            self.notices.push(Notice::Failed(reason));
+        }
+        self.worsen(Mode::Fail);
+    }
+
+    /// Accepts writes again after a failed flush, as the administrator asks (S8). False if that was not the reason.
+    pub fn resume_writes(&mut self) -> bool {
+        if self.fail_reason != Some(FailReason::Flush) {
+            return false;
+        }
+        self.fail_reason = None;
+        self.mode = Mode::Rw;
+        self.notices.push(Notice::Mode(Mode::Rw));
+        self.judge_copies();
+        true
+    }
+
+    /// Goes to `mode` if that is worse than the present one.
+    pub(super) fn worsen(&mut self, mode: Mode) {
+        if mode > self.mode {
+            self.mode = mode;
+            self.notices.push(Notice::Mode(mode));
+        }
+    }
+
+    /// Draws the consequence of the number of copies in sync (S12).
+    pub(super) fn judge_copies(&mut self) {
+        let in_sync = self.copies_in_sync();
+        if in_sync < 2 || self.superblock.ro_compat_unknown {
+            self.worsen(Mode::NoRemap);
+        } else if in_sync < u32::from(self.superblock.copy_count) {
+            self.worsen(Mode::Degraded);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What happened, for the host to tell (S30): log lines, events and counters.
+
+use super::{FailReason, Mode};
+use crate::units::{Sector, Slot};
+
+/// One state change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Sectors of main have their content in a slot from now on.
+    Remapped {
+        /// First sector of the group.
+        group: Sector,
+        /// Sectors of the group that live in the slot.
+        mask: u8,
+        /// The slot.
+        slot: Slot,
+    },
+    /// A slot failed and is never used again.
+    Retired(Slot),
+    /// Content of sectors could not be read from their slot when it was given up.
+    Lost {
+        /// First sector of the group.
+        group: Sector,
+        /// Sectors of the group that are lost.
+        mask: u8,
+    },
+    /// A copy of the metadata could not be written and was evicted.
+    Evicted {
+        /// The copy.
+        copy: u8,
+    },
+    /// A commit failed; its groups take no writes (S13).
+    CommitFailed,
+    /// A write could not be stored anywhere.
+    WriteFailed {
+        /// First sector of what was to be written.
+        sector: Sector,
+    },
+    /// Slots in use passed this many percent.
+    Watermark {
+        /// 50, 75, the emergency threshold, or 100.
+        percent: u32,
+    },
+    /// The mode changed.
+    Mode(Mode),
+    /// The mode became `fail`, for this reason.
+    Failed(FailReason),
+}
+
+/// Counts since activation, and the sectors that are lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Failed writes that were handed to repair.
+    pub repairs: u64,
+    /// Of these, stored.
+    pub repaired: u64,
+    /// Of these, not stored anywhere.
+    pub repairs_failed: u64,
+    /// Sectors whose content went to a slot by repair.
+    pub remapped_sectors: u64,
+    /// Sectors that are lost at present.
+    pub lost_sectors: u64,
+    /// Commits that became durable.
+    pub commits: u64,
+    /// Commits that failed.
+    pub commits_failed: u64,
+    /// Copies that were evicted.
+    pub evictions: u64,
+    /// Flushes that failed.
+    pub flush_failures: u64,
+    /// Notices that nobody fetched in time.
+    pub notices_dropped: u64,
+}
+
+const RING: usize = 64;
+
+/// The notices not told yet; the oldest are kept when it is full.
+pub(super) struct Notices {
+    ring: [Option<Notice>; RING],
+    next: usize,
+    len: usize,
+    dropped: u64,
+}
+
+impl Notices {
+    pub(super) const fn new() -> Notices {
+        Notices { ring: [None; RING], next: 0, len: 0, dropped: 0 }
+    }
+
+    pub(super) fn push(&mut self, notice: Notice) {
+        if self.len == RING {
+            self.dropped += 1;
+            return;
+        }
+        if let Some(place) = self.ring.get_mut((self.next + self.len) % RING) {
+            *place = Some(notice);
+            self.len += 1;
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Option<Notice> {
+        let notice = self.ring.get_mut(self.next)?.take()?;
+        self.next = (self.next + 1) % RING;
+        self.len -= 1;
+        Some(notice)
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

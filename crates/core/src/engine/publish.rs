@@ -1,0 +1,206 @@
+//! What a commit's end does to the map: make its changes visible, take them back, or leave them in doubt.
+
+use super::changes::{Change, Kind, Stage};
+use super::{Engine, Notice};
+use crate::format::{Entry, ENTRIES_PER_BLOCK};
+use crate::lookup::Record;
+use crate::units::Slot;
+
+/// The table block that holds the entry of `slot`.
+pub(super) fn block_of(slot: Slot) -> u32 {
+    slot.0 / ENTRIES_PER_BLOCK as u32
+}
+
+impl Engine<'_> {
+    /// Queues a change for the next commit on behalf of a context. False: there is no room, commit first.
+    #[must_use]
+    pub(super) fn queue(&mut self, change: Change) -> bool {
+        let owner = change.owner;
+        if !self.changes.push(change) {
+            return false;
+        }
+        if let Some(c) = owner.and_then(|o| self.contexts.get_mut(usize::from(o))) {
+            c.outstanding += 1;
+        }
+        true
+    }
+
+    /// Room in the list of changes.
+    pub(super) fn changes_room(&self) -> usize {
+        self.changes.room()
+    }
+
+    /// Whether a change waits for a commit.
+    pub(super) fn has_queued(&self) -> bool {
+        self.changes.iter().any(|c| c.stage == Stage::Queued)
+    }
+
+    /// Moves queued changes into the commit that begins, as many as fit into `blocks` distinct table blocks; returns how many
+    /// blocks there are.
+    pub(super) fn begin_commit(&mut self, blocks: &mut [u32]) -> usize {
+        let mut len = 0;
+        for change in self.changes.iter_mut().filter(|c| c.stage == Stage::Queued) {
+            let block = block_of(change.slot);
+            if !blocks.iter().take(len).any(|b| *b == block) {
+                match blocks.get_mut(len) {
+                    Some(place) => *place = block,
+                    None => continue,
+                }
+                len += 1;
+            }
+            change.stage = Stage::InCommit;
+        }
+        len
+    }
+
+    /// The entry of a slot as the commit under way is to write it.
+    pub(super) fn entry_in_commit(&self, slot: Slot) -> Entry {
+        match self.changes.iter().find(|c| c.stage == Stage::InCommit && c.slot == slot) {
+            Some(change) => change.entry,
+            None => self.entry(slot),
+        }
+    }
+
+    /// The commit is durable on every in-sync copy: its changes become visible (S6).
+    pub(super) fn publish_commit(&mut self) {
+        while let Some(change) = self.changes.take(|c| c.stage == Stage::InCommit) {
+            self.publish(&change);
+            self.settle(&change, true);
+        }
+        self.counters.commits += 1;
+    }
+
+    fn publish(&mut self, change: &Change) {
+        let (slot, e) = (change.slot, change.entry);
+        let record = Record::mapped(e.group, e.mask, e.lost);
+        let old = self.table.record_of(e.group);
+        let lost_before = old.map_or(0, |(s, _)| self.lost_mask(s));
+        self.set_generation(slot, e.generation, e.lost);
+        let done = match change.kind {
+            Kind::New => self.table.insert(slot, record),
+            Kind::Extend => {
+                let suspect = old.map_or(0, |(_, r)| r.bad() & r.mask());
+                self.set_record(slot, Record::mapped(e.group, e.mask, suspect | e.lost));
+                true
+            }
+            Kind::Move { from } => self.table.replace(slot, record) && self.supersede(from, change.owner),
+            Kind::Retire => {
+                self.set_record(slot, Record::retired());
+                self.used = self.used.saturating_sub(1);
+                self.retired += 1;
+                self.notices.push(Notice::Retired(slot));
+                return;
+            }
+        };
+        if !done {
+            self.broken("a durable change did not fit the map");
+            return;
+        }
+        let group = e.group.first_sector();
+        self.notices.push(Notice::Remapped { group, mask: e.mask, slot });
+        if e.lost & !lost_before != 0 {
+            self.notices.push(Notice::Lost { group, mask: e.lost & !lost_before });
+        }
+        self.counters.lost_sectors += u64::from(e.lost.count_ones());
+        self.counters.lost_sectors = self.counters.lost_sectors.saturating_sub(u64::from(lost_before.count_ones()));
+    }
+
+    /// Notes that `slot` was given up and is to be retired once nobody can be looking at it.
+    fn supersede(&mut self, slot: Slot, owner: Option<u8>) -> bool {
+        let stage = Stage::Superseded;
+        self.changes.push(Change { stage, ..Change::new(Kind::Retire, owner, slot, Entry::default()) })
+    }
+
+    /// The gate was drained after `context` had moved groups: their old slots are retired.
+    pub(super) fn retire_superseded(&mut self, context: u8) {
+        while let Some(change) =
+            self.changes.take(|c| c.stage == Stage::Superseded && c.owner == Some(context))
+        {
+            self.queue_retirement(change.slot);
+        }
+    }
+
+    /// Tells the context that waits for a change what came of it.
+    fn settle(&mut self, change: &Change, ok: bool) {
+        if let Some(c) = change.owner.and_then(|o| self.contexts.get_mut(usize::from(o))) {
+            c.outstanding = c.outstanding.saturating_sub(1);
+            c.failed |= !ok;
+        }
+    }
+
+    /// Nothing of the commit, or of what waits for one, was written: take it back as if it had never been.
+    pub(super) fn take_back(&mut self, stage: Stage) {
+        while let Some(change) = self.changes.take(|c| c.stage == stage) {
+            self.undo(&change);
+            self.settle(&change, false);
+        }
+    }
+
+    fn undo(&mut self, change: &Change) {
+        match change.kind {
+            Kind::New => self.give_back(change.slot),
+            Kind::Move { from } => {
+                self.give_back(change.slot);
+                self.release_hold(from);
+            }
+            Kind::Extend | Kind::Retire => {}
+        }
+    }
+
+    /// Lets the bios of a held group go on.
+    pub(super) fn release_hold(&mut self, slot: Slot) {
+        if let Some(record) = self.table.record(slot) {
+            self.set_record(slot, record.with_held(false));
+        }
+    }
+
+    /// The commit failed and may have landed: its groups take no writes, its slots stay reserved (S13).
+    pub(super) fn doubt_commit(&mut self) {
+        self.counters.commits_failed += 1;
+        self.notices.push(Notice::CommitFailed);
+        loop {
+            let Some(change) = self.changes.iter_mut().find(|c| c.stage == Stage::InCommit) else { return };
+            change.stage = Stage::Doubt;
+            let change = *change;
+            self.set_doubt(&change, true);
+            self.settle(&change, false);
+        }
+    }
+
+    fn set_doubt(&mut self, change: &Change, doubt: bool) {
+        let group = change.entry.group;
+        match change.kind {
+            Kind::New if doubt => {
+                if !self.table.insert(change.slot, Record::reserved(group).with_doubt(true)) {
+                    self.broken("a group in doubt did not fit the map");
+                }
+            }
+            Kind::New => {
+                let _ = self.table.remove(group);
+            }
+            Kind::Extend | Kind::Move { .. } => {
+                if let Some((slot, record)) = self.table.record_of(group) {
+                    self.set_record(slot, record.with_doubt(doubt).with_held(false));
+                }
+            }
+            Kind::Retire => {}
+        }
+    }
+
+    /// A table block without the changes in doubt is durable on every in-sync copy: they are settled (S13). A slot that a
+    /// lookup may still be looking at goes back to the free list only after a drain, so it stays reserved until the set is loaded again.
+    pub(super) fn clear_doubt(&mut self, block: u32) {
+        let settled = |c: &Change| c.stage == Stage::Doubt && block_of(c.slot) == block;
+        while let Some(change) = self.changes.take(settled) {
+            self.set_doubt(&change, false);
+            if change.kind == Kind::Retire {
+                self.queue_retirement(change.slot);
+            }
+        }
+    }
+
+    /// Whether changes are in doubt.
+    pub fn in_doubt(&self) -> bool {
+        self.changes.iter().any(|c| c.stage == Stage::Doubt)
+    }
+}

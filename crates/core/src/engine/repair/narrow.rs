@@ -1,0 +1,156 @@
+//! Narrowing: which physical blocks of the window fail?
+//!
+//! The window is written again from its start, as much at once as the current step says. A failure halves the step, a success
+//! doubles it, so that a single bad block among n costs about 2 log n attempts. A part of one physical block that has failed
+//! `error_threshold` times is bad. What the deadline cuts off counts as bad as well: its content is at hand, and a slot is safe.
+
+use super::{Next, Repair, State};
+use crate::engine::Engine;
+use crate::error::ErrorKind;
+use crate::io::Device;
+use crate::lookup::Run;
+use crate::units::{sector_mask, Sector};
+
+impl Repair {
+    pub(super) fn begin_narrowing(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
+        let unit = self.unit(engine);
+        self.cursor = self.at;
+        // The whole has failed once already, so the first step is half of it; a part of one block has had its first attempt.
+        self.step_sectors = (self.sectors / 2).max(unit);
+        let single = self.at.0 / u64::from(unit) == (self.window_end() - 1) / u64::from(unit);
+        self.attempts = u32::from(single);
+        self.narrow(engine, now_ms)
+    }
+
+    /// The unit in which main fails, in sectors.
+    fn unit(&self, engine: &Engine<'_>) -> u32 {
+        let block_sectors = engine.shape().block_bytes / crate::units::SECTOR_BYTES;
+        engine.settings.physical_sectors.clamp(1, 64).max(block_sectors)
+    }
+
+    fn narrow(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
+        while self.cursor.0 < self.window_end() {
+            let left = (self.window_end() - self.cursor.0) as u32;
+            let run = engine.table.find(self.cursor, left);
+            let sectors = run.sectors();
+            match run {
+                Run::Main { .. } if self.spent(engine) || now_ms >= self.deadline_ms => {
+                    let bad = if self.spent(engine) { self.attempt(engine, sectors) } else { sectors };
+                    self.mark(bad, false);
+                }
+                Run::Main { .. } => {
+                    let sectors = self.attempt(engine, sectors);
+                    self.state = State::NarrowMain { sectors };
+                    let at = self.cursor;
+                    return Next::Io(self.write_window(Device::Main, at.0, at, sectors, self.write_op()));
+                }
+                Run::Slot { slot, .. } => {
+                    self.state = State::NarrowSlot { sectors };
+                    let in_slot = engine.geometry().slot_block(slot).first_sector();
+                    let sector = in_slot + u64::from(self.cursor.in_group());
+                    let (at, op) = (self.cursor, self.write_op());
+                    return Next::Io(self.write_window(Device::Spare, sector, at, sectors, op));
+                }
+                Run::Bad { .. } => self.mark(sectors, true),
+                Run::Doubt { .. } => {
+                    self.fail(ErrorKind::Io);
+                    self.skip(sectors);
+                }
+                Run::Held { .. } => {
+                    // Groups are held only by who has claimed them, and this context has.
+                    engine.broken("a claimed group is held by somebody else");
+                    return self.finish(engine, Err(ErrorKind::Io));
+                }
+            }
+        }
+        self.begin_placing(engine)
+    }
+
+    /// Whether the block at the cursor has had all its attempts.
+    fn spent(&self, engine: &Engine<'_>) -> bool {
+        self.attempts >= engine.settings.error_threshold.max(1)
+    }
+
+    /// How much of a run of `run` sectors on main is tried at once: whole physical blocks, at least to the end of the first.
+    fn attempt(&self, engine: &Engine<'_>, run: u32) -> u32 {
+        let unit = u64::from(self.unit(engine));
+        let at = self.cursor.0;
+        let first_end = (at / unit + 1) * unit;
+        let step_end = (at + u64::from(self.step_sectors)) / unit * unit;
+        let end = if self.attempts > 0 { first_end } else { first_end.max(step_end) };
+        run.min((end - at) as u32)
+    }
+
+    pub(super) fn tried_main(
+        &mut self,
+        engine: &mut Engine<'_>,
+        sectors: u32,
+        result: Result<(), ErrorKind>,
+        now_ms: u64,
+    ) -> Next {
+        let unit = self.unit(engine);
+        let at = self.cursor.0;
+        match result {
+            Ok(()) => {
+                self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit));
+                self.skip(sectors);
+            }
+            Err(error) if !error.can_mean_medium() => {
+                // Not the medium: the bio fails with what the device says (S15).
+                self.fail(error);
+                return self.end_window(engine);
+            }
+            Err(_) if at / u64::from(unit) != (at + u64::from(sectors) - 1) / u64::from(unit) => {
+                self.step_sectors = (sectors / 2).max(unit);
+            }
+            Err(_) => {
+                self.attempts += 1;
+                self.step_sectors = unit;
+            }
+        }
+        self.narrow(engine, now_ms)
+    }
+
+    pub(super) fn tried_slot(
+        &mut self,
+        engine: &mut Engine<'_>,
+        sectors: u32,
+        result: Result<(), ErrorKind>,
+        now_ms: u64,
+    ) -> Next {
+        match result {
+            Ok(()) => self.skip(sectors),
+            Err(error) if !error.can_mean_medium() => {
+                self.fail(error);
+                return self.end_window(engine);
+            }
+            // Which slot of several failed is found by placing each group anew (S7).
+            Err(_) => self.mark(sectors, true),
+        }
+        self.narrow(engine, now_ms)
+    }
+
+    /// Notes that the next `sectors` sectors must go to slots, to new ones if the present is to be given up, and goes on behind them.
+    fn mark(&mut self, sectors: u32, give_up: bool) {
+        let end = self.cursor.0 + u64::from(sectors);
+        let first_group = self.at.group().0;
+        while self.cursor.0 < end {
+            let group = self.cursor.group();
+            let stop = (group.first_sector().0 + 8).min(end);
+            let nth = group.0 - first_group;
+            if let Some(need) = self.need.get_mut(nth as usize) {
+                *need |= sector_mask(self.cursor.in_group(), (stop - self.cursor.0) as u32);
+            }
+            if give_up && nth < 64 {
+                self.give_up |= 1 << nth;
+            }
+            self.cursor = Sector(stop);
+        }
+        self.attempts = 0;
+    }
+
+    fn skip(&mut self, sectors: u32) {
+        self.cursor = Sector(self.cursor.0 + u64::from(sectors));
+        self.attempts = 0;
+    }
+}

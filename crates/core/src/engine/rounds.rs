@@ -1,0 +1,73 @@
+//! The requests of one round of the commit protocol, and the blocks that they carry.
+
+use super::commit::Committer;
+use super::Engine;
+use crate::format::{encode_table_block, restamp, Block, Superblock, COPIES_MAX, ENTRIES_PER_BLOCK};
+use crate::io::{Device, IoRequest, Op};
+use crate::units::{Slot, SpareBlock, BLOCK_BYTES, SECTORS_PER_BLOCK};
+
+/// Table blocks that one commit writes at most; more changes wait for the next one.
+pub const BATCH_BLOCKS: usize = 8;
+/// Bytes of the buffer that a host sets aside for the committer: one block per copy and table block.
+pub const COMMIT_BUFFER_BYTES: usize = COPIES_MAX as usize * BATCH_BLOCKS * BLOCK_BYTES;
+
+/// Place in the buffer, in blocks, of what goes to `copy` as the `nth` block of the commit.
+const fn section(copy: u8, nth: usize) -> usize {
+    copy as usize * BATCH_BLOCKS + nth
+}
+
+/// The block in `section` of the buffer; `None` if the host's buffer is too small.
+fn block_mut(buffer: &mut [u8], section: usize) -> Option<&mut Block> {
+    let from = section.checked_mul(BLOCK_BYTES)?;
+    buffer.get_mut(from..from + BLOCK_BYTES)?.try_into().ok()
+}
+
+fn write(at: SpareBlock, section: usize) -> IoRequest {
+    IoRequest {
+        device: Device::Spare,
+        op: Op::WriteFua,
+        sector: at.first_sector(),
+        sectors: SECTORS_PER_BLOCK,
+        buffer_sector: section as u32 * SECTORS_PER_BLOCK,
+    }
+}
+
+/// The `nth` copy of a mask, from the lowest.
+pub(super) fn nth_copy(mask: u8, nth: usize) -> Option<u8> {
+    (0..COPIES_MAX).filter(|c| mask & (1 << c) != 0).nth(nth)
+}
+
+impl Committer {
+    /// Round one: the `nth` block to the first copy.
+    pub(super) fn first_request(&self, engine: &Engine<'_>, buffer: &mut [u8], nth: usize) -> Option<IoRequest> {
+        let index = *self.blocks.get(nth).filter(|_| nth < self.block_count)?;
+        let copy = self.primary;
+        let out = block_mut(buffer, section(copy, nth))?;
+        let first_slot = index.checked_mul(ENTRIES_PER_BLOCK as u32)?;
+        let id = &engine.superblock.id;
+        encode_table_block(id, index, self.seq, copy, |i| engine.entry_in_commit(Slot(first_slot + i as u32)), out);
+        Some(write(engine.geometry().table_block(copy, index), section(copy, nth)))
+    }
+
+    /// Round two: every block to every other in-sync copy.
+    pub(super) fn others_request(&self, engine: &Engine<'_>, buffer: &mut [u8], nth: usize) -> Option<IoRequest> {
+        let others = engine.superblock.in_sync & !(1 << self.primary);
+        let copy = nth_copy(others, nth.checked_div(self.block_count)?)?;
+        let nth = nth.checked_rem(self.block_count)?;
+        let index = *self.blocks.get(nth)?;
+        let from = section(self.primary, nth).checked_mul(BLOCK_BYTES)?;
+        let to = section(copy, nth).checked_mul(BLOCK_BYTES)?;
+        if from + BLOCK_BYTES > buffer.len() || to + BLOCK_BYTES > buffer.len() {
+            return None;
+        }
+        buffer.copy_within(from..from + BLOCK_BYTES, to);
+        restamp(copy, block_mut(buffer, section(copy, nth))?);
+        Some(write(engine.geometry().table_block(copy, index), section(copy, nth)))
+    }
+
+    /// The superblock `proposal` to one copy's place.
+    pub(super) fn superblock_request(proposal: &Superblock, buffer: &mut [u8], copy: u8) -> Option<IoRequest> {
+        proposal.encode(copy, block_mut(buffer, section(copy, 0))?);
+        Some(write(proposal.geometry.superblock(copy), section(copy, 0)))
+    }
+}

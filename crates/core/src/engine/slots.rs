@@ -1,0 +1,89 @@
+//! Taking and giving back slots: O(1), by a list that is linked through the records of free slots.
+
+use super::changes::{Change, Kind};
+use super::{Engine, Notice};
+use crate::format::{Entry, SlotState};
+use crate::lookup::{Record, Use};
+use crate::units::{Group, Slot};
+
+impl Engine<'_> {
+    /// Takes a free slot for `group`. `None`: no slot is free, or the administrator's limit is reached (S22).
+    pub(super) fn take_slot(&mut self, group: Group) -> Option<Slot> {
+        if self.used >= self.slots_total() {
+            self.tell_watermark(100);
+            return None;
+        }
+        let Some(slot) = self.free_head else {
+            self.tell_watermark(100);
+            return None;
+        };
+        let record = self.table.record(slot)?;
+        if record.usage() != Use::Free {
+            self.broken("a slot on the free list is not free");
+            return None;
+        }
+        self.free_head = record.next_free();
+        self.set_record(slot, Record::reserved(group));
+        self.used += 1;
+        self.check_watermarks();
+        Some(slot)
+    }
+
+    /// Gives a reserved slot back that nothing was ever mapped to.
+    pub(super) fn give_back(&mut self, slot: Slot) {
+        self.set_record(slot, Record::free(self.free_head));
+        self.free_head = Some(slot);
+        self.used = self.used.saturating_sub(1);
+    }
+
+    /// Queues the retirement of a slot that failed. Until it is durable the slot stays what it is, which keeps it from being taken
+    /// again; if it never becomes durable, a later failure finds the slot bad once more.
+    pub(super) fn queue_retirement(&mut self, slot: Slot) {
+        let Some(generation) = self.next_generation() else { return };
+        let entry = Entry { state: SlotState::Retired, generation, ..Entry::default() };
+        // A full list loses only the durable record of the retirement.
+        let _ = self.changes.push(Change::new(Kind::Retire, None, slot, entry));
+    }
+
+    /// Links every free slot into the free list, lowest first, and counts the others.
+    pub(super) fn rebuild_free_list(&mut self) {
+        self.free_head = None;
+        self.used = 0;
+        self.retired = 0;
+        for index in (0..self.table.slots()).rev() {
+            let slot = Slot(index);
+            match self.table.record(slot).map(Record::usage) {
+                Some(Use::Free) => {
+                    self.set_record(slot, Record::free(self.free_head));
+                    self.free_head = Some(slot);
+                }
+                Some(Use::Retired) => self.retired += 1,
+                Some(Use::Mapped | Use::Reserved) => self.used += 1,
+                None => {}
+            }
+        }
+        self.watermark_percent = self.used_percent();
+    }
+
+    fn used_percent(&self) -> u32 {
+        let total = u64::from(self.slots_total()).max(1);
+        (u64::from(self.used) * 100 / total).min(100) as u32
+    }
+
+    /// Tells each watermark once on the way up (S22).
+    fn check_watermarks(&mut self) {
+        let now = self.used_percent();
+        for percent in [50, 75, self.settings.emergency_percent] {
+            if now >= percent {
+                self.tell_watermark(percent);
+            }
+        }
+    }
+
+    fn tell_watermark(&mut self, percent: u32) {
+        if percent > self.watermark_percent {
+            self.watermark_percent = percent;
+            self.notices.push(Notice::Watermark { percent });
+        }
+    }
+}
