@@ -9,7 +9,10 @@
 #[cfg(test)]
 extern crate std;
 
+mod crc32c;
+pub mod engine;
 pub mod error;
+pub mod format;
 pub mod io;
 pub mod lookup;
 pub mod units;

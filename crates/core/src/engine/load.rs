@@ -28,7 +28,10 @@ impl fmt::Display for LoadError {
         match self {
             LoadError::Storage => f.write_str("the memory set aside does not fit the set"),
             LoadError::BlockLost(index) => {
-                write!(f, "table block {index} is unreadable or damaged in every copy in sync; try dmremap check")
+                write!(
+                    f,
+                    "table block {index} is unreadable or damaged in every copy in sync; try dmremap check"
+                )
             }
             LoadError::Twins(group) => {
                 let sector = group.first_sector().0;

@@ -15,8 +15,6 @@ mod publish;
 pub mod rounds;
 mod slots;
 
-
-
 pub use changes::Change;
 pub use mode::{FailReason, Mode};
 pub use notice::{Counters, Notice};
@@ -230,7 +228,8 @@ impl<'a> Engine<'a> {
 
     /// The entry of `slot` as it stands in memory: what a table block says of it when no change is under way.
     pub fn entry(&self, slot: Slot) -> Entry {
-        let (Some(record), Some(&word)) = (self.table.record(slot), self.generations.get(slot.0 as usize)) else {
+        let (Some(record), Some(&word)) = (self.table.record(slot), self.generations.get(slot.0 as usize))
+        else {
             return Entry::default();
         };
         let generation = word & GENERATION_MAX;

@@ -102,7 +102,8 @@ impl Engine<'_> {
             self.notices.push(Notice::Lost { group, mask: e.lost & !lost_before });
         }
         self.counters.lost_sectors += u64::from(e.lost.count_ones());
-        self.counters.lost_sectors = self.counters.lost_sectors.saturating_sub(u64::from(lost_before.count_ones()));
+        self.counters.lost_sectors =
+            self.counters.lost_sectors.saturating_sub(u64::from(lost_before.count_ones()));
     }
 
     /// Notes that `slot` was given up and is to be retired once nobody can be looking at it.

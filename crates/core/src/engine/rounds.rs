@@ -39,18 +39,35 @@ pub(super) fn nth_copy(mask: u8, nth: usize) -> Option<u8> {
 
 impl Committer {
     /// Round one: the `nth` block to the first copy.
-    pub(super) fn first_request(&self, engine: &Engine<'_>, buffer: &mut [u8], nth: usize) -> Option<IoRequest> {
+    pub(super) fn first_request(
+        &self,
+        engine: &Engine<'_>,
+        buffer: &mut [u8],
+        nth: usize,
+    ) -> Option<IoRequest> {
         let index = *self.blocks.get(nth).filter(|_| nth < self.block_count)?;
         let copy = self.primary;
         let out = block_mut(buffer, section(copy, nth))?;
         let first_slot = index.checked_mul(ENTRIES_PER_BLOCK as u32)?;
         let id = &engine.superblock.id;
-        encode_table_block(id, index, self.seq, copy, |i| engine.entry_in_commit(Slot(first_slot + i as u32)), out);
+        encode_table_block(
+            id,
+            index,
+            self.seq,
+            copy,
+            |i| engine.entry_in_commit(Slot(first_slot + i as u32)),
+            out,
+        );
         Some(write(engine.geometry().table_block(copy, index), section(copy, nth)))
     }
 
     /// Round two: every block to every other in-sync copy.
-    pub(super) fn others_request(&self, engine: &Engine<'_>, buffer: &mut [u8], nth: usize) -> Option<IoRequest> {
+    pub(super) fn others_request(
+        &self,
+        engine: &Engine<'_>,
+        buffer: &mut [u8],
+        nth: usize,
+    ) -> Option<IoRequest> {
         let others = engine.superblock.in_sync & !(1 << self.primary);
         let copy = nth_copy(others, nth.checked_div(self.block_count)?)?;
         let nth = nth.checked_rem(self.block_count)?;
@@ -66,7 +83,11 @@ impl Committer {
     }
 
     /// The superblock `proposal` to one copy's place.
-    pub(super) fn superblock_request(proposal: &Superblock, buffer: &mut [u8], copy: u8) -> Option<IoRequest> {
+    pub(super) fn superblock_request(
+        proposal: &Superblock,
+        buffer: &mut [u8],
+        copy: u8,
+    ) -> Option<IoRequest> {
         proposal.encode(copy, block_mut(buffer, section(copy, 0))?);
         Some(write(proposal.geometry.superblock(copy), section(copy, 0)))
     }
