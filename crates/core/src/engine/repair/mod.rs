@@ -168,7 +168,7 @@ impl Repair {
 
     /// The next step after `event`.
     pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
-        let next = match (self.state, event) {
+        match (self.state, event) {
             (State::Claim, Event::Go) => self.claim(engine),
             (State::Load, Event::Loaded) => self.begin_narrowing(engine, now_ms),
             (State::NarrowMain { sectors }, Event::Io(result)) => {
@@ -189,8 +189,7 @@ impl Repair {
                 engine.broken("a repair was told something that it did not ask for");
                 self.finish(engine, Err(ErrorKind::Io))
             }
-        };
-        next
+        }
     }
 
     /// Whether repairing makes sense at all (S14, S15, and the modes).
