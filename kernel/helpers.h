@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Functions in place of what Rust cannot call: macros, inline functions, and
+ * calls whose signature differs between kernels. No function here decides
+ * anything; each is one call, or the plain fields of one call.
+ */
+#ifndef DM_REMAP_HELPERS_H
+#define DM_REMAP_HELPERS_H
+
+#include <linux/types.h>
+#include <linux/device-mapper.h>
+#include <linux/bio.h>
+
+/* Provided by Rust, called by module.c. */
+int dm_remap_rust_init(void);
+void dm_remap_rust_exit(void);
+
+struct module *dmr_this_module(void);
+void dmr_print(int level, const char *text, size_t len);
+bool dmr_print_allowed(void);
+
+void *dmr_kvzalloc(size_t size);
+void dmr_kvfree(const void *ptr);
+
+int dmr_get_device(struct dm_target *ti, const char *path, struct dm_dev **dev);
+sector_t dmr_bdev_sectors(struct block_device *bdev);
+unsigned int dmr_bdev_logical_block_size(struct block_device *bdev);
+unsigned int dmr_bdev_physical_block_size(struct block_device *bdev);
+bool dmr_bdev_is_zoned(struct block_device *bdev);
+void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector);
+unsigned int dmr_bio_target_bio_nr(struct bio *bio);
+int dmr_status_to_errno(blk_status_t status);
+void dmr_set_prepare_ioctl(struct target_type *type);
+
+/* Provided by Rust: the device that an ioctl on a mapped device goes to. */
+int dm_remap_rust_prepare_ioctl(struct dm_target *ti, struct block_device **bdev);
+
+#endif

@@ -1,0 +1,74 @@
+//! Memory from the kernel, set aside when a device is constructed.
+
+use core::mem::{align_of, size_of};
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+
+use super::{Errno, Result};
+use crate::sys;
+
+/// The alignment that every kernel allocation has at least.
+const ALIGN_MIN: usize = 8;
+
+/// One value on the kernel's heap.
+pub struct KBox<T> {
+    ptr: NonNull<T>,
+}
+
+// SAFETY: a `KBox` owns its value alone, so it may go where the value may go.
+unsafe impl<T: Send> Send for KBox<T> {}
+// SAFETY: shared access to the box gives only shared access to the value.
+unsafe impl<T: Sync> Sync for KBox<T> {}
+
+impl<T> KBox<T> {
+    /// Moves a value to the heap; sleeps.
+    pub fn new(value: T) -> Result<Self> {
+        const { assert!(size_of::<T>() > 0 && align_of::<T>() <= ALIGN_MIN) };
+        // SAFETY: allocation has no precondition but a context that may sleep.
+        let raw = unsafe { sys::dmr_kvzalloc(size_of::<T>()) };
+        let ptr = NonNull::new(raw.cast::<T>()).ok_or(Errno::ENOMEM)?;
+        // SAFETY: the memory is large and aligned enough for a `T`, and nobody else has it.
+        unsafe { ptr.write(value) };
+        Ok(KBox { ptr })
+    }
+
+    /// Gives the value to C, to come back through [`KBox::from_raw`].
+    pub fn into_raw(self) -> *mut T {
+        let ptr = self.ptr.as_ptr();
+        core::mem::forget(self);
+        ptr
+    }
+
+    /// Takes back what [`KBox::into_raw`] gave away.
+    ///
+    /// # Safety
+    /// `ptr` must come from `into_raw` of the same type, and must not be used any more by others.
+    pub unsafe fn from_raw(ptr: *mut T) -> Option<Self> {
+        NonNull::new(ptr).map(|ptr| KBox { ptr })
+    }
+}
+
+impl<T> Deref for KBox<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the box owns a valid value.
+        unsafe { self.ptr.as_ref() }
+    }
+}
+
+impl<T> DerefMut for KBox<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the box owns a valid value, and it is borrowed exclusively.
+        unsafe { self.ptr.as_mut() }
+    }
+}
+
+impl<T> Drop for KBox<T> {
+    fn drop(&mut self) {
+        // SAFETY: the box owns a valid value that came from `dmr_kvzalloc`; this is its last use.
+        unsafe {
+            self.ptr.as_ptr().drop_in_place();
+            sys::dmr_kvfree(self.ptr.as_ptr().cast());
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Device-mapper targets: a trait for the callbacks, and the table of functions that calls it.
+
+use core::cell::UnsafeCell;
+use core::ffi::{c_int, CStr};
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use super::bio::{Bio, Status};
+use super::{Errno, Result};
+use crate::sys;
+
+pub use super::dm_types::{Args, CtrError, Device, DeviceVisitor, StatusText};
+
+/// What `map` tells dm core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Map {
+    /// The bio was redirected: send it.
+    Remapped,
+    /// The target took the bio and will complete it.
+    Submitted,
+    /// Fail it.
+    Kill,
+    /// Put it back into the queue; only while suspending without flush.
+    Requeue,
+}
+
+/// What `end_io` tells dm core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndIo {
+    /// Complete the original bio.
+    Done,
+    /// The target keeps the bio and will complete it later.
+    Incomplete,
+    /// Put it back into the queue; only while suspending without flush.
+    Requeue,
+}
+
+/// Which text is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusKind {
+    /// `dmsetup status`.
+    Info,
+    /// `dmsetup table`.
+    Table,
+    /// What the integrity measurement log gets.
+    Ima,
+}
+
+/// What a target offers beyond reads and writes: how many copies of such a bio it wants, 0 for none.
+#[derive(Clone, Copy)]
+pub struct Offers {
+    /// Flushes.
+    pub flush_bios: u32,
+    /// Discards.
+    pub discard_bios: u32,
+    /// Secure erases.
+    pub secure_erase_bios: u32,
+    /// Writes of zeroes.
+    pub write_zeroes_bios: u32,
+    /// Whether flushes are wanted even if no device below has a write cache.
+    pub always_flush: bool,
+}
+
+impl Offers {
+    /// Reads and writes only.
+    pub const NONE: Offers =
+        Offers { flush_bios: 0, discard_bios: 0, secure_erase_bios: 0, write_zeroes_bios: 0, always_flush: false };
+}
+
+/// A target under construction.
+pub struct TargetInfo<'a> {
+    raw: NonNull<sys::dm_target>,
+    borrow: PhantomData<&'a mut sys::dm_target>,
+}
+
+impl TargetInfo<'_> {
+    /// # Safety
+    /// `raw` must be a target that its constructor has to itself for the lifetime of the result.
+    pub(super) unsafe fn new(raw: NonNull<sys::dm_target>) -> Self {
+        TargetInfo { raw, borrow: PhantomData }
+    }
+
+    /// First sector of the target in its mapped device.
+    pub fn begin(&self) -> u64 {
+        // SAFETY: the target is live during its constructor.
+        unsafe { self.raw.as_ref() }.begin
+    }
+
+    /// Length of the target in sectors.
+    pub fn len(&self) -> u64 {
+        // SAFETY: as in `begin`.
+        unsafe { self.raw.as_ref() }.len
+    }
+
+    /// Opens the device that a word names.
+    pub fn open(&mut self, args: &Args<'_>, index: usize) -> Result<Device> {
+        Device::open(self.raw, args.get(index).ok_or(Errno::EINVAL)?)
+    }
+
+    /// Says what else than reads and writes may be sent.
+    pub fn offer(&mut self, offers: &Offers) {
+        // SAFETY: the constructor alone uses the target.
+        let ti = unsafe { self.raw.as_mut() };
+        ti.num_flush_bios = offers.flush_bios;
+        ti.num_discard_bios = offers.discard_bios;
+        ti.num_secure_erase_bios = offers.secure_erase_bios;
+        ti.num_write_zeroes_bios = offers.write_zeroes_bios;
+        ti.set_flush_supported(offers.always_flush);
+        ti.set_discards_supported(offers.discard_bios > 0);
+    }
+
+    /// Has dm core split bios so that none crosses a multiple of `sectors`.
+    pub fn max_io_sectors(&mut self, sectors: u32) -> Result<()> {
+        // SAFETY: the target is live and under construction.
+        Errno::check(unsafe { sys::dm_set_target_max_io_len(self.raw.as_ptr(), u64::from(sectors)) })
+    }
+
+    /// A handle for events and questions, to be kept inside the target.
+    pub fn handle(&self) -> Handle {
+        Handle { raw: self.raw }
+    }
+}
+
+/// The target as dm core knows it. It must live inside the target.
+#[derive(Clone, Copy)]
+pub struct Handle {
+    raw: NonNull<sys::dm_target>,
+}
+
+// SAFETY: the calls below may come from any thread, and dm core keeps the target until its destructor ends.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl Handle {
+    /// Wakes those who wait for an event of the mapped device.
+    pub fn event(&self) {
+        // SAFETY: the target and its table live as long as the handle's holder; any context is allowed.
+        unsafe { sys::dm_table_event(self.raw.as_ref().table) }
+    }
+
+    /// Whether the device is being suspended without flushing, when a bio may be requeued.
+    pub fn is_noflush_suspending(&self) -> bool {
+        // SAFETY: as in `event`.
+        unsafe { sys::dm_noflush_suspending(self.raw.as_ptr()) != 0 }
+    }
+
+    /// The name of the mapped device's node: `MAJOR:MINOR`, written by dm core.
+    pub fn device_name(&self) -> &str {
+        // SAFETY: dm core keeps the name as long as the mapped device, which outlives its target.
+        let name = unsafe { CStr::from_ptr(sys::dm_device_name(sys::dm_table_get_md(self.raw.as_ref().table))) };
+        name.to_str().unwrap_or("?")
+    }
+}
+
+/// A device-mapper target. The callbacks come from dm core, which calls `ctr` first and never calls
+/// another one after the value was dropped.
+pub trait Target: Sized + Send + Sync + 'static {
+    /// Kept by dm core beside every bio from `map` to `end_io`. Not dropped, so it should own nothing.
+    type PerBio: Send;
+    /// The name in tables.
+    const NAME: &'static CStr;
+    /// Its version.
+    const VERSION: [u32; 3];
+    /// Feature flags, `DM_TARGET_*`.
+    const FEATURES: u64 = 0;
+
+    /// Builds the target from a table line. May sleep.
+    fn ctr(ti: &mut TargetInfo<'_>, args: &Args<'_>) -> core::result::Result<Self, CtrError>;
+    /// Directs a bio. Must not sleep, lock or allocate.
+    fn map(&self, bio: &mut Bio<'_>) -> (Map, Self::PerBio);
+    /// Sees a bio end; may change its status. Must not sleep.
+    fn end_io(&self, bio: &mut Bio<'_>, data: &mut Self::PerBio, status: &mut Status) -> EndIo;
+    /// Writes a status text.
+    fn status(&self, kind: StatusKind, out: &mut StatusText<'_>);
+    /// Names every device it uses.
+    fn iterate_devices(&self, visitor: &DeviceVisitor<'_>) -> c_int;
+    /// Where ioctls go, and whether the whole of that device is mapped, so that raw commands may pass.
+    fn ioctl_device(&self) -> (&Device, bool);
+    /// Answers a message: `Ok(true)` if `reply` holds text for the caller.
+    fn message(&self, _args: &Args<'_>, _reply: &mut StatusText<'_>) -> Result<bool> {
+        Err(Errno::EINVAL)
+    }
+    /// Suspension begins; I/O may still be in flight.
+    fn presuspend(&self) {}
+    /// Suspension was given up.
+    fn presuspend_undo(&self) {}
+    /// Suspended: no I/O is in flight.
+    fn postsuspend(&self) {}
+    /// About to resume: the first time, this is activation.
+    fn preresume(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Resumed.
+    fn resume(&self) {}
+    /// Adjusts the queue limits that dm core stacked.
+    fn io_hints(&self, _limits: &mut sys::queue_limits) {}
+}
+
+/// The kernel's record of a target type; a static of the module.
+pub struct Registration<T> {
+    raw: UnsafeCell<sys::target_type>,
+    target: PhantomData<fn() -> T>,
+}
+
+// SAFETY: the record is changed only by `register`, before dm core knows it, and then by dm core under its own lock.
+unsafe impl<T> Sync for Registration<T> {}
+
+impl<T: Target> Registration<T> {
+    /// A record that dm core does not know yet.
+    pub const fn new() -> Self {
+        // SAFETY: all-zero is a valid `target_type`: null pointers, no functions, an unlinked list head.
+        let mut raw: sys::target_type = unsafe { core::mem::zeroed() };
+        raw.name = T::NAME.as_ptr();
+        raw.version = T::VERSION;
+        raw.features = T::FEATURES;
+        raw.ctr = Some(super::dm_calls::ctr::<T>);
+        raw.dtr = Some(super::dm_calls::dtr::<T>);
+        raw.map = Some(super::dm_calls::map::<T>);
+        raw.end_io = Some(super::dm_calls::end_io::<T>);
+        raw.status = Some(super::dm_calls::status::<T>);
+        raw.message = Some(super::dm_calls::message::<T>);
+        raw.presuspend = Some(super::dm_calls::presuspend::<T>);
+        raw.presuspend_undo = Some(super::dm_calls::presuspend_undo::<T>);
+        raw.postsuspend = Some(super::dm_calls::postsuspend::<T>);
+        raw.preresume = Some(super::dm_calls::preresume::<T>);
+        raw.resume = Some(super::dm_calls::resume::<T>);
+        raw.iterate_devices = Some(super::dm_calls::iterate_devices::<T>);
+        raw.io_hints = Some(super::dm_calls::io_hints::<T>);
+        Registration { raw: UnsafeCell::new(raw), target: PhantomData }
+    }
+
+    /// Makes the target known to dm core.
+    pub fn register(&'static self) -> Result<()> {
+        let raw = self.raw.get();
+        // SAFETY: module initialisation is single-threaded and dm core does not know the record yet; it is a
+        // static, so it lives until the module is gone.
+        unsafe {
+            (*raw).module = sys::dmr_this_module();
+            sys::dmr_set_prepare_ioctl(raw);
+            Errno::check(sys::dm_register_target(raw))
+        }
+    }
+
+    /// Takes it back; dm core holds a reference to the module while a table uses it.
+    pub fn unregister(&'static self) {
+        // SAFETY: registered by `register`, and no table uses it any more.
+        unsafe { sys::dm_unregister_target(self.raw.get()) };
+    }
+}

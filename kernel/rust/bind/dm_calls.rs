@@ -1,0 +1,200 @@
+//! The functions that dm core calls: each turns raw arguments into safe types and calls the trait.
+//!
+//! In all of them the argument is what dm core documents for the callback: a live `dm_target`
+//! whose `private` is the pointer that `ctr` stored there.
+
+use core::ffi::{c_char, c_int, c_uint, c_void};
+use core::marker::PhantomData;
+use core::mem::{align_of, size_of};
+use core::ptr::NonNull;
+
+use super::alloc::KBox;
+use super::bio::{Bio, Status};
+use super::dm::{Args, DeviceVisitor, EndIo, Map, StatusKind, StatusText, Target, TargetInfo};
+use super::error::to_return;
+use super::Errno;
+use crate::sys;
+
+/// The target behind a `dm_target`.
+///
+/// # Safety
+/// `ti` must be a live target of type `T` for which `ctr` succeeded and `dtr` was not called.
+#[inline]
+unsafe fn target<'a, T>(ti: *mut sys::dm_target) -> &'a T {
+    // SAFETY: `private` is the box that `ctr` gave away, alive until `dtr`.
+    unsafe { &*(*ti).private.cast::<T>() }
+}
+
+pub(super) unsafe extern "C" fn ctr<T: Target>(
+    ti: *mut sys::dm_target,
+    argc: c_uint,
+    argv: *mut *mut c_char,
+) -> c_int {
+    const { assert!(size_of::<T::PerBio>() % 8 == 0 && align_of::<T::PerBio>() <= 8) };
+    let Some(raw) = NonNull::new(ti) else { return Errno::EINVAL.to_return() };
+    // SAFETY: dm core gives `argc` words that live until the constructor returns.
+    let args = unsafe { Args::new(argc, argv) };
+    // SAFETY: the constructor has the target to itself.
+    let mut info = unsafe { TargetInfo::new(raw) };
+    let made = T::ctr(&mut info, &args).and_then(|target| {
+        KBox::new(target).map_err(|errno| super::dm::CtrError { errno, text: c"no memory for the target" })
+    });
+    match made {
+        Ok(target) => {
+            // SAFETY: as above; dm core reads both fields only after the constructor.
+            unsafe {
+                (*ti).private = target.into_raw().cast();
+                (*ti).per_io_data_size = size_of::<T::PerBio>() as c_uint;
+            }
+            0
+        }
+        Err(refused) => {
+            // SAFETY: as above; the text is static, and dm core only prints it.
+            unsafe { (*ti).error = refused.text.as_ptr().cast_mut() };
+            refused.errno.to_return()
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn dtr<T: Target>(ti: *mut sys::dm_target) {
+    // SAFETY: `private` came from `into_raw` in `ctr`, and this is dm core's last call for the target.
+    drop(unsafe { KBox::<T>::from_raw((*ti).private.cast()) });
+}
+
+pub(super) unsafe extern "C" fn map<T: Target>(ti: *mut sys::dm_target, raw: *mut sys::bio) -> c_int {
+    // SAFETY: both are live, and the bio is a clone that is ours until we return.
+    let (target, mut bio) = unsafe { (target::<T>(ti), Bio::new(raw, (*ti).begin)) };
+    let (verdict, data) = target.map(&mut bio);
+    // A bio that was handed on may complete, and its data be read, from now on; so the data goes in first where
+    // that can happen, which is after this function for every verdict but `Submitted`. A target that submits
+    // keeps what it needs itself.
+    if verdict != Map::Submitted {
+        // SAFETY: dm core set aside `per_io_data_size` bytes in front of every clone, aligned to 8.
+        unsafe { per_bio::<T>(raw).write(data) };
+    }
+    match verdict {
+        Map::Remapped => sys::DM_MAPIO_REMAPPED as c_int,
+        Map::Submitted => sys::DM_MAPIO_SUBMITTED as c_int,
+        Map::Kill => sys::DM_MAPIO_KILL as c_int,
+        Map::Requeue => sys::DM_MAPIO_REQUEUE as c_int,
+    }
+}
+
+/// The data beside a clone.
+///
+/// # Safety
+/// `bio` must be a clone that dm core made for a target of type `T`.
+#[inline]
+pub(super) unsafe fn per_bio<T: Target>(bio: *mut sys::bio) -> *mut T::PerBio {
+    // SAFETY: by contract the clone has this many bytes in front of it.
+    unsafe { sys::dm_per_bio_data(bio, size_of::<T::PerBio>()).cast() }
+}
+
+pub(super) unsafe extern "C" fn end_io<T: Target>(
+    ti: *mut sys::dm_target,
+    raw: *mut sys::bio,
+    error: *mut sys::blk_status_t,
+) -> c_int {
+    // SAFETY: the clone is ours until we return; `map` wrote its data; `error` is dm core's variable.
+    let (target, mut bio, data, error) =
+        unsafe { (target::<T>(ti), Bio::new(raw, (*ti).begin), &mut *per_bio::<T>(raw), &mut *error) };
+    let mut status = Status(*error);
+    let verdict = target.end_io(&mut bio, data, &mut status);
+    *error = status.0;
+    match verdict {
+        EndIo::Done => sys::DM_ENDIO_DONE as c_int,
+        EndIo::Incomplete => sys::DM_ENDIO_INCOMPLETE as c_int,
+        EndIo::Requeue => sys::DM_ENDIO_REQUEUE as c_int,
+    }
+}
+
+pub(super) unsafe extern "C" fn status<T: Target>(
+    ti: *mut sys::dm_target,
+    kind: sys::status_type_t,
+    _flags: c_uint,
+    result: *mut c_char,
+    room: c_uint,
+) {
+    let kind = match kind {
+        sys::STATUSTYPE_INFO => StatusKind::Info,
+        sys::STATUSTYPE_TABLE => StatusKind::Table,
+        _ => StatusKind::Ima,
+    };
+    // SAFETY: dm core gives a buffer of that size for the time of the call, and a live target.
+    if let (target, Some(mut text)) = unsafe { (target::<T>(ti), StatusText::new(result, room)) } {
+        target.status(kind, &mut text);
+    }
+}
+
+pub(super) unsafe extern "C" fn message<T: Target>(
+    ti: *mut sys::dm_target,
+    argc: c_uint,
+    argv: *mut *mut c_char,
+    result: *mut c_char,
+    room: c_uint,
+) -> c_int {
+    // SAFETY: as in `ctr` and `status`.
+    let (target, args, text) =
+        unsafe { (target::<T>(ti), Args::new(argc, argv), StatusText::new(result, room)) };
+    let Some(mut text) = text else { return Errno::EINVAL.to_return() };
+    match target.message(&args, &mut text) {
+        // dm core copies the text to the caller only for this value.
+        Ok(true) => 1,
+        Ok(false) => 0,
+        Err(errno) => errno.to_return(),
+    }
+}
+
+pub(super) unsafe extern "C" fn iterate_devices<T: Target>(
+    ti: *mut sys::dm_target,
+    call: sys::iterate_devices_callout_fn,
+    data: *mut c_void,
+) -> c_int {
+    let visitor = DeviceVisitor { ti, call, data, borrow: PhantomData };
+    // SAFETY: the target is live.
+    unsafe { target::<T>(ti) }.iterate_devices(&visitor)
+}
+
+pub(super) unsafe extern "C" fn io_hints<T: Target>(ti: *mut sys::dm_target, limits: *mut sys::queue_limits) {
+    // SAFETY: the target is live, and dm core's limits are ours to change until we return.
+    let (target, limits) = unsafe { (target::<T>(ti), &mut *limits) };
+    target.io_hints(limits);
+}
+
+pub(super) unsafe extern "C" fn presuspend<T: Target>(ti: *mut sys::dm_target) {
+    // SAFETY: the target is live.
+    unsafe { target::<T>(ti) }.presuspend();
+}
+
+pub(super) unsafe extern "C" fn presuspend_undo<T: Target>(ti: *mut sys::dm_target) {
+    // SAFETY: the target is live.
+    unsafe { target::<T>(ti) }.presuspend_undo();
+}
+
+pub(super) unsafe extern "C" fn postsuspend<T: Target>(ti: *mut sys::dm_target) {
+    // SAFETY: the target is live.
+    unsafe { target::<T>(ti) }.postsuspend();
+}
+
+pub(super) unsafe extern "C" fn preresume<T: Target>(ti: *mut sys::dm_target) -> c_int {
+    // SAFETY: the target is live.
+    to_return(unsafe { target::<T>(ti) }.preresume())
+}
+
+pub(super) unsafe extern "C" fn resume<T: Target>(ti: *mut sys::dm_target) {
+    // SAFETY: the target is live.
+    unsafe { target::<T>(ti) }.resume();
+}
+
+/// Called by the C function whose signature differs between kernels.
+///
+/// # Safety
+/// `ti` must be a live target of type `T`, `bdev` a variable of dm core's.
+pub(crate) unsafe fn prepare_ioctl<T: Target>(ti: *mut sys::dm_target, bdev: *mut *mut sys::block_device) -> c_int {
+    // SAFETY: by contract.
+    let (device, whole) = unsafe { target::<T>(ti) }.ioctl_device();
+    // SAFETY: by contract; dm core keeps the table, and so the device, until the ioctl is done.
+    unsafe { *bdev = device.bdev() };
+    // dm core asks for a capability before it passes commands to a device that is mapped only in part.
+    c_int::from(!whole)
+}

@@ -1,0 +1,62 @@
+//! The kernel's error numbers.
+
+use core::ffi::c_int;
+
+use crate::sys;
+
+/// An error number, positive as in `errno.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(c_int);
+
+/// The result of a call into the kernel.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+impl Errno {
+    /// An argument is not valid.
+    pub const EINVAL: Errno = Errno(sys::EINVAL as c_int);
+    /// No memory.
+    pub const ENOMEM: Errno = Errno(sys::ENOMEM as c_int);
+    /// Reading or writing failed.
+    pub const EIO: Errno = Errno(sys::EIO as c_int);
+    /// In use.
+    pub const EBUSY: Errno = Errno(sys::EBUSY as c_int);
+    /// Not offered.
+    pub const EOPNOTSUPP: Errno = Errno(sys::EOPNOTSUPP as c_int);
+    /// No room left.
+    pub const ENOSPC: Errno = Errno(sys::ENOSPC as c_int);
+    /// Read only.
+    pub const EROFS: Errno = Errno(sys::EROFS as c_int);
+    /// No such thing.
+    pub const ENOENT: Errno = Errno(sys::ENOENT as c_int);
+    /// Already there.
+    pub const EEXIST: Errno = Errno(sys::EEXIST as c_int);
+    /// The device is gone.
+    pub const ENODEV: Errno = Errno(sys::ENODEV as c_int);
+    /// A number is out of range.
+    pub const ERANGE: Errno = Errno(sys::ERANGE as c_int);
+    /// The structure needs cleaning.
+    pub const EUCLEAN: Errno = Errno(sys::EUCLEAN as c_int);
+    /// Not allowed.
+    pub const EPERM: Errno = Errno(sys::EPERM as c_int);
+
+    /// The result that a kernel function returned as zero or a negative error number.
+    pub fn check(returned: c_int) -> Result<()> {
+        if returned < 0 {
+            return Err(Errno(returned.saturating_neg()));
+        }
+        Ok(())
+    }
+
+    /// As kernel functions return it: negative.
+    pub fn to_return(self) -> c_int {
+        self.0.saturating_neg()
+    }
+}
+
+/// What a callback returns to the kernel for a result: zero or a negative error number.
+pub fn to_return(result: Result<()>) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(errno) => errno.to_return(),
+    }
+}

@@ -1,0 +1,19 @@
+//! Safe types over the kernel's interface: the only place with `unsafe` code.
+//!
+//! Rules for this layer: it decides nothing, each `unsafe` block argues from facts about the
+//! kernel, and what it hands out can't be misused by safe code in a way that breaks memory.
+
+// A type here offers a whole interface of the kernel, whether or not all of it is used today.
+#![allow(dead_code)]
+
+pub mod alloc;
+pub mod bio;
+pub mod dm;
+pub(crate) mod dm_calls;
+pub mod dm_types;
+mod entry;
+pub mod error;
+pub mod print;
+
+pub(crate) use entry::module_entry;
+pub use error::{Errno, Result};

@@ -1,0 +1,34 @@
+//! `dm_remap.ko`: the host of `remap_core` inside the Linux kernel.
+//!
+//! Everything unsafe is in [`bind`], below types that are safe to use; the target itself is plain Rust.
+#![no_std]
+#![warn(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod bind;
+mod sys;
+mod target;
+
+use bind::dm::Registration;
+use target::Remap;
+
+static TARGET: Registration<Remap> = Registration::new();
+
+bind::module_entry!(init, exit);
+
+fn init() -> bind::Result<()> {
+    TARGET.register()
+}
+
+fn exit() {
+    TARGET.unregister();
+}
+
+#[no_mangle]
+unsafe extern "C" fn dm_remap_rust_prepare_ioctl(
+    ti: *mut sys::dm_target,
+    bdev: *mut *mut sys::block_device,
+) -> core::ffi::c_int {
+    // SAFETY: called by dm core, through C, for a target of the one type that this module registers.
+    unsafe { bind::dm_calls::prepare_ioctl::<Remap>(ti, bdev) }
+}

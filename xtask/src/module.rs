@@ -1,0 +1,209 @@
+//! Builds `dm_remap.ko` for one kernel: the kernel's own flags, bindings from its own headers,
+//! Rust compiled with its own mitigations, and Kbuild to link it.
+
+use std::path::{Path, PathBuf};
+
+use crate::checks;
+use crate::kernels::Kernel;
+use crate::paths;
+use crate::rustflags;
+use crate::sh::{cmd, mkdir, output, read, write_if_changed, Context, Error, Result};
+use crate::toolchain::{self, Rustc};
+
+/// A module that was built and has passed every check.
+pub struct Built {
+    /// The `.ko` file.
+    pub ko: PathBuf,
+    /// What each check found, in the order they ran.
+    pub checks: Vec<checks::Finding>,
+}
+
+/// C sources that Kbuild compiles, and its own file.
+const KBUILD_SOURCES: [&str; 5] = ["Kbuild", "module.c", "helpers.c", "helpers.h", "bindings.h"];
+
+/// Builds the module for a kernel.
+pub fn build(kernel: &Kernel) -> Result<Built> {
+    let source = paths::checkout().join("kernel");
+    let dir = paths::build_dir()?.join(&kernel.version);
+    mkdir(&dir)?;
+    for name in KBUILD_SOURCES {
+        let content = std::fs::read(source.join(name)).context(|| format!("cannot read kernel/{name}"))?;
+        write_if_changed(&dir.join(name), &content)?;
+    }
+    let job = Job { kernel, source, dir, rustc: Rustc::find()? };
+    let probed = job.probe_features()?;
+    // Not helpers.o: a target that begins with "help" is taken by the kernel's Makefile as a wish for help.
+    job.kbuild(&probed, "module.o")?;
+    job.bindings()?;
+    job.rust_object()?;
+    let printed = job.kbuild(&probed, "modules")?;
+    let ko = job.dir.join("dm_remap.ko");
+    let findings = checks::module(&job.dir, &kernel.headers, &printed)?;
+    Ok(Built { ko, checks: findings })
+}
+
+/// Removes what Kbuild writes about a file so that a prebuilt object is taken as it is.
+fn declare_prebuilt(dir: &Path) -> Result<()> {
+    write_if_changed(&dir.join(".rust_core.o.cmd"), b"").map(|_| ())
+}
+
+struct Job<'a> {
+    kernel: &'a Kernel,
+    source: PathBuf,
+    dir: PathBuf,
+    rustc: Rustc,
+}
+
+impl Job<'_> {
+    /// Runs Kbuild; what it printed.
+    fn kbuild(&self, probed: &[String], target: &str) -> Result<String> {
+        let mut make = cmd("make", ["-s", "-C"]);
+        make.arg(&self.kernel.headers)
+            .arg(format!("M={}", self.dir.display()))
+            .arg(format!("DM_REMAP_PROBED={}", probed.join(" ")))
+            .arg(target)
+            .env_remove("MAKEFLAGS")
+            .env_remove("MFLAGS");
+        let printed = output(&mut make)?;
+        Ok(printed.out + &printed.err)
+    }
+
+    /// Asks the kernel's headers what they offer, by compiling; a version number would not tell, since
+    /// distributions carry interface changes back into old kernels.
+    fn probe_features(&self) -> Result<Vec<String>> {
+        let mut defines = Vec::new();
+        let probes = self.source.join("probes");
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(&probes)
+            .context(|| format!("cannot list {}", probes.display()))?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+            .collect();
+        entries.sort();
+        let dir = self.dir.join("probes");
+        mkdir(&dir)?;
+        for path in entries {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if self.probe(&dir, &path, &stem)? {
+                defines.push(format!("-DDM_REMAP_{}", stem.to_uppercase()));
+            }
+        }
+        Ok(defines)
+    }
+
+    /// Whether one probe compiles; the answer is kept as long as the probe does not change.
+    fn probe(&self, dir: &Path, path: &Path, stem: &str) -> Result<bool> {
+        let content = read(path)?;
+        let changed = write_if_changed(&dir.join(format!("{stem}.c")), content.as_bytes())?;
+        let answer = dir.join(format!("{stem}.answer"));
+        if !changed && answer.exists() {
+            return Ok(read(&answer)? == "y");
+        }
+        write_if_changed(&dir.join("Kbuild"), b"ccflags-y += -Werror\n")?;
+        let mut make = cmd("make", ["-s", "-C"]);
+        make.arg(&self.kernel.headers).arg(format!("M={}", dir.display())).arg(format!("{stem}.o"));
+        let yes = output(&mut make).is_ok();
+        write_if_changed(&answer, if yes { b"y" } else { b"n" })?;
+        Ok(yes)
+    }
+
+    /// The preprocessor's part of the command line with which Kbuild compiled `module.c`.
+    fn preprocessor_flags(&self) -> Result<Vec<String>> {
+        let record = self.dir.join(".module.o.cmd");
+        let text = read(&record)?;
+        let line = text.lines().next().unwrap_or_default().split(" := ").nth(1).unwrap_or_default();
+        let mut flags = Vec::new();
+        let mut words = line.split_whitespace();
+        while let Some(word) = words.next() {
+            match word {
+                "-include" | "-isystem" => {
+                    flags.push(word.to_string());
+                    flags.extend(words.next().map(str::to_string));
+                }
+                _ if ["-I", "-D", "-U", "-nostdinc", "-std="].iter().any(|start| word.starts_with(start)) => {
+                    flags.push(unquote(word));
+                }
+                _ => {}
+            }
+        }
+        if flags.is_empty() {
+            return Err(Error(format!("no compiler flags found in {}", record.display())));
+        }
+        Ok(flags)
+    }
+
+    /// Runs bindgen over the kernel's headers into `bindings.rs`.
+    fn bindings(&self) -> Result<()> {
+        let out = self.dir.join("bindings.rs");
+        let stamp = self.dir.join("bindings.stamp");
+        let allow = read(&self.source.join("bindgen.allow"))?;
+        let flags = self.preprocessor_flags()?;
+        let mut key = format!("{allow}\n{flags:?}\n");
+        for name in ["bindings.h", "helpers.h"] {
+            key.push_str(&read(&self.source.join(name))?);
+        }
+        if out.exists() && std::fs::read_to_string(&stamp).is_ok_and(|old| old == key) {
+            return Ok(());
+        }
+        let mut bindgen = cmd(toolchain::bindgen()?, ["--use-core", "--no-doc-comments", "--no-prepend-enum-name"]);
+        bindgen.args(["--ctypes-prefix", "core::ffi", "--rust-edition", "2021", "--rust-target", "1.85"]);
+        for line in allow.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (option, value) = line.split_once(' ').ok_or_else(|| format!("bindgen.allow: bad line: {line}"))?;
+            bindgen.arg(format!("--{option}")).arg(value);
+        }
+        bindgen.arg("--output").arg(&out).arg(self.dir.join("bindings.h")).arg("--");
+        bindgen.args(&flags).args(["-fms-extensions", "-fshort-wchar", "-fno-builtin", "-w"]);
+        bindgen.args(["--target=x86_64-linux-gnu", "-mno-sse", "-fno-strict-aliasing"]);
+        bindgen.current_dir(&self.kernel.headers);
+        output(&mut bindgen)?;
+        std::fs::write(&stamp, key).context(|| format!("cannot write {}", stamp.display()))
+    }
+
+    /// Compiles core's host and everything it stands on into one relocatable object.
+    fn rust_object(&self) -> Result<()> {
+        let config = self.kernel.config()?;
+        let flags = rustflags::for_kernel(&config, &self.rustc);
+        let core = self.rustc.core_for(&flags)?;
+        let libs = self.dir.join("rlib");
+        mkdir(&libs)?;
+        let engine = paths::checkout().join("crates/core/src/lib.rs");
+        self.compile("remap_core", &engine, &flags, &core, &libs)?;
+        self.compile("dm_remap", &self.source.join("rust/lib.rs"), &flags, &core, &libs)?;
+        let object = self.dir.join("rust_core.o");
+        let linked = self.dir.join("rust_core.linked");
+        let mut ld = cmd("ld", ["-r", "--gc-sections", "-z", "noexecstack"]);
+        ld.args(["-u", "dm_remap_rust_init", "-u", "dm_remap_rust_exit", "-u", "dm_remap_rust_prepare_ioctl"]);
+        ld.arg("-T").arg(self.source.join("rust.lds"));
+        ld.arg("-o").arg(&linked).arg(libs.join("libdm_remap.rlib")).arg(libs.join("libremap_core.rlib"));
+        ld.arg(core.join("libcore.rlib"));
+        output(&mut ld)?;
+        checks::no_panic(&linked)?;
+        rustflags::objtool(self.kernel, &config, &linked)?;
+        let content = std::fs::read(&linked).context(|| "cannot read the linked object")?;
+        write_if_changed(&object, &content)?;
+        declare_prebuilt(&self.dir)
+    }
+
+    fn compile(&self, name: &str, source: &Path, flags: &[String], core: &Path, out: &Path) -> Result<()> {
+        let mut rustc = self.rustc.command();
+        rustc
+            .args(["--crate-name", name, "--crate-type", "rlib", "--edition", "2021", "-Dwarnings"])
+            .args(flags)
+            .args(["--sysroot", "/dev/null", "-L"])
+            .arg(core)
+            .arg("-L")
+            .arg(out)
+            .arg("--out-dir")
+            .arg(out)
+            .arg(source)
+            .env("DM_REMAP_BINDINGS", self.dir.join("bindings.rs"));
+        if name == "dm_remap" {
+            rustc.args(["--extern", "remap_core"]);
+        }
+        output(&mut rustc).map(|_| ())
+    }
+}
+
+/// Removes one level of shell quoting, as found in Kbuild's records.
+fn unquote(word: &str) -> String {
+    word.replace("'\"", "\"").replace("\"'", "\"").replace('\'', "").replace("\\\"", "\"")
+}

@@ -1,0 +1,126 @@
+//! The parts that turn Rust into kernel objects: a compiler with the sources of its own `core`, and bindgen.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::paths;
+use crate::sh::{cmd, output, read, which, Context, Error, Result};
+
+/// A Rust compiler whose `core` can be built from source.
+#[derive(Clone, Debug)]
+pub struct Rustc {
+    program: PathBuf,
+    /// One word that names the compiler and its version, for cache names.
+    pub id: String,
+    /// The minor number of its version: 85 for 1.85.0.
+    pub minor: u32,
+    library: PathBuf,
+}
+
+/// Compilers older than this lack the code generation options that the kernel's mitigations need.
+const MINOR_MIN: u32 = 85;
+
+impl Rustc {
+    /// The first compiler on this machine that has its sources installed.
+    pub fn find() -> Result<Rustc> {
+        let mut seen = Vec::new();
+        for program in [PathBuf::from("/usr/bin/rustc"), which("rustc").unwrap_or_default()] {
+            if !program.is_file() {
+                continue;
+            }
+            match Rustc::probe(&program) {
+                Ok(rustc) => return Ok(rustc),
+                Err(e) => seen.push(e.0),
+            }
+        }
+        seen.push("install rustc-web and rust-web-src (or rustc >= 1.85 with rust-src)".to_string());
+        Err(Error(format!("no usable Rust compiler: {}", seen.join("; "))))
+    }
+
+    fn probe(program: &Path) -> Result<Rustc> {
+        let version = output(&mut cmd(program, ["--version"]))?.out;
+        let number = version.split_whitespace().nth(1).unwrap_or_default().to_string();
+        let minor = number.split('.').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+        if minor < MINOR_MIN {
+            return Err(Error(format!("{} is {number}, older than 1.{MINOR_MIN}", program.display())));
+        }
+        let sysroot = output(&mut cmd(program, ["--print", "sysroot"]))?.out;
+        let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+        if !library.join("core/src/lib.rs").is_file() {
+            return Err(Error(format!("{} has no sources of core", program.display())));
+        }
+        let id = version.trim().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+        Ok(Rustc { program: program.to_path_buf(), id, minor, library })
+    }
+
+    /// A command that compiles for the kernel: unstable options are allowed, nothing is taken from outside.
+    pub fn command(&self) -> Command {
+        let mut command = cmd(&self.program, ["--target", "x86_64-unknown-none"]);
+        command.env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTFLAGS");
+        command
+    }
+
+    /// Builds `core` with these code generation flags, once for each set of them; the directory it is in.
+    pub fn core_for(&self, flags: &[String]) -> Result<PathBuf> {
+        let name = format!("core-{}-{:016x}", self.id, fingerprint(flags));
+        let dir = paths::cache_dir()?.join(&name);
+        if dir.exists() {
+            return Ok(dir);
+        }
+        eprintln!("building core for this kernel's flags (once)");
+        let staged = paths::staging(&name)?;
+        let manifest = read(&self.library.join("core/Cargo.toml"))?;
+        let edition = manifest
+            .lines()
+            .find_map(|line| line.strip_prefix("edition = "))
+            .map_or("2021", |value| value.trim().trim_matches('"'));
+        let mut core = self.command();
+        core.args(["--crate-name", "core", "--crate-type", "rlib", "--edition", edition, "--cap-lints", "allow"])
+            .args(["--cfg", "no_fp_fmt_parse", "--out-dir"])
+            .arg(&staged)
+            .args(flags)
+            .arg(self.library.join("core/src/lib.rs"));
+        output(&mut core)?;
+        // The real compiler_builtins are what the kernel provides itself: memcpy and its kin. Nothing else may be
+        // needed; an unresolved symbol at link time says so.
+        let stub = staged.join("compiler_builtins.rs");
+        let text = "#![feature(compiler_builtins)]\n#![compiler_builtins]\n#![no_std]\n";
+        std::fs::write(&stub, text).context(|| "cannot write the stub of compiler_builtins")?;
+        let mut builtins = self.command();
+        builtins
+            .args(["--crate-name", "compiler_builtins", "--crate-type", "rlib", "--edition", "2021"])
+            .args(["--cap-lints", "allow", "--sysroot", "/dev/null", "-L"])
+            .arg(&staged)
+            .arg("--out-dir")
+            .arg(&staged)
+            .args(flags)
+            .arg(&stub);
+        output(&mut builtins)?;
+        paths::commit(&staged, &name)
+    }
+}
+
+/// A hash that is the same on every run; it only names cache directories.
+fn fingerprint(flags: &[String]) -> u64 {
+    flags.iter().flat_map(|flag| flag.bytes().chain([0])).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// bindgen, from PATH if recent enough, else built once into the cache.
+pub fn bindgen() -> Result<PathBuf> {
+    const VERSION: &str = "0.73.2";
+    let name = format!("bindgen-{VERSION}");
+    let dir = paths::cache_dir()?.join(&name);
+    let program = dir.join("bin/bindgen");
+    if program.is_file() {
+        return Ok(program);
+    }
+    eprintln!("building bindgen {VERSION} (once)");
+    let staged = paths::staging(&name)?;
+    let mut install = cmd("cargo", ["install", "--quiet", "--locked", "--version", VERSION, "bindgen-cli", "--root"]);
+    install.arg(&staged).env_remove("CARGO_TARGET_DIR");
+    output(&mut install).context(|| "bindgen is needed to read the kernel's headers")?;
+    paths::commit(&staged, &name)?;
+    Ok(program)
+}
