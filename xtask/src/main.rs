@@ -1,21 +1,47 @@
 //! Developer commands of dm-remap, reached through `./x`.
 
+mod args;
 mod checks;
+mod cmd;
+mod initramfs;
 mod kernels;
 mod module;
 mod paths;
+mod probe;
 mod rustflags;
 mod sh;
 mod toolchain;
+mod vm;
 
 fn main() {
-    for series in std::env::args().skip(1) {
-        match kernels::Kernel::fetch(&series).and_then(|k| module::build(&k)) {
-            Ok(built) => {
-                for c in built.checks { println!("ok {}: {}", c.name, c.seen); }
-                println!("{}", built.ko.display());
-            }
-            Err(e) => { eprintln!("{e}"); std::process::exit(1) }
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let name = if words.is_empty() { "--help".to_string() } else { words.remove(0) };
+    std::process::exit(dispatch(&name, words));
+}
+
+/// Runs a subcommand; the exit status of the process.
+fn dispatch(name: &str, words: Vec<String>) -> i32 {
+    if matches!(name, "help" | "--help" | "-h") {
+        println!("usage: ./x COMMAND [ARGUMENT]...\n");
+        for command in cmd::ALL {
+            println!("  {:<8} {}", command.name, command.about);
+        }
+        println!("\n./x COMMAND --help says more about a command.");
+        return 0;
+    }
+    let Some(command) = cmd::ALL.iter().find(|command| command.name == name) else {
+        eprintln!("no command {name}; ./x --help lists them");
+        return 2;
+    };
+    if words.iter().take_while(|word| *word != "--").any(|word| word == "--help" || word == "-h") {
+        print!("{}", command.help);
+        return 0;
+    }
+    match (command.run)(args::Args::new(words)) {
+        Ok(status) => status,
+        Err(e) => {
+            eprintln!("./x {name}: {e}");
+            1
         }
     }
 }

@@ -1,0 +1,62 @@
+//! `build`: the module, for one or more kernels.
+
+use std::path::Path;
+
+use super::Command;
+use crate::args::Args;
+use crate::kernels::{Kernel, SERIES};
+use crate::module;
+use crate::probe;
+use crate::sh::Result;
+
+pub const COMMAND: Command = Command {
+    name: "build",
+    about: "build dm_remap.ko and check it",
+    help: "\
+usage: ./x build [--kernel NAME]... [--headers DIR] [--running] [--probe]
+
+Builds dm_remap.ko and checks it: no code that can panic, no warning, no
+unresolved import, no export, within the size budget.
+
+  --kernel NAME   for Debian's kernel 6.1 or 6.12; both unless told otherwise
+  --headers DIR   for the kernel whose headers are in DIR
+  --running       for the kernel that runs now
+  --probe         build nothing; say in one line what is missing, or \"y\"
+",
+    run,
+};
+
+fn run(mut args: Args) -> Result<i32> {
+    let mut kernels = Vec::new();
+    let mut probe_only = false;
+    while let Some(word) = args.next() {
+        match word.as_str() {
+            "--kernel" => kernels.push(Kernel::fetch(&args.value("--kernel")?)?),
+            "--headers" => kernels.push(Kernel::from_headers(Path::new(&args.value("--headers")?))?),
+            "--running" => kernels.push(Kernel::running()?),
+            "--probe" => probe_only = true,
+            _ => return Err(Args::unknown(&word)),
+        }
+    }
+    if kernels.is_empty() {
+        for series in SERIES {
+            kernels.push(Kernel::fetch(series)?);
+        }
+    }
+    for kernel in &kernels {
+        if probe_only {
+            if let Some(missing) = probe::missing(kernel) {
+                println!("{}: {missing}", kernel.version);
+                return Ok(1);
+            }
+            println!("{}: y", kernel.version);
+            continue;
+        }
+        let built = module::build(kernel)?;
+        for check in &built.checks {
+            println!("{}: ok {}: {}", kernel.version, check.name, check.seen);
+        }
+        println!("{}", built.ko.display());
+    }
+    Ok(0)
+}

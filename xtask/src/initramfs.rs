@@ -1,0 +1,148 @@
+//! The small archive that a guest boots from: busybox, the modules that lead to the host's root, and the command.
+
+use std::path::Path;
+
+use crate::kernels::Kernel;
+use crate::sh::{cmd, read, which, Context, Error, Result};
+
+/// Modules that the guest needs before it can see the host's files, and those the target stands on.
+const MODULES: [&str; 8] =
+    ["virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p", "overlay", "dm_mod", "configfs"];
+
+/// An archive in the format that the kernel unpacks (cpio, "newc").
+#[derive(Default)]
+pub struct Archive {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl Archive {
+    fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
+        self.entries += 1;
+        let fields = [
+            self.entries,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            content.len() as u32,
+            0,
+            0,
+            device.0,
+            device.1,
+            name.len() as u32 + 1,
+            0,
+        ];
+        self.bytes.extend_from_slice(b"070701");
+        for field in fields {
+            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
+        }
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend_from_slice(content);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        while self.bytes.len() % 4 != 0 {
+            self.bytes.push(0);
+        }
+    }
+
+    fn directory(&mut self, name: &str) {
+        self.entry(name, 0o040_755, (0, 0), &[]);
+    }
+
+    fn file(&mut self, name: &str, mode: u32, content: &[u8]) {
+        self.entry(name, 0o100_000 | mode, (0, 0), content);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.entry("TRAILER!!!", 0, (0, 0), &[]);
+        self.bytes
+    }
+}
+
+/// What the guest is to do once it is up.
+pub struct Job<'a> {
+    /// The kernel it runs on.
+    pub kernel: &'a Kernel,
+    /// The module to load, if any.
+    pub module: Option<&'a Path>,
+    /// A shell script; its exit status is the guest's.
+    pub script: &'a str,
+    /// Whether a directory is shared for results.
+    pub share: bool,
+}
+
+/// Builds the archive.
+pub fn build(job: &Job<'_>) -> Result<Vec<u8>> {
+    let boot = job.kernel.boot.as_ref().ok_or("this kernel can't be booted")?;
+    let mut archive = Archive::default();
+    for name in ["bin", "dev", "proc", "sys", "lower", "upper", "newroot", "modules"] {
+        archive.directory(name);
+    }
+    archive.entry("dev/console", 0o020_600, (5, 1), &[]);
+    let busybox = which("busybox").ok_or("busybox is missing: install busybox-static")?;
+    archive.file("bin/busybox", 0o755, &std::fs::read(busybox).context(|| "cannot read busybox")?);
+    let mut order = String::new();
+    for path in closure(&boot.modules, &MODULES)? {
+        let name = stem(&path).to_string();
+        archive.file(&format!("modules/{name}.ko"), 0o644, &module_bytes(&boot.modules.join(&path))?);
+        order.push_str(&format!("{name}.ko\n"));
+    }
+    if let Some(module) = job.module {
+        archive.file("modules/dm_remap.ko", 0o644, &std::fs::read(module).context(|| "cannot read the module")?);
+        order.push_str("dm_remap.ko\n");
+    }
+    archive.file("modules/order", 0o644, order.as_bytes());
+    archive.file("script", 0o755, job.script.as_bytes());
+    let settings = format!(
+        "version='{}'\nmodules='{}'\nshare={}\n",
+        job.kernel.version,
+        boot.modules.display(),
+        u8::from(job.share)
+    );
+    archive.file("settings", 0o644, settings.as_bytes());
+    archive.file("init", 0o755, include_bytes!("guest-init.sh"));
+    Ok(archive.finish())
+}
+
+/// A module's name as the kernel says it, from the path of its file.
+fn stem(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.split(".ko").next().unwrap_or(file).replace('-', "_")
+}
+
+/// The modules and all they depend on, in loading order; those built into the kernel are left out.
+fn closure(dir: &Path, names: &[&str]) -> Result<Vec<String>> {
+    let dep = read(&dir.join("modules.dep"))?;
+    let builtin = read(&dir.join("modules.builtin"))?;
+    let mut order: Vec<String> = Vec::new();
+    for name in names {
+        let Some((path, needs)) = dep.lines().filter_map(|line| line.split_once(':')).find(|(path, _)| stem(path) == *name)
+        else {
+            if builtin.lines().any(|path| stem(path) == *name) {
+                continue;
+            }
+            return Err(Error(format!("kernel has no module {name}")));
+        };
+        // modules.dep lists what is needed with the deepest last.
+        for path in needs.split_whitespace().rev().chain([path]) {
+            if !order.iter().any(|known| known == path) {
+                order.push(path.to_string());
+            }
+        }
+    }
+    Ok(order)
+}
+
+fn module_bytes(path: &Path) -> Result<Vec<u8>> {
+    if path.extension().is_some_and(|extension| extension == "xz") {
+        let unpacked = cmd("xz", ["-dc"]).arg(path).output().context(|| "cannot run xz")?;
+        return Ok(unpacked.stdout);
+    }
+    std::fs::read(path).context(|| format!("cannot read {}", path.display()))
+}
