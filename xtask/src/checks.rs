@@ -22,7 +22,8 @@ const PANIC_SYMBOL: &str = "dm_remap_must_not_panic";
 /// Fails if a panic can be reached: the panic handler is then still there after unused code was dropped.
 pub fn no_panic(object: &Path) -> Result<()> {
     let relocations = output(cmd("readelf", ["-rW"]).arg(object))?.out;
-    let wanted: HashSet<&str> = relocations.lines().filter_map(|line| line.split_whitespace().nth(4)).collect();
+    let wanted: HashSet<&str> =
+        relocations.lines().filter_map(|line| line.split_whitespace().nth(4)).collect();
     let undefined = output(cmd("nm", ["-u"]).arg(object))?.out;
     let mut strip = cmd("objcopy", [""; 0]);
     // The linker keeps the names of what dropped code referred to, and modpost would look for them.
@@ -47,9 +48,13 @@ fn panic_callers(disassembly: &str) -> Vec<String> {
     let mut function = "";
     let mut callers = Vec::new();
     for line in disassembly.lines() {
-        if let Some(name) = line.strip_suffix(">:").and_then(|line| line.split_once('<')).map(|(_, name)| name) {
+        if let Some(name) =
+            line.strip_suffix(">:").and_then(|line| line.split_once('<')).map(|(_, name)| name)
+        {
             function = name;
-        } else if line.contains("R_X86_64_") && ["panic", "_fail", "unwrap_failed"].iter().any(|word| line.contains(word)) {
+        } else if line.contains("R_X86_64_")
+            && ["panic", "_fail", "unwrap_failed"].iter().any(|word| line.contains(word))
+        {
             let target = line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
             if !function.contains("panic") {
                 callers.push(format!("  {function} -> {target}"));
@@ -63,7 +68,8 @@ fn panic_callers(disassembly: &str) -> Vec<String> {
 /// Checks a finished module and what its build printed.
 pub fn module(dir: &Path, headers: &Path, printed: &str) -> Result<Vec<Finding>> {
     let ko = dir.join("dm_remap.ko");
-    let mut findings = vec![Finding { name: "no panic is reachable", seen: format!("{PANIC_SYMBOL} is gone") }];
+    let mut findings =
+        vec![Finding { name: "no panic is reachable", seen: format!("{PANIC_SYMBOL} is gone") }];
     findings.push(quiet(printed)?);
     findings.push(imports(&ko, headers)?);
     findings.push(exports(&ko)?);
@@ -78,7 +84,10 @@ fn quiet(printed: &str) -> Result<Finding> {
         .filter(|line| !line.trim().is_empty() && !line.starts_with("Skipping BTF generation"))
         .collect();
     if rest.is_empty() {
-        return Ok(Finding { name: "the build is quiet", seen: "no warning from gcc, modpost, objtool".into() });
+        return Ok(Finding {
+            name: "the build is quiet",
+            seen: "no warning from gcc, modpost, objtool".into(),
+        });
     }
     Err(Error(format!("the build printed warnings:\n{}", rest.join("\n"))))
 }

@@ -94,7 +94,11 @@ pub fn build(job: &Job<'_>) -> Result<Vec<u8>> {
         order.push_str(&format!("{name}.ko\n"));
     }
     if let Some(module) = job.module {
-        archive.file("modules/dm_remap.ko", 0o644, &std::fs::read(module).context(|| "cannot read the module")?);
+        archive.file(
+            "modules/dm_remap.ko",
+            0o644,
+            &std::fs::read(module).context(|| "cannot read the module")?,
+        );
         order.push_str("dm_remap.ko\n");
     }
     archive.file("modules/order", 0o644, order.as_bytes());
@@ -122,7 +126,8 @@ fn closure(dir: &Path, names: &[&str]) -> Result<Vec<String>> {
     let builtin = read(&dir.join("modules.builtin"))?;
     let mut order: Vec<String> = Vec::new();
     for name in names {
-        let Some((path, needs)) = dep.lines().filter_map(|line| line.split_once(':')).find(|(path, _)| stem(path) == *name)
+        let Some((path, needs)) =
+            dep.lines().filter_map(|line| line.split_once(':')).find(|(path, _)| stem(path) == *name)
         else {
             if builtin.lines().any(|path| stem(path) == *name) {
                 continue;

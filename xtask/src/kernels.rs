@@ -129,10 +129,13 @@ fn newest(series: &str) -> Result<String> {
 
 /// The image package of a version: signed if there is one.
 fn image_package(version: &str) -> Option<String> {
-    [format!("linux-image-{version}"), format!("linux-image-{version}-unsigned")].into_iter().find(|package| {
-        output(&mut cmd("apt-cache", ["policy", package.as_str()]))
-            .is_ok_and(|policy| policy.out.contains("Candidate:") && !policy.out.contains("Candidate: (none)"))
-    })
+    [format!("linux-image-{version}"), format!("linux-image-{version}-unsigned")].into_iter().find(
+        |package| {
+            output(&mut cmd("apt-cache", ["policy", package.as_str()])).is_ok_and(|policy| {
+                policy.out.contains("Candidate:") && !policy.out.contains("Candidate: (none)")
+            })
+        },
+    )
 }
 
 /// Downloads a kernel's packages and unpacks them below `dir`.

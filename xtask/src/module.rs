@@ -144,10 +144,12 @@ impl Job<'_> {
         if out.exists() && std::fs::read_to_string(&stamp).is_ok_and(|old| old == key) {
             return Ok(());
         }
-        let mut bindgen = cmd(toolchain::bindgen()?, ["--use-core", "--no-doc-comments", "--no-prepend-enum-name"]);
+        let mut bindgen =
+            cmd(toolchain::bindgen()?, ["--use-core", "--no-doc-comments", "--no-prepend-enum-name"]);
         bindgen.args(["--ctypes-prefix", "core::ffi", "--rust-edition", "2021", "--rust-target", "1.85"]);
         for line in allow.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let (option, value) = line.split_once(' ').ok_or_else(|| format!("bindgen.allow: bad line: {line}"))?;
+            let (option, value) =
+                line.split_once(' ').ok_or_else(|| format!("bindgen.allow: bad line: {line}"))?;
             bindgen.arg(format!("--{option}")).arg(value);
         }
         bindgen.arg("--output").arg(&out).arg(self.dir.join("bindings.h")).arg("--");
@@ -171,7 +173,14 @@ impl Job<'_> {
         let object = self.dir.join("rust_core.o");
         let linked = self.dir.join("rust_core.linked");
         let mut ld = cmd("ld", ["-r", "--gc-sections", "-z", "noexecstack"]);
-        ld.args(["-u", "dm_remap_rust_init", "-u", "dm_remap_rust_exit", "-u", "dm_remap_rust_prepare_ioctl"]);
+        ld.args([
+            "-u",
+            "dm_remap_rust_init",
+            "-u",
+            "dm_remap_rust_exit",
+            "-u",
+            "dm_remap_rust_prepare_ioctl",
+        ]);
         ld.arg("-T").arg(self.source.join("rust.lds"));
         ld.arg("-o").arg(&linked).arg(libs.join("libdm_remap.rlib")).arg(libs.join("libremap_core.rlib"));
         ld.arg(core.join("libcore.rlib"));

@@ -37,7 +37,8 @@ pub fn missing(kernel: &Kernel) -> Option<String> {
             return Some(format!("{program} is missing: install {package}"));
         }
     }
-    let gcc = format!("gcc-{}", config.value("CONFIG_GCC_VERSION").map_or("12", |v| v.get(..2).unwrap_or("12")));
+    let gcc =
+        format!("gcc-{}", config.value("CONFIG_GCC_VERSION").map_or("12", |v| v.get(..2).unwrap_or("12")));
     if which(&gcc).is_none() {
         return Some(format!("{gcc}, the kernel's compiler, is missing: install {gcc}"));
     }

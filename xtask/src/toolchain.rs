@@ -75,11 +75,20 @@ impl Rustc {
             .find_map(|line| line.strip_prefix("edition = "))
             .map_or("2021", |value| value.trim().trim_matches('"'));
         let mut core = self.command();
-        core.args(["--crate-name", "core", "--crate-type", "rlib", "--edition", edition, "--cap-lints", "allow"])
-            .args(["--cfg", "no_fp_fmt_parse", "--out-dir"])
-            .arg(&staged)
-            .args(flags)
-            .arg(self.library.join("core/src/lib.rs"));
+        core.args([
+            "--crate-name",
+            "core",
+            "--crate-type",
+            "rlib",
+            "--edition",
+            edition,
+            "--cap-lints",
+            "allow",
+        ])
+        .args(["--cfg", "no_fp_fmt_parse", "--out-dir"])
+        .arg(&staged)
+        .args(flags)
+        .arg(self.library.join("core/src/lib.rs"));
         output(&mut core)?;
         // The real compiler_builtins are what the kernel provides itself: memcpy and its kin. Nothing else may be
         // needed; an unresolved symbol at link time says so.
@@ -118,7 +127,8 @@ pub fn bindgen() -> Result<PathBuf> {
     }
     eprintln!("building bindgen {VERSION} (once)");
     let staged = paths::staging(&name)?;
-    let mut install = cmd("cargo", ["install", "--quiet", "--locked", "--version", VERSION, "bindgen-cli", "--root"]);
+    let mut install =
+        cmd("cargo", ["install", "--quiet", "--locked", "--version", VERSION, "bindgen-cli", "--root"]);
     install.arg(&staged).env_remove("CARGO_TARGET_DIR");
     output(&mut install).context(|| "bindgen is needed to read the kernel's headers")?;
     paths::commit(&staged, &name)?;

@@ -122,7 +122,8 @@ impl Vm {
             script: &script,
             share: self.share.is_some(),
         };
-        std::fs::write(dir.join("initramfs"), initramfs::build(&job)?).context(|| "cannot write the initramfs")?;
+        std::fs::write(dir.join("initramfs"), initramfs::build(&job)?)
+            .context(|| "cannot write the initramfs")?;
         let console = self.console.clone().unwrap_or_else(|| dir.join("console.log"));
         let mut qemu = self.qemu(&dir, &console)?;
         let started = Instant::now();
@@ -173,7 +174,8 @@ impl Vm {
         qemu.args(["-device", "virtio-9p-pci,fsdev=root,mount_tag=root"]);
         if let Some(share) = &self.share {
             let share = share.canonicalize().context(|| format!("no directory {}", share.display()))?;
-            qemu.arg("-fsdev").arg(option("local,id=share,security_model=none,multidevs=remap,path=", &share));
+            qemu.arg("-fsdev")
+                .arg(option("local,id=share,security_model=none,multidevs=remap,path=", &share));
             qemu.args(["-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]);
         }
         for (index, disk) in self.disks.iter().enumerate() {

@@ -15,4 +15,5 @@ pub mod error;
 pub mod format;
 pub mod io;
 pub mod lookup;
+pub mod path;
 pub mod units;

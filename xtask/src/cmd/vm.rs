@@ -42,7 +42,8 @@ oops or the like. 124: the time was over. 125: the guest went away.
 };
 
 fn run(mut args: Args) -> Result<i32> {
-    let (mut series, mut build_only, mut no_module, mut ignore_log) = (SERIES[1].to_string(), false, false, false);
+    let (mut series, mut build_only, mut no_module, mut ignore_log) =
+        (SERIES[1].to_string(), false, false, false);
     let mut settings: Vec<Setting> = Vec::new();
     let mut command = Vec::new();
     while let Some(word) = args.next() {

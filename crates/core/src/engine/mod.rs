@@ -5,6 +5,7 @@
 //! repair context turns a failed write into stored content. The lookup table is shared with readers that take no lock.
 
 pub mod commit;
+pub mod list;
 pub mod load;
 pub mod mode;
 pub mod notice;

@@ -1,0 +1,254 @@
+//! The path of a bio: where it goes, and what an error on the way means. Everything here runs without locks, on every bio.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::engine::Engine;
+use crate::error::ErrorKind;
+use crate::format::Geometry;
+use crate::lookup::{Run, Table};
+use crate::units::{sector_mask, Sector, Slot};
+
+/// What the modes mean for bios, kept beside the engine so that the path of a bio needs no lock.
+#[derive(Debug, Default)]
+pub struct Access(AtomicU32);
+
+const WRITES_REFUSED: u32 = 1;
+const READS_REFUSED: u32 = 2;
+const REPAIR_OFF: u32 = 4;
+
+impl Access {
+    /// Everything is served.
+    pub const fn new() -> Access {
+        Access(AtomicU32::new(0))
+    }
+
+    /// Takes over what the engine decided. The host calls it after every step of a machine.
+    pub fn update(&self, engine: &Engine<'_>) {
+        let mut bits = 0;
+        if let Some(reason) = engine.fail_reason() {
+            bits |= WRITES_REFUSED;
+            if !reason.serves_reads() {
+                bits |= READS_REFUSED;
+            }
+        }
+        if !engine.mode().remaps() || !engine.settings().auto_remap {
+            bits |= REPAIR_OFF;
+        }
+        self.0.store(bits, Ordering::Release);
+    }
+
+    /// Refuses writes at once, before the engine has been told of a failed flush (S8).
+    pub fn refuse_writes(&self) {
+        self.0.fetch_or(WRITES_REFUSED, Ordering::AcqRel);
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.0.load(Ordering::Acquire) & bit != 0
+    }
+
+    /// Whether a flush may pass.
+    pub fn flushes(&self) -> bool {
+        !self.has(WRITES_REFUSED)
+    }
+}
+
+/// A read or write as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// First sector.
+    pub first: Sector,
+    /// Length in sectors, at least 1.
+    pub sectors: u32,
+    /// Whether it writes.
+    pub write: bool,
+    /// Whether it must not wait.
+    pub nowait: bool,
+}
+
+/// Where the first part of a bio goes. A part that is shorter than the bio is split off; the rest asks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To main, at the same sector.
+    Main {
+        /// Length of the part.
+        sectors: u32,
+    },
+    /// To the spare.
+    Spare {
+        /// Sector of the spare's region.
+        sector: u64,
+        /// The first slot.
+        slot: Slot,
+        /// Length of the part.
+        sectors: u32,
+    },
+    /// It waits until the group is no longer held, and asks again then. One logical block long, so that it need not be
+    /// split then.
+    Defer {
+        /// Length of the part.
+        sectors: u32,
+    },
+    /// A read of suspect or lost sectors: [`suspect_read`] tells, with the engine. One logical block long.
+    AskEngine {
+        /// Length of the part.
+        sectors: u32,
+    },
+    /// A write that goes to repair at once, since its slot failed before (S7).
+    Repair {
+        /// Length of the part.
+        sectors: u32,
+    },
+    /// It fails.
+    Refuse(ErrorKind),
+}
+
+/// Where a bio goes.
+#[inline]
+pub fn direct(
+    table: &Table<'_>,
+    geometry: &Geometry,
+    access: &Access,
+    block_sectors: u32,
+    r: Request,
+) -> Direction {
+    if access.has(if r.write { WRITES_REFUSED } else { READS_REFUSED }) {
+        return Direction::Refuse(ErrorKind::Io);
+    }
+    let to_slot = |slot: Slot, sectors: u32| Direction::Spare {
+        sector: geometry.slot_block(slot).first_sector() + u64::from(r.first.in_group()),
+        slot,
+        sectors,
+    };
+    match table.find(r.first, r.sectors) {
+        Run::Main { sectors } => Direction::Main { sectors },
+        Run::Slot { slot, sectors } => to_slot(slot, sectors),
+        Run::Held { .. } | Run::Bad { .. } if r.nowait => Direction::Refuse(ErrorKind::Again),
+        Run::Held { sectors } => Direction::Defer { sectors: sectors.min(block_sectors) },
+        Run::Bad { sectors, .. } if r.write => Direction::Repair { sectors },
+        Run::Bad { sectors, .. } => Direction::AskEngine { sectors: sectors.min(block_sectors) },
+        Run::Doubt { .. } if r.write => Direction::Refuse(ErrorKind::Io),
+        Run::Doubt { slot: Some(slot), sectors } => to_slot(slot, sectors),
+        Run::Doubt { slot: None, sectors } => Direction::Main { sectors },
+    }
+}
+
+/// Where a read of suspect or lost sectors goes, as of now (S3): lost ones fail, suspect ones are tried again.
+pub fn suspect_read(engine: &Engine<'_>, access: &Access, block_sectors: u32, r: Request) -> Direction {
+    if let Run::Bad { slot, sectors } = engine.table().find(r.first, r.sectors) {
+        let from = r.first.in_group();
+        if engine.lost_mask(slot) & sector_mask(from, sectors) != 0 {
+            return Direction::Refuse(ErrorKind::Medium);
+        }
+        let sector = engine.geometry().slot_block(slot).first_sector() + u64::from(from);
+        return Direction::Spare { sector, slot, sectors };
+    }
+    direct(&engine.table(), engine.geometry(), access, block_sectors, r)
+}
+
+/// Where a bio was when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On main.
+    Main,
+    /// On the spare, in this slot and the following ones.
+    Spare(Slot),
+}
+
+/// What an error means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterError {
+    /// It is the caller's.
+    PassUp,
+    /// The sectors are suspect from now on, which [`mark_suspect`] notes; the error is the caller's (S3).
+    PassUpSuspect,
+    /// Repair takes the write.
+    Repair,
+}
+
+/// What an error of a read or write means.
+pub fn after_error(access: &Access, place: Place, write: bool, error: ErrorKind) -> AfterError {
+    match (place, write) {
+        _ if !error.can_mean_medium() => AfterError::PassUp,
+        (_, true) if access.has(REPAIR_OFF) || access.has(WRITES_REFUSED) => AfterError::PassUp,
+        (_, true) => AfterError::Repair,
+        (Place::Spare(_), false) => AfterError::PassUpSuspect,
+        (Place::Main, false) => AfterError::PassUp,
+    }
+}
+
+/// Marks the sectors of a failed slot read as suspect: every group of the run, since which of them failed is not known.
+pub fn mark_suspect(table: &Table<'_>, slot: Slot, first: Sector, sectors: u32) {
+    let end = first.0.saturating_add(u64::from(sectors));
+    let (mut at, mut slot) = (first, slot);
+    while at.0 < end {
+        let stop = (at.group().first_sector().0 + 8).min(end);
+        table.mark_suspect(slot, sector_mask(at.in_group(), (stop - at.0) as u32));
+        at = Sector(stop);
+        slot = Slot(slot.0.saturating_add(1));
+    }
+}
+
+/// Whether the spare holds content that was written since its last good flush (S8).
+#[derive(Debug, Default)]
+pub struct SpareDirty(AtomicBool);
+
+impl SpareDirty {
+    /// Clean.
+    pub const fn new() -> SpareDirty {
+        SpareDirty(AtomicBool::new(false))
+    }
+
+    /// A write was sent to a slot.
+    #[inline]
+    pub fn mark(&self) {
+        // Mostly set already under load: a plain load keeps the cache line shared.
+        if !self.0.load(Ordering::Relaxed) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    /// A flush begins: whether it must reach the spare. If it fails, [`SpareDirty::mark`] must be called again.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s15_an_error_that_is_not_the_mediums_passes_up() {
+        let access = Access::new();
+        for place in [Place::Main, Place::Spare(Slot(0))] {
+            assert_eq!(after_error(&access, place, true, ErrorKind::NoSpace), AfterError::PassUp);
+        }
+    }
+
+    #[test]
+    fn s03_a_failed_slot_read_makes_sectors_suspect_and_a_failed_main_read_does_not() {
+        let access = Access::new();
+        let (main, spare) = (Place::Main, Place::Spare(Slot(3)));
+        assert_eq!(after_error(&access, spare, false, ErrorKind::Medium), AfterError::PassUpSuspect);
+        assert_eq!(after_error(&access, main, false, ErrorKind::Medium), AfterError::PassUp);
+    }
+
+    #[test]
+    fn s08_writes_are_refused_at_once_after_a_failed_flush() {
+        let access = Access::new();
+        assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::Repair);
+        access.refuse_writes();
+        assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::PassUp);
+        assert!(!access.flushes());
+    }
+
+    #[test]
+    fn s08_the_spare_is_flushed_once_per_batch_of_slot_writes() {
+        let dirty = SpareDirty::new();
+        assert!(!dirty.take());
+        dirty.mark();
+        dirty.mark();
+        assert!(dirty.take());
+        assert!(!dirty.take());
+    }
+}
