@@ -47,6 +47,11 @@ pub(crate) fn crc32c(parts: &[&[u8]]) -> u32 {
     !crc
 }
 
+/// CRC32C of what `crc` is the checksum of, followed by `bytes`. The checksum of nothing is 0.
+pub(crate) fn extend(crc: u32, bytes: &[u8]) -> u32 {
+    !update(!crc, bytes)
+}
+
 fn update(mut crc: u32, mut bytes: &[u8]) -> u32 {
     let [t0, t1, t2, t3, t4, t5, t6, t7] = &TABLES;
     while let Some((&[a, b, c, d, e, f, g, h], rest)) = bytes.split_first_chunk::<8>() {

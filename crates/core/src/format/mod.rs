@@ -3,6 +3,7 @@
 pub mod choose;
 pub mod entry;
 pub mod error;
+pub mod fingerprint;
 pub mod formatter;
 pub mod geometry;
 mod header;
@@ -14,6 +15,7 @@ pub mod text;
 pub use choose::{ChooseError, Chooser};
 pub use entry::{Entry, EntryError, SlotState};
 pub use error::BlockError;
+pub use fingerprint::FingerprintReader;
 pub use formatter::{BlankCheck, FormatFailed, Formatter, NotBlank};
 pub use geometry::{Geometry, GeometryError};
 pub use header::{SEQ_MAX, VERSION_MAJOR, VERSION_MINOR};
