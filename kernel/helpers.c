@@ -25,6 +25,75 @@ bool dmr_print_allowed(void)
 	return __ratelimit(&limit);
 }
 
+void dmr_mutex_init(struct mutex *lock)
+{
+	mutex_init(lock);
+}
+
+void dmr_mutex_lock(struct mutex *lock)
+{
+	mutex_lock(lock);
+}
+
+void dmr_mutex_unlock(struct mutex *lock)
+{
+	mutex_unlock(lock);
+}
+
+void dmr_spin_lock_init(spinlock_t *lock)
+{
+	spin_lock_init(lock);
+}
+
+unsigned long dmr_spin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void dmr_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+
+int dmr_srcu_init(struct srcu_struct *srcu)
+{
+	return init_srcu_struct(srcu);
+}
+
+void dmr_waitqueue_init(wait_queue_head_t *queue)
+{
+	init_waitqueue_head(queue);
+}
+
+void dmr_wait_event(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data)
+{
+	wait_event(*queue, ready(data));
+}
+
+bool dmr_wait_event_timeout(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data,
+			    unsigned int milliseconds)
+{
+	return wait_event_timeout(*queue, ready(data), msecs_to_jiffies(milliseconds)) != 0;
+}
+
+void dmr_wake_up_all(wait_queue_head_t *queue)
+{
+	wake_up_all(queue);
+}
+
+u64 dmr_monotonic_ns(void)
+{
+	return ktime_get_ns();
+}
+
+u64 dmr_real_seconds(void)
+{
+	return ktime_get_real_seconds();
+}
+
 void *dmr_kvzalloc(size_t size)
 {
 	return kvzalloc(size, GFP_KERNEL);

@@ -10,6 +10,10 @@
 #include <linux/types.h>
 #include <linux/device-mapper.h>
 #include <linux/bio.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/wait.h>
 
 /* Provided by Rust, called by module.c. */
 int dm_remap_rust_init(void);
@@ -18,6 +22,21 @@ void dm_remap_rust_exit(void);
 struct module *dmr_this_module(void);
 void dmr_print(int level, const char *text, size_t len);
 bool dmr_print_allowed(void);
+
+void dmr_mutex_init(struct mutex *lock);
+void dmr_mutex_lock(struct mutex *lock);
+void dmr_mutex_unlock(struct mutex *lock);
+void dmr_spin_lock_init(spinlock_t *lock);
+unsigned long dmr_spin_lock_irqsave(spinlock_t *lock);
+void dmr_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+int dmr_srcu_init(struct srcu_struct *srcu);
+void dmr_waitqueue_init(wait_queue_head_t *queue);
+void dmr_wait_event(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data);
+bool dmr_wait_event_timeout(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data,
+			    unsigned int milliseconds);
+void dmr_wake_up_all(wait_queue_head_t *queue);
+u64 dmr_monotonic_ns(void);
+u64 dmr_real_seconds(void);
 
 void *dmr_kvzalloc(size_t size);
 void dmr_kvfree(const void *ptr);

@@ -3,6 +3,7 @@
 use core::mem::{align_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicU8, AtomicUsize};
 
 use super::{Errno, Result};
 use crate::sys;
@@ -70,5 +71,74 @@ impl<T> Drop for KBox<T> {
             self.ptr.as_ptr().drop_in_place();
             sys::dmr_kvfree(self.ptr.as_ptr().cast());
         }
+    }
+}
+
+/// A type of which all-zero bytes are a valid value.
+///
+/// # Safety
+/// Only for types without niches, references and padding-dependent meaning, with an alignment of at most 8.
+pub unsafe trait Zeroable {}
+
+macro_rules! zeroable {
+    ($($type:ty),*) => {$(
+        // SAFETY: zero is a number.
+        unsafe impl Zeroable for $type {}
+    )*};
+}
+zeroable!(u8, u16, u32, u64, usize, i8, i16, i32, i64);
+zeroable!(AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, AtomicBool);
+
+// SAFETY: an array is its elements, one after the other.
+unsafe impl<T: Zeroable, const N: usize> Zeroable for [T; N] {}
+
+/// A slice on the kernel's heap that begins as zeroes; it neither grows nor moves.
+pub struct KSlice<T> {
+    ptr: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: a `KSlice` owns its elements alone.
+unsafe impl<T: Send> Send for KSlice<T> {}
+// SAFETY: shared access to the slice gives only shared access to its elements.
+unsafe impl<T: Sync> Sync for KSlice<T> {}
+
+impl<T: Zeroable> KSlice<T> {
+    /// Sets memory aside; sleeps. Large slices need not be contiguous in physical memory.
+    pub fn zeroed(len: usize) -> Result<Self> {
+        const { assert!(size_of::<T>() > 0 && align_of::<T>() <= ALIGN_MIN) };
+        if len == 0 {
+            return Ok(KSlice { ptr: NonNull::dangling(), len });
+        }
+        let bytes = len.checked_mul(size_of::<T>()).filter(|bytes| *bytes <= isize::MAX as usize);
+        let bytes = bytes.ok_or(Errno::ENOMEM)?;
+        // SAFETY: allocation has no precondition but a context that may sleep.
+        let raw = unsafe { sys::dmr_kvzalloc(bytes) };
+        Ok(KSlice { ptr: NonNull::new(raw.cast::<T>()).ok_or(Errno::ENOMEM)?, len })
+    }
+}
+
+impl<T> Deref for KSlice<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` elements were allocated, and zeroes are valid for them.
+        unsafe { core::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for KSlice<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and the slice is borrowed exclusively.
+        unsafe { core::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for KSlice<T> {
+    fn drop(&mut self) {
+        if self.len == 0 {
+            return;
+        }
+        // SAFETY: allocated by `zeroed`; zeroable types own nothing that would have to be dropped.
+        unsafe { sys::dmr_kvfree(self.ptr.as_ptr().cast()) }
     }
 }

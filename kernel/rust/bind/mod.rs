@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod alloc;
+pub mod arc;
 pub mod bio;
 pub mod dm;
 pub(crate) mod dm_calls;
@@ -14,6 +15,8 @@ pub mod dm_types;
 mod entry;
 pub mod error;
 pub mod print;
+pub mod sync;
+pub mod time;
 
 pub(crate) use entry::module_entry;
 pub use error::{Errno, Result};

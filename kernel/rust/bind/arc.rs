@@ -1,0 +1,82 @@
+//! Shared ownership.
+
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::{fence, AtomicU32, Ordering};
+
+use super::alloc::KBox;
+use super::Result;
+
+struct Counted<T> {
+    value: T,
+    count: AtomicU32,
+}
+
+/// A value on the kernel's heap with several owners; the last one frees it.
+pub struct KArc<T> {
+    ptr: NonNull<Counted<T>>,
+}
+
+// SAFETY: owners on several threads share the value, and the last one, on any thread, drops it.
+unsafe impl<T: Send + Sync> Send for KArc<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for KArc<T> {}
+
+impl<T> KArc<T> {
+    /// Moves a value to the heap; sleeps.
+    pub fn new(value: T) -> Result<Self> {
+        let raw = KBox::new(Counted { value, count: AtomicU32::new(1) })?.into_raw();
+        // SAFETY: a box is never null.
+        Ok(KArc { ptr: unsafe { NonNull::new_unchecked(raw) } })
+    }
+
+    /// The identity of the value, for comparisons.
+    pub fn as_ptr(&self) -> *const T {
+        // SAFETY: the value is alive as long as an owner is.
+        unsafe { &raw const (*self.ptr.as_ptr()).value }
+    }
+
+    /// Gives this ownership to C, to come back through [`KArc::from_raw`].
+    pub(super) fn into_raw(self) -> *mut core::ffi::c_void {
+        let raw = self.ptr.as_ptr().cast();
+        core::mem::forget(self);
+        raw
+    }
+
+    /// Takes back what [`KArc::into_raw`] gave away.
+    ///
+    /// # Safety
+    /// `raw` must come from `into_raw` of the same type, once for each call.
+    pub(super) unsafe fn from_raw(raw: *mut core::ffi::c_void) -> Self {
+        // SAFETY: by contract, and `into_raw` never gives null.
+        KArc { ptr: unsafe { NonNull::new_unchecked(raw.cast()) } }
+    }
+}
+
+impl<T> Clone for KArc<T> {
+    fn clone(&self) -> Self {
+        // SAFETY: alive, since `self` is an owner. More than 2^32 owners do not fit into memory.
+        unsafe { self.ptr.as_ref() }.count.fetch_add(1, Ordering::Relaxed);
+        KArc { ptr: self.ptr }
+    }
+}
+
+impl<T> Deref for KArc<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: alive, since `self` is an owner.
+        unsafe { &self.ptr.as_ref().value }
+    }
+}
+
+impl<T> Drop for KArc<T> {
+    fn drop(&mut self) {
+        // SAFETY: alive, since `self` is an owner.
+        if unsafe { self.ptr.as_ref() }.count.fetch_sub(1, Ordering::Release) == 1 {
+            // What other owners did to the value happens before it is dropped.
+            fence(Ordering::Acquire);
+            // SAFETY: the last owner; the pointer came from a box.
+            drop(unsafe { KBox::from_raw(self.ptr.as_ptr()) });
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Locks, waiting, and the gate that readers pass without a lock.
+
+use core::cell::UnsafeCell;
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+use core::ops::{Deref, DerefMut};
+
+use super::alloc::KBox;
+use super::{Errno, Result};
+use crate::sys;
+
+/// A kernel object that must stay where it was initialized.
+struct Pinned<T> {
+    raw: KBox<UnsafeCell<T>>,
+}
+
+impl<T> Pinned<T> {
+    /// Zeroed memory for the object, initialized in place by `init`.
+    fn new(init: impl FnOnce(*mut T) -> Result<()>) -> Result<Self> {
+        // SAFETY: the C objects used here are valid when zeroed, until `init` makes them usable.
+        let raw = KBox::new(UnsafeCell::new(unsafe { MaybeUninit::<T>::zeroed().assume_init() }))?;
+        init(raw.get())?;
+        Ok(Pinned { raw })
+    }
+
+    #[inline]
+    fn get(&self) -> *mut T {
+        self.raw.get()
+    }
+}
+
+/// A value behind a lock whose holder may sleep.
+pub struct Mutex<T> {
+    lock: Pinned<sys::mutex>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached by one thread at a time.
+unsafe impl<T: Send> Send for Mutex<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    /// A free lock; sleeps.
+    pub fn new(value: T) -> Result<Self> {
+        let lock = Pinned::new(|raw| {
+            // SAFETY: `raw` is memory for a mutex that stays in place.
+            unsafe { sys::dmr_mutex_init(raw) };
+            Ok(())
+        })?;
+        Ok(Mutex { lock, value: UnsafeCell::new(value) })
+    }
+
+    /// Waits for the lock; not where sleeping is forbidden.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        // SAFETY: an initialized mutex.
+        unsafe { sys::dmr_mutex_lock(self.lock.get()) };
+        MutexGuard { mutex: self }
+    }
+}
+
+/// The right to use a mutex's value.
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is held.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the lock is held, and the guard borrowed exclusively.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: locked by this thread when the guard was made.
+        unsafe { sys::dmr_mutex_unlock(self.mutex.lock.get()) }
+    }
+}
+
+/// A value behind a lock that is held for a few instructions, also in interrupts.
+pub struct SpinLock<T> {
+    lock: Pinned<sys::spinlock_t>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached by one thread at a time.
+unsafe impl<T: Send> Send for SpinLock<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SpinLock<T> {}
+
+impl<T> SpinLock<T> {
+    /// A free lock; sleeps.
+    pub fn new(value: T) -> Result<Self> {
+        let lock = Pinned::new(|raw| {
+            // SAFETY: `raw` is memory for a lock that stays in place.
+            unsafe { sys::dmr_spin_lock_init(raw) };
+            Ok(())
+        })?;
+        Ok(SpinLock { lock, value: UnsafeCell::new(value) })
+    }
+
+    /// Takes the lock and keeps interrupts off; nothing may sleep while the guard lives.
+    pub fn lock(&self) -> SpinGuard<'_, T> {
+        // SAFETY: an initialized lock.
+        let flags = unsafe { sys::dmr_spin_lock_irqsave(self.lock.get()) };
+        SpinGuard { lock: self, flags, not_send: core::marker::PhantomData }
+    }
+}
+
+/// The right to use a spin lock's value; stays on the processor that took it.
+pub struct SpinGuard<'a, T> {
+    lock: &'a SpinLock<T>,
+    flags: core::ffi::c_ulong,
+    not_send: core::marker::PhantomData<*mut ()>,
+}
+
+impl<T> Deref for SpinGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is held.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for SpinGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the lock is held, and the guard borrowed exclusively.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for SpinGuard<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: locked on this processor when the guard was made, with these flags.
+        unsafe { sys::dmr_spin_unlock_irqrestore(self.lock.lock.get(), self.flags) }
+    }
+}
+
+/// Threads that wait until something is so.
+pub struct WaitQueue {
+    queue: Pinned<sys::wait_queue_head_t>,
+}
+
+// SAFETY: wait queues have a lock of their own.
+unsafe impl Send for WaitQueue {}
+// SAFETY: as above.
+unsafe impl Sync for WaitQueue {}
+
+unsafe extern "C" fn is_ready<F: Fn() -> bool>(data: *const c_void) -> bool {
+    // SAFETY: `data` is the closure of `wait` or `wait_ms`, which is still running.
+    unsafe { (*data.cast::<F>())() }
+}
+
+impl WaitQueue {
+    /// A queue with nobody in it; sleeps.
+    pub fn new() -> Result<Self> {
+        let queue = Pinned::new(|raw| {
+            // SAFETY: `raw` is memory for a wait queue that stays in place.
+            unsafe { sys::dmr_waitqueue_init(raw) };
+            Ok(())
+        })?;
+        Ok(WaitQueue { queue })
+    }
+
+    /// Sleeps until `ready` says so; it is asked again after each [`WaitQueue::wake`], and must not sleep.
+    pub fn wait<F: Fn() -> bool>(&self, ready: F) {
+        // SAFETY: an initialized queue, and a closure that outlives the call.
+        unsafe { sys::dmr_wait_event(self.queue.get(), Some(is_ready::<F>), (&raw const ready).cast()) }
+    }
+
+    /// As [`WaitQueue::wait`], for at most so many milliseconds; whether it was ready in time.
+    pub fn wait_ms<F: Fn() -> bool>(&self, milliseconds: u32, ready: F) -> bool {
+        let data = (&raw const ready).cast();
+        // SAFETY: as in `wait`.
+        unsafe { sys::dmr_wait_event_timeout(self.queue.get(), Some(is_ready::<F>), data, milliseconds) }
+    }
+
+    /// Has all who wait ask again. In any context.
+    pub fn wake(&self) {
+        // SAFETY: an initialized queue.
+        unsafe { sys::dmr_wake_up_all(self.queue.get()) }
+    }
+}
+
+/// A gate that many pass at once without a lock, and behind which one can wait until all who were inside have left.
+pub struct Gate {
+    srcu: Pinned<sys::srcu_struct>,
+}
+
+// SAFETY: SRCU is made to be entered from any processor.
+unsafe impl Send for Gate {}
+// SAFETY: as above.
+unsafe impl Sync for Gate {}
+
+/// Having entered a [`Gate`]. It is a number, so that it can be kept beside a bio; give it to [`Gate::leave`] once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entered(u32);
+
+impl Gate {
+    /// An empty gate; sleeps.
+    pub fn new() -> Result<Self> {
+        // SAFETY: `raw` is memory for an SRCU structure that stays in place.
+        let srcu = Pinned::new(|raw| Errno::check(unsafe { sys::dmr_srcu_init(raw) }))?;
+        Ok(Gate { srcu })
+    }
+
+    /// Goes in: one increment on this processor. In any context.
+    #[inline]
+    pub fn enter(&self) -> Entered {
+        // SAFETY: an initialized structure.
+        Entered(unsafe { sys::__srcu_read_lock(self.srcu.get()) } as u32)
+    }
+
+    /// Goes out, on whatever processor.
+    #[inline]
+    pub fn leave(&self, entered: Entered) {
+        // SAFETY: an initialized structure; the index, 0 or 1, came from `enter`.
+        unsafe { sys::__srcu_read_unlock(self.srcu.get(), (entered.0 & 1) as c_int) }
+    }
+
+    /// Sleeps until all who had entered before have left. Never from inside.
+    pub fn drain(&self) {
+        // SAFETY: an initialized structure.
+        unsafe { sys::synchronize_srcu_expedited(self.srcu.get()) }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // SAFETY: initialized by `new`; dm core lets no bio be in flight when a target is destroyed.
+        unsafe { sys::cleanup_srcu_struct(self.srcu.get()) }
+    }
+}
