@@ -1,6 +1,6 @@
 //! The path of a bio: where it goes, and what an error on the way means. Everything here runs without locks, on every bio.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::engine::Engine;
 use crate::error::ErrorKind;
@@ -189,27 +189,42 @@ pub fn mark_suspect(table: &Table<'_>, slot: Slot, first: Sector, sectors: u32) 
 }
 
 /// Whether the spare holds content that was written since its last good flush (S8).
+///
+/// Two numbers, not a flag: a write that completes while a flush is under way is not covered by it, and a flush that begins
+/// meanwhile must not rely on one that has not ended.
 #[derive(Debug, Default)]
-pub struct SpareDirty(AtomicBool);
+pub struct SpareDirty {
+    written: AtomicU64,
+    flushed: AtomicU64,
+}
+
+/// What a flush of the spare covers if it succeeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushMark(u64);
 
 impl SpareDirty {
     /// Clean.
     pub const fn new() -> SpareDirty {
-        SpareDirty(AtomicBool::new(false))
+        SpareDirty { written: AtomicU64::new(0), flushed: AtomicU64::new(0) }
     }
 
-    /// A write was sent to a slot.
+    /// A write to a slot that is not durable by itself has ended. Called when the device has completed it and before the bio
+    /// completes: a flush covers only what was complete when it began.
     #[inline]
     pub fn mark(&self) {
-        // Mostly set already under load: a plain load keeps the cache line shared.
-        if !self.0.load(Ordering::Relaxed) {
-            self.0.store(true, Ordering::Release);
-        }
+        self.written.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A flush begins: whether it must reach the spare. If it fails, [`SpareDirty::mark`] must be called again.
-    pub fn take(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
+    /// A flush begins: whether it must reach the spare, and if so, what to give to [`SpareDirty::flushed`].
+    #[inline]
+    pub fn flush_begins(&self) -> Option<FlushMark> {
+        let written = self.written.load(Ordering::Acquire);
+        (written != self.flushed.load(Ordering::Acquire)).then_some(FlushMark(written))
+    }
+
+    /// The flush that began with `mark` has succeeded on the spare.
+    pub fn flushed(&self, mark: FlushMark) {
+        self.flushed.fetch_max(mark.0, Ordering::AcqRel);
     }
 }
 
@@ -245,10 +260,34 @@ mod tests {
     #[test]
     fn s08_the_spare_is_flushed_once_per_batch_of_slot_writes() {
         let dirty = SpareDirty::new();
-        assert!(!dirty.take());
+        assert_eq!(dirty.flush_begins(), None);
         dirty.mark();
         dirty.mark();
-        assert!(dirty.take());
-        assert!(!dirty.take());
+        let mark = dirty.flush_begins().unwrap();
+        dirty.flushed(mark);
+        assert_eq!(dirty.flush_begins(), None);
+    }
+
+    #[test]
+    fn s08_a_flush_does_not_rely_on_one_that_is_under_way_or_failed() {
+        let dirty = SpareDirty::new();
+        dirty.mark();
+        let first = dirty.flush_begins().unwrap();
+        assert_eq!(dirty.flush_begins(), Some(first));
+        dirty.flushed(first);
+        assert_eq!(dirty.flush_begins(), None);
+    }
+
+    #[test]
+    fn s08_a_write_that_ends_under_a_flush_needs_the_next() {
+        let dirty = SpareDirty::new();
+        dirty.mark();
+        let first = dirty.flush_begins().unwrap();
+        dirty.mark();
+        dirty.flushed(first);
+        let second = dirty.flush_begins().unwrap();
+        dirty.flushed(second);
+        dirty.flushed(first);
+        assert_eq!(dirty.flush_begins(), None);
     }
 }
