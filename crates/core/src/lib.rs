@@ -16,4 +16,5 @@ pub mod format;
 pub mod io;
 pub mod lookup;
 pub mod path;
+pub mod placement;
 pub mod units;
