@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/blkdev.h>
+#include <linux/bvec.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/printk.h>
@@ -82,6 +83,69 @@ bool dmr_wait_event_timeout(wait_queue_head_t *queue, bool (*ready)(const void *
 void dmr_wake_up_all(wait_queue_head_t *queue)
 {
 	wake_up_all(queue);
+}
+
+void dmr_completion_init(struct completion *done)
+{
+	init_completion(done);
+}
+
+struct page *dmr_alloc_pages(unsigned int order)
+{
+	return alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
+}
+
+void dmr_free_pages(struct page *page, unsigned int order)
+{
+	__free_pages(page, order);
+}
+
+void *dmr_page_address(struct page *page)
+{
+	return page_address(page);
+}
+
+struct bvec_iter dmr_bvec_iter_advanced(struct bio *bio, struct bvec_iter iter, unsigned int bytes)
+{
+	bio_advance_iter(bio, &iter, bytes);
+	return iter;
+}
+
+/* Copies between a buffer and the pages of a bio, from a position on, as far as both reach. */
+void dmr_bio_copy(struct bio *bio, struct bvec_iter from, u8 *buffer, size_t len, bool to_bio)
+{
+	struct bvec_iter iter;
+	struct bio_vec part;
+
+	__bio_for_each_segment(part, bio, iter, from) {
+		size_t bytes = min_t(size_t, part.bv_len, len);
+
+		part.bv_len = bytes;
+		if (to_bio)
+			memcpy_to_bvec(&part, buffer);
+		else
+			memcpy_from_bvec(buffer, &part);
+		buffer += bytes;
+		len -= bytes;
+		if (!len)
+			break;
+	}
+}
+
+struct workqueue_struct *dmr_workqueue_new(const char *name, int max_active)
+{
+	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_UNBOUND, max_active, name);
+}
+
+void dmr_delayed_work_init(struct delayed_work *work, void (*run)(struct work_struct *))
+{
+	INIT_DELAYED_WORK(work, run);
+}
+
+bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work *work,
+			    unsigned int milliseconds)
+{
+	return queue_delayed_work(queue, work, msecs_to_jiffies(milliseconds));
 }
 
 u64 dmr_monotonic_ns(void)

@@ -10,10 +10,12 @@
 #include <linux/types.h>
 #include <linux/device-mapper.h>
 #include <linux/bio.h>
+#include <linux/completion.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 /* Provided by Rust, called by module.c. */
 int dm_remap_rust_init(void);
@@ -35,6 +37,19 @@ void dmr_wait_event(wait_queue_head_t *queue, bool (*ready)(const void *), const
 bool dmr_wait_event_timeout(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data,
 			    unsigned int milliseconds);
 void dmr_wake_up_all(wait_queue_head_t *queue);
+void dmr_completion_init(struct completion *done);
+
+struct page *dmr_alloc_pages(unsigned int order);
+void dmr_free_pages(struct page *page, unsigned int order);
+void *dmr_page_address(struct page *page);
+struct bvec_iter dmr_bvec_iter_advanced(struct bio *bio, struct bvec_iter iter, unsigned int bytes);
+void dmr_bio_copy(struct bio *bio, struct bvec_iter from, u8 *buffer, size_t len, bool to_bio);
+
+struct workqueue_struct *dmr_workqueue_new(const char *name, int max_active);
+void dmr_delayed_work_init(struct delayed_work *work, void (*run)(struct work_struct *));
+bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work *work,
+			    unsigned int milliseconds);
+
 u64 dmr_monotonic_ns(void);
 u64 dmr_real_seconds(void);
 

@@ -3,9 +3,9 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
-use crate::bind::bio::Bio;
+use crate::bind::bio::{Bio, Ended, Mapped, Status};
 use crate::bind::dm::{
-    Args, CtrError, Device, DeviceVisitor, EndIo, Map, Offers, StatusKind, StatusText, Target, TargetInfo,
+    Args, CtrError, Device, DeviceVisitor, Offers, StatusKind, StatusText, Target, TargetInfo,
 };
 use crate::bind::Errno;
 
@@ -18,12 +18,6 @@ pub struct Remap {
     len: u64,
 }
 
-/// What `map` saves for `end_io`.
-pub struct PerBio {
-    /// The sector on main that the bio was sent to: the iterator that dm hands back has moved on.
-    sector: u64,
-}
-
 fn invalid(text: &'static CStr) -> CtrError {
     CtrError { errno: Errno::EINVAL, text }
 }
@@ -33,7 +27,7 @@ fn sector(args: &Args<'_>, index: usize, text: &'static CStr) -> Result<u64, Ctr
 }
 
 impl Target for Remap {
-    type PerBio = PerBio;
+    type PerBio = ();
     const NAME: &'static CStr = c"remap";
     const VERSION: [u32; 3] = [1, 0, 0];
 
@@ -52,18 +46,17 @@ impl Target for Remap {
         Ok(Remap { main, main_offset, spare, spare_offset, len: ti.len() })
     }
 
-    fn map(&self, bio: &mut Bio<'_>) -> (Map, PerBio) {
+    fn map(&self, mut bio: Bio<'_, ()>) -> Mapped {
         let sector = match bio.has_sectors() {
             true => self.main_offset.wrapping_add(bio.target_sector()),
             false => bio.sector(),
         };
         bio.redirect(&self.main, sector);
-        (Map::Remapped, PerBio { sector })
+        bio.remapped()
     }
 
-    fn end_io(&self, _bio: &mut Bio<'_>, data: &mut PerBio, _status: &mut crate::bind::bio::Status) -> EndIo {
-        let _ = data.sector;
-        EndIo::Done
+    fn end_io(&self, bio: Bio<'_, ()>, status: Status) -> Ended {
+        bio.done(status)
     }
 
     fn status(&self, kind: StatusKind, out: &mut StatusText<'_>) {

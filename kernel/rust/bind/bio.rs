@@ -1,8 +1,12 @@
 //! One I/O request on its way through the target.
 
+use core::ffi::c_int;
 use core::marker::PhantomData;
+use core::mem::size_of;
+use core::ptr::NonNull;
 
 use super::dm::Device;
+use super::held::HeldBio;
 use super::Errno;
 use crate::sys;
 
@@ -26,7 +30,7 @@ pub enum Op {
 }
 
 impl Op {
-    fn from_raw(opf: u32) -> Op {
+    pub(super) fn from_raw(opf: u32) -> Op {
         match opf & sys::DMR_REQ_OP_MASK {
             sys::REQ_OP_READ => Op::Read,
             sys::REQ_OP_WRITE => Op::Write,
@@ -81,46 +85,124 @@ impl Status {
     }
 }
 
-/// Where in the device, and in its buffers, a request stands: what the block layer calls the iterator.
-#[derive(Clone, Copy)]
-pub struct Iter {
-    pub(super) raw: sys::bvec_iter,
+/// What is kept beside a clone from `map` to the end of its life.
+#[repr(C, align(8))]
+pub(super) struct Beside<D> {
+    /// The iterator as it was when the clone was sent off: the one that comes back has moved on.
+    pub(super) sent: sys::bvec_iter,
+    pub(super) data: D,
 }
 
-impl Iter {
-    /// First sector.
-    pub fn sector(&self) -> u64 {
-        self.raw.bi_sector
-    }
-
-    /// Bytes left.
-    pub fn bytes(&self) -> u32 {
-        self.raw.bi_size
-    }
+/// Where dm core keeps what is beside a clone.
+///
+/// # Safety
+/// `raw` must be a clone that dm core made for a target with `D` beside its bios.
+#[inline]
+pub(super) unsafe fn beside<D>(raw: NonNull<sys::bio>) -> *mut Beside<D> {
+    // SAFETY: the constructor asked for that many bytes, which dm core puts in front of every clone, aligned to 8.
+    unsafe { sys::dm_per_bio_data(raw.as_ptr(), size_of::<Beside<D>>()).cast() }
 }
 
-/// A bio that device-mapper has cloned for this target; borrowed for the time of a callback.
-pub struct Bio<'a> {
-    raw: *mut sys::bio,
+/// A bio that device-mapper has cloned for this target, with the target's own data beside it.
+///
+/// A callback gets it by value and can only return by giving it back in one of the ways below.
+pub struct Bio<'a, D> {
+    raw: NonNull<sys::bio>,
     target_begin: u64,
-    borrow: PhantomData<&'a mut sys::bio>,
+    borrow: PhantomData<&'a mut Beside<D>>,
 }
 
-impl Bio<'_> {
+/// What `map` did with its bio.
+pub struct Mapped(pub(super) c_int);
+
+/// What `end_io` did with its bio.
+pub struct Ended(pub(super) c_int, pub(super) Status);
+
+impl<'a, D: Copy> Bio<'a, D> {
     /// # Safety
-    /// `raw` must be a live clone that this callback alone may use for the lifetime of the result.
-    pub(super) unsafe fn new(raw: *mut sys::bio, target_begin: u64) -> Self {
+    /// `raw` must be a live clone with a `Beside<D>` that is initialized and that, like the clone, this callback alone
+    /// may use.
+    pub(super) unsafe fn new(raw: NonNull<sys::bio>, target_begin: u64) -> Self {
         Bio { raw, target_begin, borrow: PhantomData }
+    }
+
+    /// The target's own data for this bio.
+    #[inline]
+    pub fn data(&self) -> &D {
+        // SAFETY: initialized and ours by the contract of `new`.
+        unsafe { &(*beside::<D>(self.raw)).data }
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub fn data_mut(&mut self) -> &mut D {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { &mut (*beside::<D>(self.raw)).data }
+    }
+
+    /// In `end_io`: first sector, on the device it was sent to, as it was then.
+    #[inline]
+    pub fn sent_sector(&self) -> u64 {
+        // SAFETY: as in `data`.
+        unsafe { (*beside::<D>(self.raw)).sent.bi_sector }
+    }
+
+    /// In `end_io`: length in sectors, as it was when sent.
+    #[inline]
+    pub fn sent_sectors(&self) -> u32 {
+        // SAFETY: as in `data`.
+        unsafe { (*beside::<D>(self.raw)).sent.bi_size >> 9 }
+    }
+
+    fn save_iter(&mut self) {
+        // SAFETY: as in `data_mut`.
+        unsafe { (*beside::<D>(self.raw)).sent = self.raw.as_ref().bi_iter };
+    }
+
+    /// From `map`: send it to where it was redirected.
+    #[inline]
+    pub fn remapped(mut self) -> Mapped {
+        self.save_iter();
+        Mapped(sys::DM_MAPIO_REMAPPED as c_int)
+    }
+
+    /// From `map`: fail it.
+    pub fn kill(self) -> Mapped {
+        Mapped(sys::DM_MAPIO_KILL as c_int)
+    }
+
+    /// From `map`: put it back into the queue; only while suspending without flush.
+    pub fn map_requeue(self) -> Mapped {
+        Mapped(sys::DM_MAPIO_REQUEUE as c_int)
+    }
+
+    /// From `map`: keep it, to be submitted or completed later.
+    pub fn map_hold(mut self) -> (HeldBio<D>, Mapped) {
+        self.save_iter();
+        // SAFETY: the callback tells dm core to leave the bio to us, by the value that goes with it.
+        (unsafe { HeldBio::new(self.raw) }, Mapped(sys::DM_MAPIO_SUBMITTED as c_int))
+    }
+
+    /// From `end_io`: complete the original bio with this status.
+    #[inline]
+    pub fn done(self, status: Status) -> Ended {
+        Ended(sys::DM_ENDIO_DONE as c_int, status)
+    }
+
+    /// From `end_io`: put it back into the queue; only while suspending without flush.
+    pub fn end_requeue(self) -> Ended {
+        Ended(sys::DM_ENDIO_REQUEUE as c_int, Status(sys::DMR_STS_DM_REQUEUE as u8))
+    }
+
+    /// From `end_io`: keep it, to be submitted again or completed later; either calls `end_io` once more.
+    pub fn end_hold(self, status: Status) -> (HeldBio<D>, Ended) {
+        // SAFETY: as in `map_hold`.
+        (unsafe { HeldBio::new(self.raw) }, Ended(sys::DM_ENDIO_INCOMPLETE as c_int, status))
     }
 
     fn raw(&self) -> &sys::bio {
         // SAFETY: valid by the contract of `new`.
-        unsafe { &*self.raw }
-    }
-
-    /// The pointer itself, for code in this layer.
-    pub(super) fn as_ptr(&self) -> *mut sys::bio {
-        self.raw
+        unsafe { self.raw.as_ref() }
     }
 
     /// What it asks for.
@@ -183,24 +265,18 @@ impl Bio<'_> {
         self.raw().bi_iter.bi_size != 0
     }
 
-    /// The iterator, to be saved at map time: the one that comes back at the end has moved on.
-    #[inline]
-    pub fn iter(&self) -> Iter {
-        Iter { raw: self.raw().bi_iter }
-    }
-
     /// Which copy this is of a bio that dm core sends several times, such as a flush.
     #[inline]
     pub fn copy_number(&self) -> u32 {
         // SAFETY: the bio is a clone by dm core, which keeps the number in front of it.
-        unsafe { sys::dmr_bio_target_bio_nr(self.raw) }
+        unsafe { sys::dmr_bio_target_bio_nr(self.raw.as_ptr()) }
     }
 
     /// Sends it to a sector of a device.
     #[inline]
     pub fn redirect(&mut self, device: &Device, sector: u64) {
         // SAFETY: the bio is live and ours; the device is open as long as `device` lives.
-        unsafe { sys::dmr_bio_redirect(self.raw, device.bdev(), sector) }
+        unsafe { sys::dmr_bio_redirect(self.raw.as_ptr(), device.bdev(), sector) }
     }
 
     /// Takes only the first `sectors` of it; dm core sends the rest as another bio. Only in `map`, only for
@@ -211,6 +287,6 @@ impl Bio<'_> {
             return;
         }
         // SAFETY: the bio is in `map`, has data, and is longer than what is accepted.
-        unsafe { sys::dm_accept_partial_bio(self.raw, sectors) }
+        unsafe { sys::dm_accept_partial_bio(self.raw.as_ptr(), sectors) }
     }
 }

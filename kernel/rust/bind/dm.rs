@@ -5,35 +5,11 @@ use core::ffi::{c_int, CStr};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::bio::{Bio, Status};
+use super::bio::{Bio, Ended, Mapped, Status};
 use super::{Errno, Result};
 use crate::sys;
 
 pub use super::dm_types::{Args, CtrError, Device, DeviceVisitor, StatusText};
-
-/// What `map` tells dm core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Map {
-    /// The bio was redirected: send it.
-    Remapped,
-    /// The target took the bio and will complete it.
-    Submitted,
-    /// Fail it.
-    Kill,
-    /// Put it back into the queue; only while suspending without flush.
-    Requeue,
-}
-
-/// What `end_io` tells dm core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndIo {
-    /// Complete the original bio.
-    Done,
-    /// The target keeps the bio and will complete it later.
-    Incomplete,
-    /// Put it back into the queue; only while suspending without flush.
-    Requeue,
-}
 
 /// Which text is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,8 +132,8 @@ impl Handle {
 /// A device-mapper target. The callbacks come from dm core, which calls `ctr` first and never calls
 /// another one after the value was dropped.
 pub trait Target: Sized + Send + Sync + 'static {
-    /// Kept by dm core beside every bio from `map` to `end_io`. Not dropped, so it should own nothing.
-    type PerBio: Send;
+    /// Kept by dm core beside every bio, from `map`, where it is the default, to its end.
+    type PerBio: Copy + Default + Send + 'static;
     /// The name in tables.
     const NAME: &'static CStr;
     /// Its version.
@@ -168,9 +144,9 @@ pub trait Target: Sized + Send + Sync + 'static {
     /// Builds the target from a table line. May sleep.
     fn ctr(ti: &mut TargetInfo<'_>, args: &Args<'_>) -> core::result::Result<Self, CtrError>;
     /// Directs a bio. Must not sleep, lock or allocate.
-    fn map(&self, bio: &mut Bio<'_>) -> (Map, Self::PerBio);
+    fn map(&self, bio: Bio<'_, Self::PerBio>) -> Mapped;
     /// Sees a bio end; may change its status. Must not sleep.
-    fn end_io(&self, bio: &mut Bio<'_>, data: &mut Self::PerBio, status: &mut Status) -> EndIo;
+    fn end_io(&self, bio: Bio<'_, Self::PerBio>, status: Status) -> Ended;
     /// Writes a status text.
     fn status(&self, kind: StatusKind, out: &mut StatusText<'_>);
     /// Names every device it uses.

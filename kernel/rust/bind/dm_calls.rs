@@ -9,8 +9,8 @@ use core::mem::{align_of, size_of};
 use core::ptr::NonNull;
 
 use super::alloc::KBox;
-use super::bio::{Bio, Status};
-use super::dm::{Args, DeviceVisitor, EndIo, Map, StatusKind, StatusText, Target, TargetInfo};
+use super::bio::{beside, Beside, Bio, Ended, Status};
+use super::dm::{Args, DeviceVisitor, StatusKind, StatusText, Target, TargetInfo};
 use super::error::to_return;
 use super::Errno;
 use crate::sys;
@@ -30,7 +30,7 @@ pub(super) unsafe extern "C" fn ctr<T: Target>(
     argc: c_uint,
     argv: *mut *mut c_char,
 ) -> c_int {
-    const { assert!(size_of::<T::PerBio>() % 8 == 0 && align_of::<T::PerBio>() <= 8) };
+    const { assert!(align_of::<T::PerBio>() <= 8) };
     let Some(raw) = NonNull::new(ti) else { return Errno::EINVAL.to_return() };
     // SAFETY: dm core gives `argc` words that live until the constructor returns.
     let args = unsafe { Args::new(argc, argv) };
@@ -44,7 +44,7 @@ pub(super) unsafe extern "C" fn ctr<T: Target>(
             // SAFETY: as above; dm core reads both fields only after the constructor.
             unsafe {
                 (*ti).private = target.into_raw().cast();
-                (*ti).per_io_data_size = size_of::<T::PerBio>() as c_uint;
+                (*ti).per_io_data_size = size_of::<Beside<T::PerBio>>() as c_uint;
             }
             0
         }
@@ -62,32 +62,15 @@ pub(super) unsafe extern "C" fn dtr<T: Target>(ti: *mut sys::dm_target) {
 }
 
 pub(super) unsafe extern "C" fn map<T: Target>(ti: *mut sys::dm_target, raw: *mut sys::bio) -> c_int {
-    // SAFETY: both are live, and the bio is a clone that is ours until we return.
-    let (target, mut bio) = unsafe { (target::<T>(ti), Bio::new(raw, (*ti).begin)) };
-    let (verdict, data) = target.map(&mut bio);
-    // A bio that was handed on may complete, and its data be read, from now on; so the data goes in first where
-    // that can happen, which is after this function for every verdict but `Submitted`. A target that submits
-    // keeps what it needs itself.
-    if verdict != Map::Submitted {
-        // SAFETY: dm core set aside `per_io_data_size` bytes in front of every clone, aligned to 8.
-        unsafe { per_bio::<T>(raw).write(data) };
-    }
-    match verdict {
-        Map::Remapped => sys::DM_MAPIO_REMAPPED as c_int,
-        Map::Submitted => sys::DM_MAPIO_SUBMITTED as c_int,
-        Map::Kill => sys::DM_MAPIO_KILL as c_int,
-        Map::Requeue => sys::DM_MAPIO_REQUEUE as c_int,
-    }
-}
-
-/// The data beside a clone.
-///
-/// # Safety
-/// `bio` must be a clone that dm core made for a target of type `T`.
-#[inline]
-pub(super) unsafe fn per_bio<T: Target>(bio: *mut sys::bio) -> *mut T::PerBio {
-    // SAFETY: by contract the clone has this many bytes in front of it.
-    unsafe { sys::dm_per_bio_data(bio, size_of::<T::PerBio>()).cast() }
+    // SAFETY: dm core's clone is never null, and is ours until we return or, if it is kept, until it is given back;
+    // its data is written before anybody reads it.
+    let (target, bio) = unsafe {
+        let raw = NonNull::new_unchecked(raw);
+        let place = beside::<T::PerBio>(raw);
+        (&raw mut (*place).data).write(T::PerBio::default());
+        (target::<T>(ti), Bio::new(raw, (*ti).begin))
+    };
+    target.map(bio).0
 }
 
 pub(super) unsafe extern "C" fn end_io<T: Target>(
@@ -95,17 +78,13 @@ pub(super) unsafe extern "C" fn end_io<T: Target>(
     raw: *mut sys::bio,
     error: *mut sys::blk_status_t,
 ) -> c_int {
-    // SAFETY: the clone is ours until we return; `map` wrote its data; `error` is dm core's variable.
-    let (target, mut bio, data, error) =
-        unsafe { (target::<T>(ti), Bio::new(raw, (*ti).begin), &mut *per_bio::<T>(raw), &mut *error) };
-    let mut status = Status(*error);
-    let verdict = target.end_io(&mut bio, data, &mut status);
-    *error = status.0;
-    match verdict {
-        EndIo::Done => sys::DM_ENDIO_DONE as c_int,
-        EndIo::Incomplete => sys::DM_ENDIO_INCOMPLETE as c_int,
-        EndIo::Requeue => sys::DM_ENDIO_REQUEUE as c_int,
-    }
+    // SAFETY: as in `map`, which has initialized the data; `error` is dm core's variable.
+    let (target, bio, status) =
+        unsafe { (target::<T>(ti), Bio::new(NonNull::new_unchecked(raw), (*ti).begin), Status(*error)) };
+    let Ended(verdict, status) = target.end_io(bio, status);
+    // SAFETY: as above.
+    unsafe { *error = status.0 };
+    verdict
 }
 
 pub(super) unsafe extern "C" fn status<T: Target>(

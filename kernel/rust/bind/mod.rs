@@ -14,9 +14,12 @@ pub(crate) mod dm_calls;
 pub mod dm_types;
 mod entry;
 pub mod error;
+pub mod held;
+pub mod io;
 pub mod print;
 pub mod sync;
 pub mod time;
+pub mod work;
 
 pub(crate) use entry::module_entry;
 pub use error::{Errno, Result};

@@ -1,0 +1,248 @@
+//! Bios that the target keeps: to repair what failed, to wait, to send again.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use super::bio::{beside, Op, Status};
+use super::dm::Device;
+use super::io::BioPool;
+use crate::sys;
+
+/// A clone that dm core waits for until it is given back. Dropping it completes it with an I/O error, so that
+/// no bio can be forgotten.
+pub struct HeldBio<D: Copy> {
+    raw: NonNull<sys::bio>,
+    data: PhantomData<D>,
+}
+
+// SAFETY: a held clone belongs to its holder alone, on whatever thread; `D` is plain data.
+unsafe impl<D: Copy + Send> Send for HeldBio<D> {}
+
+impl<D: Copy> HeldBio<D> {
+    /// # Safety
+    /// `raw` must be a clone, with `D` and the saved iterator beside it, that dm core is told to leave to us.
+    pub(super) unsafe fn new(raw: NonNull<sys::bio>) -> Self {
+        HeldBio { raw, data: PhantomData }
+    }
+
+    /// The target's own data.
+    pub fn data(&self) -> &D {
+        // SAFETY: initialized, and ours while we hold the clone.
+        unsafe { &(*beside::<D>(self.raw)).data }
+    }
+
+    /// The same, to be changed.
+    pub fn data_mut(&mut self) -> &mut D {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { &mut (*beside::<D>(self.raw)).data }
+    }
+
+    fn sent(&self) -> sys::bvec_iter {
+        // SAFETY: saved when the clone was sent or held.
+        unsafe { (*beside::<D>(self.raw)).sent }
+    }
+
+    /// What it asks for.
+    pub fn op(&self) -> Op {
+        Op::from_raw(self.flags())
+    }
+
+    /// The request flags.
+    pub fn flags(&self) -> u32 {
+        // SAFETY: the clone is live while held.
+        unsafe { self.raw.as_ref() }.bi_opf
+    }
+
+    /// Whether the data must be durable when it completes.
+    pub fn is_fua(&self) -> bool {
+        self.flags() & (1 << sys::__REQ_FUA) != 0
+    }
+
+    /// First sector when it was sent or held: on the device it was sent to, or of the mapped device if it was not
+    /// redirected before.
+    pub fn sent_sector(&self) -> u64 {
+        self.sent().bi_sector
+    }
+
+    /// Length in sectors when it was sent or held.
+    pub fn sent_sectors(&self) -> u32 {
+        self.sent().bi_size >> 9
+    }
+
+    /// The saved iterator, moved on by `skip` sectors and cut to `count`; nothing if the bio has no such part.
+    fn part(&self, skip: u32, count: u32) -> Option<sys::bvec_iter> {
+        let end = skip.checked_add(count)?;
+        if count == 0 || end > self.sent_sectors() {
+            return None;
+        }
+        // SAFETY: the iterator is the clone's own, and does not move past its end.
+        let mut iter = unsafe { sys::dmr_bvec_iter_advanced(self.raw.as_ptr(), self.sent(), skip.checked_mul(512)?) };
+        iter.bi_size = count.checked_mul(512)?;
+        Some(iter)
+    }
+
+    /// Reads or writes a part of this bio's own buffers, `count` sectors from `skip` on, at `sector` of a device, and
+    /// waits. `op` must be [`Op::Read`] or [`Op::Write`] and the same as the bio's own. Only in a worker.
+    pub fn transfer(&self, pool: &BioPool, op: Op, device: &Device, sector: u64, skip: u32, count: u32, fua: bool) -> Status {
+        let (Some(iter), true) = (self.part(skip, count), op == self.op()) else { return Status::INVAL };
+        let opf = match op {
+            Op::Read => sys::REQ_OP_READ | (1 << sys::__REQ_SYNC),
+            Op::Write if fua => sys::REQ_OP_WRITE | (1 << sys::__REQ_SYNC) | (1 << sys::__REQ_FUA),
+            Op::Write => sys::REQ_OP_WRITE | (1 << sys::__REQ_SYNC),
+            _ => return Status::NOTSUPP,
+        };
+        // SAFETY: the device is open, the clone and its pages are live while held, and the pool's reserve makes sure
+        // of a bio sooner or later; the iterator is a part of the clone's own.
+        unsafe {
+            let bio = sys::bio_alloc_clone(device.bdev(), self.raw.as_ptr(), sys::DMR_GFP_NOIO, pool.raw());
+            if bio.is_null() {
+                return Status::RESOURCE;
+            }
+            (*bio).bi_opf = opf;
+            (*bio).bi_iter = iter;
+            (*bio).bi_iter.bi_sector = sector;
+            (*bio).bi_status = 0;
+            sys::submit_bio_wait(bio);
+            let status = Status((*bio).bi_status);
+            sys::bio_put(bio);
+            status
+        }
+    }
+
+    /// Copies out of the bio's buffers, from `skip` sectors on; false if it has not that much.
+    pub fn copy_out(&self, skip: u32, buffer: &mut [u8]) -> bool {
+        let Some(iter) = self.part_of(skip, buffer.len()) else { return false };
+        // SAFETY: the part is as long as the buffer, and the clone's pages are live while it is held.
+        unsafe { sys::dmr_bio_copy(self.raw.as_ptr(), iter, buffer.as_mut_ptr(), buffer.len(), false) };
+        true
+    }
+
+    /// Copies into the bio's buffers, from `skip` sectors on; false if it has not that much, or is no read.
+    pub fn copy_in(&self, skip: u32, buffer: &[u8]) -> bool {
+        let (Some(iter), Op::Read) = (self.part_of(skip, buffer.len()), self.op()) else { return false };
+        // SAFETY: as in `copy_out`; a read's pages are there to be written, and the helper only reads the buffer.
+        unsafe { sys::dmr_bio_copy(self.raw.as_ptr(), iter, buffer.as_ptr().cast_mut(), buffer.len(), true) };
+        true
+    }
+
+    fn part_of(&self, skip: u32, bytes: usize) -> Option<sys::bvec_iter> {
+        if bytes % 512 != 0 {
+            return None;
+        }
+        self.part(skip, u32::try_from(bytes >> 9).ok()?)
+    }
+
+    /// Sends the whole clone as it was, to a sector of a device; `end_io` is called when it is done.
+    pub fn submit(self, device: &Device, sector: u64) {
+        let (raw, sent) = (self.raw.as_ptr(), self.sent());
+        let saved = beside_of(&self);
+        core::mem::forget(self);
+        // SAFETY: the clone is live and ours until it is submitted; what is beside it is written before that.
+        unsafe {
+            (*raw).bi_iter = sent;
+            (*raw).bi_status = 0;
+            sys::dmr_bio_redirect(raw, device.bdev(), sector);
+            (*saved).bi_sector = sector;
+            sys::submit_bio_noacct(raw);
+        }
+    }
+
+    /// Ends it with a status; `end_io` is called once more, with that status.
+    pub fn complete(self, status: Status) {
+        let raw = self.raw;
+        core::mem::forget(self);
+        // SAFETY: the clone is live and ours; this gives it back.
+        unsafe { end(raw, status) }
+    }
+}
+
+/// Where the saved iterator is.
+fn beside_of<D: Copy>(bio: &HeldBio<D>) -> *mut sys::bvec_iter {
+    // SAFETY: computes an address inside what dm core keeps beside the clone.
+    unsafe { &raw mut (*beside::<D>(bio.raw)).sent }
+}
+
+/// # Safety
+/// `raw` must be a held clone that nobody uses afterwards.
+unsafe fn end(raw: NonNull<sys::bio>, status: Status) {
+    // SAFETY: by contract.
+    unsafe {
+        (*raw.as_ptr()).bi_status = status.0;
+        sys::bio_endio(raw.as_ptr());
+    }
+}
+
+impl<D: Copy> Drop for HeldBio<D> {
+    fn drop(&mut self) {
+        // SAFETY: the clone is live and ours; this is its last use.
+        unsafe { end(self.raw, Status::IOERR) }
+    }
+}
+
+/// Held bios in the order in which they came; takes no memory, since the bios themselves are linked.
+pub struct HeldList<D: Copy> {
+    first: Option<NonNull<sys::bio>>,
+    last: Option<NonNull<sys::bio>>,
+    count: u32,
+    data: PhantomData<D>,
+}
+
+// SAFETY: the list owns its bios alone.
+unsafe impl<D: Copy + Send> Send for HeldList<D> {}
+
+impl<D: Copy> HeldList<D> {
+    /// An empty list.
+    pub const fn new() -> Self {
+        HeldList { first: None, last: None, count: 0, data: PhantomData }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.count
+    }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, bio: HeldBio<D>) {
+        let raw = bio.raw;
+        core::mem::forget(bio);
+        // SAFETY: held clones are ours, and `bi_next` is free for whoever owns a bio.
+        unsafe {
+            (*raw.as_ptr()).bi_next = core::ptr::null_mut();
+            match self.last {
+                Some(last) => (*last.as_ptr()).bi_next = raw.as_ptr(),
+                None => self.first = Some(raw),
+            }
+        }
+        self.last = Some(raw);
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// Takes the first one.
+    pub fn pop(&mut self) -> Option<HeldBio<D>> {
+        let raw = self.first?;
+        // SAFETY: as in `push`; only held clones are in the list.
+        unsafe {
+            self.first = NonNull::new((*raw.as_ptr()).bi_next);
+            (*raw.as_ptr()).bi_next = core::ptr::null_mut();
+            if self.first.is_none() {
+                self.last = None;
+            }
+            self.count = self.count.saturating_sub(1);
+            Some(HeldBio::new(raw))
+        }
+    }
+
+    /// Takes all of them, in order.
+    pub fn take(&mut self) -> HeldList<D> {
+        core::mem::replace(self, HeldList::new())
+    }
+}
+
+impl<D: Copy> Drop for HeldList<D> {
+    fn drop(&mut self) {
+        while let Some(bio) = self.pop() {
+            bio.complete(Status::IOERR);
+        }
+    }
+}
+
