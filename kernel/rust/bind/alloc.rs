@@ -33,6 +33,17 @@ impl<T> KBox<T> {
         Ok(KBox { ptr })
     }
 
+    /// Memory of zeroes for a value, never built on the stack; sleeps.
+    ///
+    /// # Safety
+    /// All-zero bytes must be a valid `T`.
+    pub unsafe fn zeroed() -> Result<Self> {
+        const { assert!(size_of::<T>() > 0 && align_of::<T>() <= ALIGN_MIN) };
+        // SAFETY: allocation has no precondition but a context that may sleep.
+        let raw = unsafe { sys::dmr_kvzalloc(size_of::<T>()) };
+        Ok(KBox { ptr: NonNull::new(raw.cast::<T>()).ok_or(Errno::ENOMEM)? })
+    }
+
     /// Gives the value to C, to come back through [`KBox::from_raw`].
     pub fn into_raw(self) -> *mut T {
         let ptr = self.ptr.as_ptr();
@@ -103,9 +114,9 @@ unsafe impl<T: Send> Send for KSlice<T> {}
 // SAFETY: shared access to the slice gives only shared access to its elements.
 unsafe impl<T: Sync> Sync for KSlice<T> {}
 
-impl<T: Zeroable> KSlice<T> {
-    /// Sets memory aside; sleeps. Large slices need not be contiguous in physical memory.
-    pub fn zeroed(len: usize) -> Result<Self> {
+impl<T> KSlice<T> {
+    /// Memory of zeroes, which the caller must make valid elements of.
+    fn allocate(len: usize) -> Result<Self> {
         const { assert!(size_of::<T>() > 0 && align_of::<T>() <= ALIGN_MIN) };
         if len == 0 {
             return Ok(KSlice { ptr: NonNull::dangling(), len });
@@ -118,10 +129,29 @@ impl<T: Zeroable> KSlice<T> {
     }
 }
 
+impl<T: Zeroable> KSlice<T> {
+    /// Sets memory aside; sleeps. Large slices need not be contiguous in physical memory.
+    pub fn zeroed(len: usize) -> Result<Self> {
+        Self::allocate(len)
+    }
+}
+
+impl<T: Copy> KSlice<T> {
+    /// As [`KSlice::zeroed`], with every element being `value`.
+    pub fn filled(len: usize, value: T) -> Result<Self> {
+        let slice = Self::allocate(len)?;
+        for index in 0..len {
+            // SAFETY: `index` is within the allocation.
+            unsafe { slice.ptr.add(index).write(value) };
+        }
+        Ok(slice)
+    }
+}
+
 impl<T> Deref for KSlice<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` elements were allocated, and zeroes are valid for them.
+        // SAFETY: `len` elements were allocated and are valid: zeroes of a type that may be zero, or filled in.
         unsafe { core::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
     }
 }
@@ -138,7 +168,7 @@ impl<T> Drop for KSlice<T> {
         if self.len == 0 {
             return;
         }
-        // SAFETY: allocated by `zeroed`; zeroable types own nothing that would have to be dropped.
+        // SAFETY: allocated by `allocate`; neither zeroable types nor `Copy` ones own anything that would have to be dropped.
         unsafe { sys::dmr_kvfree(self.ptr.as_ptr().cast()) }
     }
 }

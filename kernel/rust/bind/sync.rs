@@ -2,7 +2,6 @@
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
-use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 
 use super::alloc::KBox;
@@ -17,8 +16,9 @@ struct Pinned<T> {
 impl<T> Pinned<T> {
     /// Zeroed memory for the object, initialized in place by `init`.
     fn new(init: impl FnOnce(*mut T) -> Result<()>) -> Result<Self> {
-        // SAFETY: the C objects used here are valid when zeroed, until `init` makes them usable.
-        let raw = KBox::new(UnsafeCell::new(unsafe { MaybeUninit::<T>::zeroed().assume_init() }))?;
+        // SAFETY: the C objects used here are valid when zeroed, until `init` makes them usable. They are made in place: an
+        // `srcu_struct` of some kernels is larger than the stack.
+        let raw = unsafe { KBox::<UnsafeCell<T>>::zeroed() }?;
         init(raw.get())?;
         Ok(Pinned { raw })
     }

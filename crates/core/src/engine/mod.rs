@@ -30,8 +30,9 @@ use notice::Notices;
 
 /// Most repair contexts that one engine serves.
 pub const CONTEXTS_MAX: usize = 8;
-/// Groups that one repair window spans at most; a longer bio is repaired window by window.
-pub const WINDOW_GROUPS: u32 = 64;
+/// Groups that one repair window spans at most; a longer bio is repaired window by window. With the group beside it a
+/// window fills 128 KiB, which a kernel can be expected to have in one piece.
+pub const WINDOW_GROUPS: u32 = 31;
 /// Sectors of a window.
 pub const WINDOW_SECTORS: u32 = WINDOW_GROUPS * 8;
 /// Fewest entries of the change list: every context may have a whole window of new slots and retired ones waiting.

@@ -7,7 +7,7 @@ use crate::io::{Device, IoRequest, Op};
 use crate::units::{Slot, SpareBlock, BLOCK_BYTES, SECTORS_PER_BLOCK};
 
 /// Table blocks that one commit writes at most; more changes wait for the next one.
-pub const BATCH_BLOCKS: usize = 8;
+pub const BATCH_BLOCKS: usize = 6;
 /// Bytes of the buffer that a host sets aside for the committer: one block per copy and table block.
 pub const COMMIT_BUFFER_BYTES: usize = COPIES_MAX as usize * BATCH_BLOCKS * BLOCK_BYTES;
 
