@@ -1,0 +1,265 @@
+//! Devices and files: size, logical block, identity, who uses them, and I/O by sector.
+
+use crate::failure::{Failure, Kind, Result};
+use rustix::fs::OFlags;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Only read, also while others use it.
+    Read,
+    /// Only read, and fail if anything else claimed the device.
+    ReadExclusive,
+    /// Read and write, and fail if anything else claimed the device.
+    WriteExclusive,
+}
+
+/// An open block device or regular file.
+#[derive(Debug)]
+pub struct Device {
+    file: File,
+    path: PathBuf,
+    /// Length in sectors of 512 bytes.
+    pub sectors: u64,
+    /// Logical block in bytes; 512 for a file.
+    pub block_bytes: u32,
+    /// Device number for a block device.
+    pub number: Option<Number>,
+    inode: (u64, u64),
+}
+
+/// Number of a block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+impl Number {
+    /// The directory of the device in sysfs.
+    fn sysfs(self) -> PathBuf {
+        PathBuf::from(format!("/sys/dev/block/{self}"))
+    }
+
+    fn number(self, attribute: &str) -> Option<u64> {
+        text_of(&self.sysfs().join(attribute))?.parse().ok()
+    }
+
+    fn is_partition(self) -> bool {
+        self.sysfs().join("partition").exists()
+    }
+
+    /// The disk that this device is a part of, and the sector of the disk where it starts.
+    fn on_disk(self) -> (String, u64) {
+        let whole = || (self.to_string(), 0);
+        if !self.is_partition() {
+            return whole();
+        }
+        let disk = text_of(&self.sysfs().join("../dev"));
+        disk.zip(self.number("start")).unwrap_or_else(whole)
+    }
+
+    /// Serial number, WWN or model, whichever the kernel knows, in this order of trust; empty when it knows none.
+    fn identity(self) -> String {
+        let disk = if self.is_partition() { self.sysfs().join("..") } else { self.sysfs() };
+        let known = ["wwid", "device/wwid", "serial", "device/serial", "dm/uuid", "device/model"];
+        let found = known.iter().find_map(|name| text_of(&disk.join(name)));
+        let partition = self.number("partition").map(|n| format!(" part {n}")).unwrap_or_default();
+        found.map(|text| shorten(&text, 64 - partition.len()) + &partition).unwrap_or_default()
+    }
+
+    /// Who uses the device, in words: mount points and devices on top of it.
+    pub fn users(self) -> Vec<String> {
+        let mut users = Vec::new();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let number = self.to_string();
+        for line in mounts.lines() {
+            let mut fields = line.split(' ').skip(2);
+            if fields.next() == Some(&number) {
+                users.push(format!("mounted at {}", fields.nth(1).unwrap_or("?")));
+            }
+        }
+        for holder in fs::read_dir(self.sysfs().join("holders")).into_iter().flatten().flatten() {
+            let dm_name = text_of(&holder.path().join("dm/name"));
+            let name = dm_name.unwrap_or_else(|| holder.file_name().to_string_lossy().into_owned());
+            users.push(format!("used by {name}"));
+        }
+        users
+    }
+}
+
+/// The text of a sysfs attribute, without control characters; `None` when missing or empty.
+fn text_of(path: &Path) -> Option<String> {
+    let text = fs::read(path).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// At most `bytes_max` bytes of `text`, cut between characters.
+fn shorten(text: &str, bytes_max: usize) -> String {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_string()
+}
+
+impl Device {
+    /// Opens a block device or a regular file.
+    pub fn open(path: &Path, access: Access) -> Result<Device> {
+        let flags = if access == Access::Read { OFlags::empty() } else { OFlags::EXCL };
+        let mut options = OpenOptions::new();
+        options.read(true).write(access == Access::WriteExclusive);
+        options.custom_flags((flags | OFlags::NONBLOCK).bits() as i32);
+        let file = options.open(path).map_err(|e| explain_open(path, &e))?;
+        let meta = file.metadata().map_err(|e| Failure::path("examine", path, &e))?;
+        let kind = meta.file_type();
+        if !kind.is_block_device() && !kind.is_file() {
+            let what = format!("{} is neither a block device nor a file", path.display());
+            return Err(Failure::new(Kind::Device, what, "give a disk, a partition or an image file"));
+        }
+        let number = kind.is_block_device().then(|| number_of(meta.rdev()));
+        let bytes = match number {
+            None => meta.len(),
+            Some(_) => rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0))
+                .map_err(|e| Failure::path("find the length of", path, &e.into()))?,
+        };
+        let block_bytes = match number {
+            None => 512,
+            Some(n) => logical_block_bytes(n).ok_or_else(|| {
+                let what = format!("sysfs does not tell the logical block of {}", path.display());
+                Failure::new(Kind::Device, what, "mount sysfs at /sys")
+            })?,
+        };
+        let inode = (meta.dev(), meta.ino());
+        Ok(Device { file, path: path.to_path_buf(), sectors: bytes / 512, block_bytes, number, inode })
+    }
+
+    /// The path that was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serial number, WWN or model; empty when unknown.
+    pub fn identity(&self) -> String {
+        self.number.map(Number::identity).unwrap_or_default()
+    }
+
+    /// True when sectors `a` on this device and `b` on the other are in part the same place.
+    pub fn overlaps(&self, a: std::ops::Range<u64>, other: &Device, b: std::ops::Range<u64>) -> bool {
+        let (disk, start) = self.place();
+        let (other_disk, other_start) = other.place();
+        let before = |x: u64, x0: u64, y: u64, y0: u64| x.saturating_add(x0) < y.saturating_add(y0);
+        disk == other_disk
+            && before(a.start, start, b.end, other_start)
+            && before(b.start, other_start, a.end, start)
+    }
+
+    /// True when both are the same device or file.
+    pub fn is_same(&self, other: &Device) -> bool {
+        match (self.number, other.number) {
+            (None, None) => self.inode == other.inode,
+            (a, b) => a == b,
+        }
+    }
+
+    fn place(&self) -> (String, u64) {
+        match self.number {
+            Some(number) => number.on_disk(),
+            None => (format!("{}/{}", self.inode.0, self.inode.1), 0),
+        }
+    }
+
+    /// Reads whole sectors from `sector` on.
+    pub fn read_at(&self, sector: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, byte_of(sector)?)
+    }
+
+    /// Writes whole sectors from `sector` on.
+    pub fn write_at(&self, sector: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, byte_of(sector)?)
+    }
+
+    /// Makes everything written durable.
+    pub fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Forgets what was read before, since the target writes past the page cache.
+    pub fn drop_cache(&self) {
+        let _ = rustix::fs::fadvise(self.file.as_fd(), 0, None, rustix::fs::Advice::DontNeed);
+    }
+}
+
+fn byte_of(sector: u64) -> io::Result<u64> {
+    sector.checked_mul(512).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+fn number_of(rdev: u64) -> Number {
+    Number { major: rustix::fs::major(rdev), minor: rustix::fs::minor(rdev) }
+}
+
+fn logical_block_bytes(number: Number) -> Option<u32> {
+    let queue = if number.is_partition() { "../queue" } else { "queue" };
+    text_of(&number.sysfs().join(queue).join("logical_block_size"))?.parse().ok()
+}
+
+/// Says who uses a device that could not be claimed.
+fn explain_open(path: &Path, error: &io::Error) -> Failure {
+    let mut failure = Failure::path("open", path, error);
+    if failure.kind == Kind::Busy {
+        failure.what = format!("{} is in use{}", path.display(), users_of(path));
+    }
+    failure
+}
+
+/// ": mounted at /srv, used by md0", or nothing.
+pub fn users_of(path: &Path) -> String {
+    let number =
+        fs::metadata(path).ok().filter(|m| m.file_type().is_block_device()).map(|m| number_of(m.rdev()));
+    let users = number.map(Number::users).unwrap_or_default();
+    if users.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", users.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_on_one_file_overlap_only_where_they_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        fs::write(&path, vec![0; 8192]).unwrap();
+        let a = Device::open(&path, Access::Read).unwrap();
+        let b = Device::open(&path, Access::Read).unwrap();
+        assert_eq!((a.sectors, a.block_bytes), (16, 512));
+        assert!(a.is_same(&b));
+        assert!(a.overlaps(0..9, &b, 8..16));
+        assert!(!a.overlaps(0..8, &b, 8..16));
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(shorten("aü", 2), "a");
+        assert_eq!(shorten("aü", 3), "aü");
+    }
+}

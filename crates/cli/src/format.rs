@@ -1,0 +1,150 @@
+//! `dmremap format`
+
+use crate::args::FormatArgs;
+use crate::confirm;
+use crate::device::{Access, Device};
+use crate::failure::{Failure, Kind, Result};
+use crate::identity;
+use crate::output::{size, Report};
+use crate::signature::{content, Content};
+use crate::spare::Spare;
+use remap_core::format::{Geometry, MainShape, SetId, Superblock, Text64};
+use serde_json::json;
+
+/// Runs the verb.
+pub fn run(args: &FormatArgs) -> Result<Report> {
+    let main = Device::open(&args.main, Access::Read)?;
+    let access = if args.dry_run { Access::ReadExclusive } else { Access::WriteExclusive };
+    let spare_device = Device::open(&args.spare, access)?;
+    let spare = region_of(args, &main, &spare_device)?;
+    let mut superblock = plan(args, &main, &spare_device, &spare)?;
+    let found = content(&spare, &args.spare);
+    refuse_or_ask(args, &found)?;
+    if !args.dry_run {
+        superblock.created_s = identity::now_s();
+        identity::record(&mut superblock, &main, args.offsets.main_offset);
+        if let Content::Something(_) = found {
+            spare.wipe()?;
+        }
+        spare.format(superblock.clone())?;
+    }
+    Ok(report(args, &superblock, &spare, &found))
+}
+
+/// The region of the spare, after the checks of how the two devices lie to each other.
+fn region_of<'a>(args: &FormatArgs, main: &Device, spare: &'a Device) -> Result<Spare<'a>> {
+    let (main_start, spare_start) = (args.offsets.main_offset, args.offsets.spare_offset);
+    let same = main.is_same(spare);
+    let region = Spare::new(spare, spare_start, same.then_some(main_start))?;
+    let region_end = spare_start.saturating_add(region.region_blocks.saturating_mul(8));
+    let main_end = main_start.saturating_add(main_sectors(args, main, same));
+    if main.overlaps(main_start..main_end, spare, spare_start..region_end) {
+        let what = format!("{} and {} overlap", args.main.display(), args.spare.display());
+        let next = "give two devices, or one with --main-offset or --spare-offset, so that each has a part of its own";
+        return Err(Failure::new(Kind::Parameters, what, next));
+    }
+    if spare.block_bytes > main.block_bytes {
+        let what = format!(
+            "the logical block of {} has {} bytes, more than the {} bytes of {}",
+            args.spare.display(),
+            spare.block_bytes,
+            main.block_bytes,
+            args.main.display()
+        );
+        return Err(Failure::new(Kind::Device, what, "use a spare with smaller logical blocks"));
+    }
+    region.check_size()?;
+    Ok(region)
+}
+
+/// The length of main: to the end of its device, or to the spare where that follows on it.
+fn main_sectors(args: &FormatArgs, main: &Device, same: bool) -> u64 {
+    let (start, spare_start) = (args.offsets.main_offset, args.offsets.spare_offset);
+    let end = if same && spare_start > start { spare_start.min(main.sectors) } else { main.sectors };
+    end.saturating_sub(start)
+}
+
+/// The superblock of the new set, without time and fingerprint.
+fn plan(args: &FormatArgs, main: &Device, spare_device: &Device, spare: &Spare<'_>) -> Result<Superblock> {
+    let wrong = |what: String, next: &str| Failure::new(Kind::Parameters, what, next);
+    let per_block = u64::from(main.block_bytes / 512).max(1);
+    if args.offsets.main_offset % per_block != 0 {
+        let what =
+            format!("--main-offset is not a multiple of main's logical block ({} bytes)", main.block_bytes);
+        return Err(wrong(what, "choose another offset"));
+    }
+    let sectors = main_sectors(args, main, main.is_same(spare_device));
+    let shape = MainShape::new(sectors - sectors % per_block, main.block_bytes).map_err(|e| {
+        let what = format!("{} cannot be main: it has {e}", args.main.display());
+        Failure::new(Kind::Device, what, "check the path and --main-offset")
+    })?;
+    let geometry = Geometry::new(spare.region_blocks, args.slots)
+        .map_err(|e| wrong(e.to_string(), "choose another number of --slots, or leave it out"))?;
+    let mut id = [0u8; 16];
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Failure::system("cannot make a UUID", &e.into()))?;
+    // A random UUID, RFC 9562: version 4, variant 1.
+    (id[6], id[8]) = (id[6] & 0x0f | 0x40, id[8] & 0x3f | 0x80);
+    let mut superblock = Superblock::new(SetId(id), shape, geometry, args.copies);
+    superblock.label = Text64::new(&args.label).ok_or_else(|| {
+        wrong(
+            "the label is longer than 64 bytes or holds control characters".into(),
+            "choose another --label",
+        )
+    })?;
+    Ok(superblock)
+}
+
+/// Refuses a spare that holds something, unless told twice; asks in any case.
+fn refuse_or_ask(args: &FormatArgs, found: &Content) -> Result<()> {
+    let spare = args.spare.display();
+    match found {
+        Content::Something(what) if !args.force => {
+            let what = format!("{spare} holds {what}; nothing was written");
+            Err(Failure::new(Kind::Device, what, "check that it is the right device; --force overwrites it"))
+        }
+        _ if args.dry_run => Ok(()),
+        Content::Something(what) => {
+            let question = format!("{spare} holds {what}. All of it will be lost.");
+            confirm::typed(&question, &spare.to_string(), args.batch_mode)
+        }
+        _ => {
+            let question = format!("{spare} becomes the spare of {}.", args.main.display());
+            confirm::typed(&question, "yes", args.batch_mode)
+        }
+    }
+}
+
+fn report(args: &FormatArgs, s: &Superblock, spare: &Spare<'_>, found: &Content) -> Report {
+    let g = &s.geometry;
+    let done = if args.dry_run { "would become" } else { "is now" };
+    let slots = g.slot_count();
+    let mut text = format!("{} {done} the spare of {}\n", args.spare.display(), args.main.display());
+    if !args.dry_run {
+        text += &format!("  set     {}\n", s.id);
+    }
+    text += &format!("  main    {} ({} sectors)\n", size(s.main.sectors), s.main.sectors);
+    text += &format!("  slots   {slots}, room for {} of bad sectors\n", size(u64::from(slots) * 8));
+    text += &format!("  copies  {} of the metadata\n", s.copy_count);
+    if !args.dry_run {
+        let (main, spare) = (args.main.display(), args.spare.display());
+        let offset =
+            |name: &str, n: u64| if n == 0 { String::new() } else { format!("--{name}-offset {n} ") };
+        let offsets = offset("main", args.offsets.main_offset) + &offset("spare", args.offsets.spare_offset);
+        text += &format!("next: dmremap open {offsets}{main} {spare} NAME\n");
+    }
+    let json = json!({
+        "dry_run": args.dry_run,
+        "set_uuid": if args.dry_run { None } else { Some(s.id.to_string()) },
+        "label": s.label.as_str(),
+        "main": { "path": args.main.display().to_string(), "offset_sectors": args.offsets.main_offset,
+                  "sectors": s.main.sectors, "block_bytes": s.main.block_bytes, "identity": s.main_identity.as_str() },
+        "spare": { "path": args.spare.display().to_string(), "offset_sectors": spare.offset,
+                   "sectors": g.region_blocks() * 8,
+                   "overwritten": if let Content::Something(what) = found { Some(what) } else { None } },
+        "slots": slots,
+        "slot_bytes": 4096,
+        "copies": s.copy_count,
+    });
+    Report { text, json }
+}

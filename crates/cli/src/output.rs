@@ -1,0 +1,94 @@
+//! What a verb has to say, as text or as JSON.
+
+use crate::failure::Failure;
+use serde_json::{json, Value};
+
+/// Name and version of the JSON output. The number changes when a field changes its meaning or goes away.
+const JSON_FORMAT: &str = "dmremap/1";
+
+/// What a verb found or did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// For people.
+    pub text: String,
+    /// For programs: an object.
+    pub json: Value,
+}
+
+/// The JSON object of a successful verb: the envelope and the fields of the report.
+pub fn envelope(command: &str, report: &Report) -> Value {
+    let mut object = json!({ "format": JSON_FORMAT, "command": command });
+    if let (Some(all), Some(fields)) = (object.as_object_mut(), report.json.as_object()) {
+        all.extend(fields.clone());
+    }
+    object
+}
+
+/// The JSON object of a verb that failed.
+pub fn failure_envelope(command: &str, failure: &Failure) -> Value {
+    json!({
+        "format": JSON_FORMAT,
+        "command": command,
+        "error": { "exit_status": failure.kind as i32, "message": failure.what, "next": failure.next },
+    })
+}
+
+/// A length for people: sectors as bytes with a binary unit.
+pub fn size(sectors: u64) -> String {
+    let bytes = u128::from(sectors) * 512;
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut unit = 0;
+    let mut divisor = 1u128;
+    while unit + 1 < units.len() && bytes >= divisor * 1024 {
+        divisor *= 1024;
+        unit += 1;
+    }
+    if bytes % divisor == 0 {
+        return format!("{} {}", bytes / divisor, units[unit]);
+    }
+    let tenths = bytes * 10 / divisor;
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[unit])
+}
+
+/// Lines of columns; all but the last are padded to the widest cell, numbers to the right.
+pub fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |i: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count());
+        cells.chain(header.get(i).map(|h| h.len())).max().unwrap_or(0)
+    };
+    let numeric = |i: usize| {
+        let mut cells = rows.iter().filter_map(|row| row.get(i));
+        cells.all(|cell| !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit() || "/-".contains(c)))
+    };
+    let mut text = String::new();
+    let titles: Vec<String> = header.iter().map(|h| h.to_string()).collect();
+    for row in std::iter::once(&titles).chain(rows) {
+        let cells = row.iter().enumerate().map(|(i, cell)| match (numeric(i), i + 1 == row.len()) {
+            (true, _) => format!("{cell:>0$}", width(i)),
+            (false, true) => cell.clone(),
+            (false, false) => format!("{cell:<0$}", width(i)),
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size(1), "512 B");
+        assert_eq!(size(2048), "1 MiB");
+        assert_eq!(size(3000), "1.4 MiB");
+        assert_eq!(size(1 << 43), "4 PiB");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [vec!["5".into(), "ab".into(), "x".into()], vec!["10".into(), "a".into(), "y".into()]];
+        assert_eq!(columns(&["N", "NAME", "C"], &rows), " N  NAME  C\n 5  ab    x\n10  a     y\n");
+    }
+}

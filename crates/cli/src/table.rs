@@ -1,0 +1,177 @@
+//! The table line and the status line of the target, as `docs/interface.md` lays them down.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Name of the target.
+pub const TARGET: &str = "remap";
+/// What the DM UUIDs of sets begin with.
+pub const UUID_PREFIX: &str = "REMAP-";
+
+/// The table line after the name of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Main, as MAJOR:MINOR or a path.
+    pub main: String,
+    /// First sector of main on its device.
+    pub main_offset: u64,
+    /// The spare, as MAJOR:MINOR or a path.
+    pub spare: String,
+    /// First sector of the spare on its device.
+    pub spare_offset: u64,
+    /// Features, usually none.
+    pub features: Vec<String>,
+}
+
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} 1 {} {}", self.main, self.main_offset, self.spare, self.spare_offset)?;
+        if !self.features.is_empty() {
+            write!(f, " {} {}", self.features.len(), self.features.join(" "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Mapping {
+    /// Reads a table line; `None` when it is not one of ours.
+    pub fn parse(text: &str) -> Option<Mapping> {
+        let mut words = text.split_whitespace();
+        let (main, main_offset) = (words.next()?.to_string(), words.next()?.parse().ok()?);
+        if words.next()? != "1" {
+            return None;
+        }
+        let (spare, spare_offset) = (words.next()?.to_string(), words.next()?.parse().ok()?);
+        let features = words.skip(1).map(str::to_string).collect();
+        Some(Mapping { main, main_offset, spare, spare_offset, features })
+    }
+
+    /// A path to a device that is named as MAJOR:MINOR, or the path that is there.
+    pub fn node_of(&self, device: &str) -> PathBuf {
+        match device.split_once(':') {
+            Some((major, minor)) if major.parse::<u32>().is_ok() && minor.parse::<u32>().is_ok() => {
+                let name = std::fs::read_link(format!("/sys/dev/block/{device}")).ok();
+                let name = name
+                    .as_deref()
+                    .and_then(|n| n.file_name())
+                    .map(|n| n.to_string_lossy().replace('!', "/"));
+                PathBuf::from("/dev").join(name.unwrap_or_else(|| format!("block/{device}")))
+            }
+            _ => PathBuf::from(device),
+        }
+    }
+}
+
+/// The status line after the name of the target. Numbers that the target does not give are `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// `rw`, `degraded`, `no-remap` or `fail`.
+    pub mode: String,
+    /// Slots in use.
+    pub used_slots: Option<u64>,
+    /// Slots that may be used.
+    pub total_slots: Option<u64>,
+    /// Sectors whose content is lost.
+    pub lost_sectors: Option<u64>,
+    /// Blocks of main that failed a read and were not written since.
+    pub pending_blocks: Option<u64>,
+    /// Copies of the metadata in sync.
+    pub copies_in_sync: Option<u64>,
+    /// Copies of the metadata that the set has.
+    pub copies: Option<u64>,
+    /// Slots that are never used again.
+    pub retired_slots: Option<u64>,
+    /// Failed writes that were handed to repair, since activation.
+    pub repairs: Option<u64>,
+    /// Of these, stored.
+    pub repairs_stored: Option<u64>,
+    /// Of these, not stored.
+    pub repairs_failed: Option<u64>,
+    /// Sectors that repair wrote to slots, since activation.
+    pub remapped_sectors: Option<u64>,
+    /// Changes of the metadata, since activation.
+    pub commits: Option<u64>,
+    /// Why the mode is `fail`.
+    pub reason: Option<String>,
+    /// UUID of the set.
+    pub set_uuid: Option<String>,
+    /// Fields that a newer target appended.
+    pub further: Vec<String>,
+}
+
+impl Status {
+    /// Reads a status line; `None` when not even the first four fields are there.
+    pub fn parse(text: &str) -> Option<Status> {
+        let mut words = text.split_whitespace();
+        let number = |word: Option<&str>| word.and_then(|w| w.parse().ok());
+        let pair = |word: Option<&str>| {
+            let (a, b) = word.and_then(|w| w.split_once('/')).unzip();
+            (number(a), number(b))
+        };
+        let word = |word: Option<&str>| word.filter(|w| *w != "-").map(str::to_string);
+        let mode = words.next()?.to_string();
+        let (used_slots, total_slots) = pair(words.next());
+        total_slots?;
+        let (lost_sectors, pending) = (number(words.next()), words.next()?);
+        let (copies_in_sync, copies) = pair(words.next());
+        Some(Status {
+            mode,
+            used_slots,
+            total_slots,
+            lost_sectors,
+            pending_blocks: pending.parse().ok(),
+            copies_in_sync,
+            copies,
+            retired_slots: number(words.next()),
+            repairs: number(words.next()),
+            repairs_stored: number(words.next()),
+            repairs_failed: number(words.next()),
+            remapped_sectors: number(words.next()),
+            commits: number(words.next()),
+            reason: word(words.next()),
+            set_uuid: word(words.next()),
+            further: words.map(str::to_string).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_line_reads_back() {
+        for text in ["8:16 0 1 8:33 2048", "/dev/sdb 8 1 /dev/sdc 0 1 format"] {
+            assert_eq!(Mapping::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Mapping::parse("8:16 0 2 8:33 0 8:34 0"), None);
+    }
+
+    #[test]
+    fn a_status_line_is_read() {
+        let status = Status::parse(
+            "degraded 3/1950 8 - 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f new",
+        )
+        .unwrap();
+        assert_eq!(
+            (status.used_slots, status.total_slots, status.lost_sectors),
+            (Some(3), Some(1950), Some(8))
+        );
+        assert_eq!((status.pending_blocks, status.copies_in_sync, status.copies), (None, Some(4), Some(5)));
+        assert_eq!(
+            (status.repairs, status.repairs_stored, status.repairs_failed),
+            (Some(12), Some(11), Some(1))
+        );
+        assert_eq!((status.remapped_sectors, status.commits, status.reason), (Some(40), Some(9), None));
+        assert_eq!(status.set_uuid.as_deref(), Some("d0010203-0405-4607-8809-0a0b0c0d0e0f"));
+        assert_eq!(status.further, ["new"]);
+    }
+
+    #[test]
+    fn an_older_or_stranger_status_line_is_read_as_far_as_it_goes() {
+        let status = Status::parse("rw 0/10 0 2").unwrap();
+        assert_eq!((status.pending_blocks, status.copies, status.set_uuid), (Some(2), None, None));
+        assert_eq!(Status::parse("rw"), None);
+        assert_eq!(Status::parse(""), None);
+    }
+}
