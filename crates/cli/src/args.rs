@@ -18,8 +18,8 @@ region of one, 8 MiB or more, that takes what the bad sectors of main can no lon
   dmremap status                             how is it doing
   umount /srv; dmremap close archive         when done
 
-Exit status: 0 good, 1 wrong parameters, 2 no permission, 3 out of memory, 4 wrong or failing device,
-5 device exists or is busy.")]
+Exit status: 0 good, 1 wrong parameters, 2 no permission, 3 out of memory,
+4 wrong or failing device, 5 device exists or is busy.")]
 pub struct Cli {
     /// Print one JSON object instead of text.
     #[arg(long, global = true)]
@@ -33,25 +33,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Make a device the spare of another.
-    Format(FormatArgs),
-    /// Put main and spare together as /dev/mapper/NAME.
-    Open(OpenArgs),
-    /// Take /dev/mapper/NAME away; everything stays on main and spare.
-    Close(CloseArgs),
-    /// Show how open sets are doing.
-    Status(StatusArgs),
-    /// List what is mapped, lost or retired.
-    List(ListArgs),
-}
-
-/// Arguments of `format`.
-#[derive(Args, Debug)]
-#[command(long_about = "Makes SPARE the spare of MAIN.
+    #[command(long_about = "Makes SPARE the spare of MAIN.
 
 Main is only read, never written, and keeps its content and filesystem; it need not be unmounted for this. The spare is \
 overwritten. A spare that holds anything recognisable, or whose first or last MiB is not zero, is refused unless \
 --force is given and the question is answered; even then the spare is refused while something uses it.")]
-#[command(after_long_help = "Examples:
+    #[command(after_long_help = "Examples:
   dmremap format /dev/sdb /dev/sdc1
       The whole of /dev/sdc1 for the bad sectors of /dev/sdb.
   dmremap format --dry-run /dev/sdb /dev/sdc1
@@ -60,6 +47,45 @@ overwritten. A spare that holds anything recognisable, or whose first or last Mi
       One disk: its first GiB (2097152 sectors) becomes the spare of the rest.
   dmremap format --force --batch-mode /dev/sdb /dev/sdc1
       Overwrite what is on /dev/sdc1, in a script, without a question.")]
+    Format(FormatArgs),
+    /// Put main and spare together as /dev/mapper/NAME.
+    #[command(long_about = "Puts main and spare together as /dev/mapper/NAME.
+
+Refused when the spare belongs to another disk than MAIN, as far as its length, logical block, identity (serial number \
+or WWN) and content tell. While the set is open, use /dev/mapper/NAME and leave main and spare alone.")]
+    #[command(after_long_help = "Examples:
+  dmremap open /dev/disk/by-id/ata-OLD_DISK /dev/sdc1 archive
+  dmremap open --main-offset 2097152 /dev/sdb /dev/sdb archive
+  dmremap open --readonly /dev/sdb /dev/sdc1 archive")]
+    Open(OpenArgs),
+    /// Take /dev/mapper/NAME away; everything stays on main and spare.
+    #[command(
+        long_about = "Takes /dev/mapper/NAME away. Mappings stay on the spare, and `open` brings everything back.
+
+Until then mount main only read-only if at all: what was mapped is not on main."
+    )]
+    Close(CloseArgs),
+    /// Show how open sets are doing.
+    #[command(after_long_help = "Modes:
+  rw        all is well
+  degraded  works, with fewer copies of the metadata than the set has
+  no-remap  reads and writes work, but no further bad sector can be replaced
+  fail      the device stopped; the kernel log says why")]
+    Status(StatusArgs),
+    /// List what is mapped, lost or retired.
+    #[command(
+        long_about = "Lists what is mapped, lost or retired: of an open set by its NAME, or from a spare that is not in use.
+
+Sectors have 512 bytes; those of main count from the start of the set, those of the spare from the start of its device."
+    )]
+    #[command(after_long_help = "Examples:
+  dmremap list archive
+  dmremap list --spare /dev/sdc1")]
+    List(ListArgs),
+}
+
+/// Arguments of `format`.
+#[derive(Args, Debug)]
 pub struct FormatArgs {
     /// The failing device. Only read.
     pub main: PathBuf,
@@ -101,14 +127,6 @@ pub struct Offsets {
 
 /// Arguments of `open`.
 #[derive(Args, Debug)]
-#[command(long_about = "Puts main and spare together as /dev/mapper/NAME.
-
-Refused when the spare belongs to another disk than MAIN, as far as its length, logical block, identity (serial number \
-or WWN) and content tell. While the set is open, use /dev/mapper/NAME and leave main and spare alone.")]
-#[command(after_long_help = "Examples:
-  dmremap open /dev/disk/by-id/ata-OLD_DISK /dev/sdc1 archive
-  dmremap open --main-offset 2097152 /dev/sdb /dev/sdb archive
-  dmremap open --readonly /dev/sdb /dev/sdc1 archive")]
 pub struct OpenArgs {
     /// The failing device.
     pub main: PathBuf,
@@ -129,11 +147,6 @@ pub struct OpenArgs {
 
 /// Arguments of `close`.
 #[derive(Args, Debug)]
-#[command(
-    long_about = "Takes /dev/mapper/NAME away. Mappings stay on the spare, and `open` brings everything back.
-
-Until then mount main only read-only if at all: what was mapped is not on main."
-)]
 pub struct CloseArgs {
     /// Name of the open set.
     pub name: String,
@@ -144,11 +157,6 @@ pub struct CloseArgs {
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Modes:
-  rw        all is well
-  degraded  works, with fewer copies of the metadata than the set has
-  no-remap  reads and writes work, but no further bad sector can be replaced
-  fail      the device stopped; the kernel log says why")]
 pub struct StatusArgs {
     /// Name of an open set. Default: all.
     pub name: Option<String>,
@@ -156,14 +164,6 @@ pub struct StatusArgs {
 
 /// Arguments of `list`.
 #[derive(Args, Debug)]
-#[command(
-    long_about = "Lists what is mapped, lost or retired: of an open set by its NAME, or from a spare that is not in use.
-
-Sectors have 512 bytes; those of main count from the start of the set, those of the spare from the start of its device."
-)]
-#[command(after_long_help = "Examples:
-  dmremap list archive
-  dmremap list --spare /dev/sdc1")]
 pub struct ListArgs {
     /// Name of an open set.
     #[arg(required_unless_present = "spare", conflicts_with = "spare")]

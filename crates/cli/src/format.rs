@@ -126,6 +126,10 @@ fn report(args: &FormatArgs, s: &Superblock, spare: &Spare<'_>, found: &Content)
     text += &format!("  main    {} ({} sectors)\n", size(s.main.sectors), s.main.sectors);
     text += &format!("  slots   {slots}, room for {} of bad sectors\n", size(u64::from(slots) * 8));
     text += &format!("  copies  {} of the metadata\n", s.copy_count);
+    if let Content::Something(what) = found {
+        let verb = if args.dry_run { "would be" } else { "is" };
+        text += &format!("  what was there {verb} lost: {what}\n");
+    }
     if !args.dry_run {
         let (main, spare) = (args.main.display(), args.spare.display());
         let offset =

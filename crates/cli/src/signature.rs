@@ -72,7 +72,7 @@ fn describe(export: &str) -> Option<String> {
         (None, None) => return None,
     };
     Some(match value("USAGE").as_deref() {
-        Some("filesystem") => format!("a {kind} filesystem{name}"),
+        Some("filesystem") => format!("a filesystem ({kind}){name}"),
         Some("raid") => format!("a member of a RAID or volume group ({kind}){name}"),
         Some("crypto") => format!("an encrypted volume ({kind}){name}"),
         _ => format!("{kind}{name}"),
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn findings_are_put_in_words() {
         let ext4 = "DEVNAME=x\nLABEL=my\\ data\nUUID=1-2\nTYPE=ext4\nUSAGE=filesystem\n";
-        assert_eq!(describe(ext4).as_deref(), Some("a ext4 filesystem \"my data\""));
+        assert_eq!(describe(ext4).as_deref(), Some("a filesystem (ext4) \"my data\""));
         assert_eq!(describe("PTTYPE=gpt\n").as_deref(), Some("a partition table (gpt)"));
         let lvm = "TYPE=LVM2_member\nUSAGE=raid\n";
         assert_eq!(describe(lvm).as_deref(), Some("a member of a RAID or volume group (LVM2_member)"));
