@@ -178,6 +178,15 @@ impl Device {
         }
     }
 
+    /// The length in sectors of a main that begins at sector `start`: whole logical blocks, to the end of the device or to
+    /// the spare where that follows on it.
+    pub fn sectors_of_main(&self, start: u64, spare_start: Option<u64>) -> u64 {
+        let end =
+            spare_start.filter(|&spare| spare > start).map_or(self.sectors, |spare| spare.min(self.sectors));
+        let sectors = end.saturating_sub(start);
+        sectors - sectors % u64::from(self.block_bytes / 512).max(1)
+    }
+
     fn place(&self) -> (String, u64) {
         match self.number {
             Some(number) => number.on_disk(),

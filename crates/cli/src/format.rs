@@ -57,11 +57,9 @@ fn region_of<'a>(args: &FormatArgs, main: &Device, spare: &'a Device) -> Result<
     Ok(region)
 }
 
-/// The length of main: to the end of its device, or to the spare where that follows on it.
+/// The length of main as it will be used.
 fn main_sectors(args: &FormatArgs, main: &Device, same: bool) -> u64 {
-    let (start, spare_start) = (args.offsets.main_offset, args.offsets.spare_offset);
-    let end = if same && spare_start > start { spare_start.min(main.sectors) } else { main.sectors };
-    end.saturating_sub(start)
+    main.sectors_of_main(args.offsets.main_offset, same.then_some(args.offsets.spare_offset))
 }
 
 /// The superblock of the new set, without time and fingerprint.
@@ -74,7 +72,7 @@ fn plan(args: &FormatArgs, main: &Device, spare_device: &Device, spare: &Spare<'
         return Err(wrong(what, "choose another offset"));
     }
     let sectors = main_sectors(args, main, main.is_same(spare_device));
-    let shape = MainShape::new(sectors - sectors % per_block, main.block_bytes).map_err(|e| {
+    let shape = MainShape::new(sectors, main.block_bytes).map_err(|e| {
         let what = format!("{} cannot be main: it has {e}", args.main.display());
         Failure::new(Kind::Device, what, "check the path and --main-offset")
     })?;

@@ -23,7 +23,9 @@ fn fingerprint(superblock: &Superblock, main: &Device, main_offset: u64) -> Opti
 
 /// Writes what is known about main into the superblock.
 pub fn record(superblock: &mut Superblock, main: &Device, main_offset: u64) {
-    superblock.main_identity = Text64::new(&main.identity()).unwrap_or_default();
+    if let Some(identity) = Text64::new(&main.identity()).filter(|text| !text.is_empty()) {
+        superblock.main_identity = identity;
+    }
     let taken = fingerprint(superblock, main, main_offset);
     superblock.fingerprint = taken.unwrap_or(0);
     superblock.fingerprint_s = taken.map_or(0, |_| now_s());
@@ -38,11 +40,11 @@ pub struct Comparison {
     pub warnings: Vec<String>,
 }
 
-/// Compares main with what the superblock says about it. `sectors` is the length of main on its device.
+/// Compares main with what the superblock says about it. `sectors` is the length that main has now.
 pub fn compare(superblock: &Superblock, main: &Device, main_offset: u64, sectors: u64) -> Comparison {
     let mut found = Comparison::default();
     let shape = &superblock.main;
-    if sectors < shape.sectors {
+    if sectors != shape.sectors {
         found.mismatches.push(format!("it has {sectors} sectors, the set's main {}", shape.sectors));
     }
     if main.block_bytes != shape.block_bytes && main.number.is_some() {
@@ -68,4 +70,57 @@ pub fn compare(superblock: &Superblock, main: &Device, main_offset: u64, sectors
         Some(_) => found.mismatches.push("its content changed since the set was closed".into()),
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Access;
+    use remap_core::format::{Geometry, MainShape, SetId};
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    fn image(dir: &Path, fill: u8) -> PathBuf {
+        let path = dir.join("main");
+        fs::write(&path, vec![fill; 1 << 20]).unwrap();
+        path
+    }
+
+    fn superblock(sectors: u64) -> Superblock {
+        let geometry = Geometry::new(2048, None).unwrap();
+        Superblock::new(SetId([1; 16]), MainShape::new(sectors, 512).unwrap(), geometry, 5)
+    }
+
+    fn found(superblock: &Superblock, path: &Path) -> Comparison {
+        let main = Device::open(path, Access::Read).unwrap();
+        compare(superblock, &main, 0, main.sectors_of_main(0, None))
+    }
+
+    #[test]
+    fn s21_main_that_was_written_since_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = image(dir.path(), 1);
+        let mut set = superblock(2048);
+        record(&mut set, &Device::open(&path, Access::Read).unwrap(), 0);
+        set.activations = 1;
+        assert_eq!(found(&set, &path), Comparison::default());
+        image(dir.path(), 2);
+        assert_eq!(found(&set, &path).mismatches.len(), 1);
+        // Before the first activation nothing was mapped.
+        set.activations = 0;
+        assert!(found(&set, &path).mismatches.is_empty());
+        assert_eq!(found(&set, &path).warnings.len(), 1);
+        // An activation takes the fingerprint away; without one there is nothing to compare.
+        (set.activations, set.fingerprint_s) = (2, 0);
+        assert_eq!(found(&set, &path), Comparison::default());
+    }
+
+    #[test]
+    fn s21_main_of_another_size_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = image(dir.path(), 1);
+        assert_eq!(found(&superblock(2049), &path).mismatches.len(), 1);
+        assert_eq!(found(&superblock(2047), &path).mismatches.len(), 1);
+        assert_eq!(found(&superblock(2048), &path), Comparison::default());
+    }
 }

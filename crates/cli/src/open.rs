@@ -21,19 +21,24 @@ fn dm_uuid(id: &SetId) -> String {
 /// Runs `open`.
 pub fn open(args: &OpenArgs, dm: &dyn Dm) -> Result<Report> {
     check_name(&args.name)?;
-    let main = Device::open(&args.main, Access::Read)?;
-    let spare_device = Device::open(&args.spare, Access::Read)?;
-    let (mapping, superblock, warnings) = check_set(args, &main, &spare_device)?;
-    // The kernel claims both devices; nothing here may hold them open by then.
-    drop((main, spare_device));
+    let (superblock, mapping, warnings) = {
+        // The kernel claims both devices later; they are closed again by then.
+        let main = Device::open(&args.main, Access::Read)?;
+        let spare_device = Device::open(&args.spare, Access::Read)?;
+        let (superblock, mapping) = read_set(args, &main, &spare_device)?;
+        // While the set is open, main's content is not what it was at the last close: this has to come first.
+        check_not_open(args, dm, &dm_uuid(&superblock.id))?;
+        let spare_start = main.is_same(&spare_device).then_some(args.offsets.spare_offset);
+        let sectors = main.sectors_of_main(args.offsets.main_offset, spare_start);
+        let warnings = check_main(args, &superblock, &main, sectors)?;
+        (superblock, mapping, warnings)
+    };
     for warning in &warnings {
         eprintln!("dmremap: {warning}");
     }
-    let uuid = dm_uuid(&superblock.id);
-    check_not_open(args, dm, &uuid)?;
     let line =
         Line { start: 0, sectors: superblock.main.sectors, target: TARGET.into(), text: mapping.to_string() };
-    let node = activate(args, dm, &uuid, &line)?;
+    let node = activate(args, dm, &dm_uuid(&superblock.id), &line)?;
     let text = format!(
         "{node}: set {}, {}, {} slots\nuse {node} from now on, in place of {}\n",
         superblock.id,
@@ -64,12 +69,8 @@ fn check_name(name: &str) -> Result<()> {
     Err(Failure::new(Kind::Parameters, format!("\"{name}\" cannot be the name of a device"), next))
 }
 
-/// Reads the spare, compares main with it, and makes the table; also returns what is worth knowing.
-fn check_set(
-    args: &OpenArgs,
-    main: &Device,
-    spare_device: &Device,
-) -> Result<(Mapping, Superblock, Vec<String>)> {
+/// Reads the superblocks, and makes the table.
+fn read_set(args: &OpenArgs, main: &Device, spare_device: &Device) -> Result<(Superblock, Mapping)> {
     let (Some(main_number), Some(spare_number)) = (main.number, spare_device.number) else {
         let file = if main.number.is_none() { &args.main } else { &args.spare };
         let what = format!("{} is a file, not a block device", file.display());
@@ -78,19 +79,6 @@ fn check_set(
     let (main_offset, spare_offset) = (args.offsets.main_offset, args.offsets.spare_offset);
     let same = main.is_same(spare_device);
     let spare = Spare::new(spare_device, spare_offset, same.then_some(main_offset))?;
-    let superblock = spare.superblock(args.force)?;
-    let found = identity::compare(&superblock, main, main_offset, main.sectors.saturating_sub(main_offset));
-    let mut warnings = found.warnings;
-    if !found.mismatches.is_empty() {
-        let why = found.mismatches.join("; ");
-        let what = format!("{} is not the main of this set: {why}", args.main.display());
-        if !args.force {
-            let next = "check both devices and offsets. If main was written without the target since, sectors that live \
-                        on the spare may not fit the rest; --force opens it all the same";
-            return Err(Failure::new(Kind::Device, what, next));
-        }
-        warnings.push(format!("{what}; forced"));
-    }
     let mapping = Mapping {
         main: main_number.to_string(),
         main_offset,
@@ -98,7 +86,24 @@ fn check_set(
         spare_offset,
         features: Vec::new(),
     };
-    Ok((mapping, superblock, warnings))
+    Ok((spare.superblock(args.force)?, mapping))
+}
+
+/// Compares main with what the superblock says; returns what is worth knowing.
+fn check_main(args: &OpenArgs, superblock: &Superblock, main: &Device, sectors: u64) -> Result<Vec<String>> {
+    let found = identity::compare(superblock, main, args.offsets.main_offset, sectors);
+    let mut warnings = found.warnings;
+    if !found.mismatches.is_empty() {
+        let why = found.mismatches.join("; ");
+        let what = format!("{} is not as the set knows its main: {why}", args.main.display());
+        if !args.force {
+            let next = "check both devices and offsets. If main was written without the target since, sectors that live \
+                        on the spare may not fit the rest; --force opens it all the same";
+            return Err(Failure::new(Kind::Device, what, next));
+        }
+        warnings.push(format!("{what}; forced"));
+    }
+    Ok(warnings)
 }
 
 fn check_not_open(args: &OpenArgs, dm: &dyn Dm, uuid: &str) -> Result<()> {
