@@ -318,6 +318,8 @@ impl Committer {
             (Then::EndWork, Some(Work::Takeover)) => {
                 proposal.clean = false;
                 proposal.activations = proposal.activations.saturating_add(1);
+                // From now on main is written through the map: what was sampled at the last close says nothing any more.
+                (proposal.fingerprint_s, proposal.fingerprint) = (0, 0);
             }
             _ => {}
         }
