@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Shell library of the scenarios in this directory; each one sources it first.
 #
 # A scenario runs as root in a guest with dm_remap loaded. It calls functions that test one thing
@@ -26,10 +27,18 @@ t() {
 	fi
 }
 
-# The last line of every scenario.
+# The last line of every scenario; the runner counts one that never gets here as failed.
 finish() {
 	cleanup
+	echo end
 	[ "$FAILED" = 0 ]
+}
+
+# load_module [PARAMETER=VALUE...]: the module, freshly loaded. DM_REMAP_KO is its file, set by the runner.
+load_module() {
+	cleanup
+	rmmod dm_remap 2>/dev/null || true
+	insmod "$DM_REMAP_KO" "$@"
 }
 
 # Removes every mapped device and every RAM disk or loop device that a scenario may have left.
@@ -68,7 +77,7 @@ equal() {
 	}
 }
 
-# clean_log: fails if the kernel complained since the scenario began.
+# clean_log: fails if the kernel complained. The runner looks as well; this names the scenario.
 clean_log() {
-	! dmesg | grep -E 'WARNING:|BUG|Oops|blocked for more than|alignment inconsistency'
+	fails sh -c "dmesg | grep -E 'WARNING:|BUG|Oops|blocked for more than|alignment inconsistency'"
 }

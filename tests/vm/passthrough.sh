@@ -2,6 +2,7 @@
 # With nothing mapped, `remap` is main: every byte, every sector, nothing else.
 . tests/vm/lib.sh
 
+load_module
 ramdisks 2 64
 OFFSET=2048
 LEN=$(($(sectors /dev/ram0) - OFFSET))

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # First process of a test guest: finds the host's root, lays a writable layer over it that is
 # forgotten at the end, runs the command in it, and reports its exit status.
 PATH=/bin
@@ -8,6 +9,9 @@ fail() { echo "guest-init: $*"; b reboot -f; }
 b mount -t proc proc /proc
 b mount -t sysfs sysfs /sys
 b mount -t devtmpfs devtmpfs /dev
+# Sets these three.
+version= modules= share=
+# shellcheck disable=SC1091
 . /settings
 while read -r module; do
 	b insmod "/modules/$module" || fail "cannot load $module"

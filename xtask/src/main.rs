@@ -9,6 +9,7 @@ mod module;
 mod paths;
 mod probe;
 mod rustflags;
+mod scenarios;
 mod sh;
 mod toolchain;
 mod vm;

@@ -2,6 +2,7 @@
 //! Rust compiled with its own mitigations, and Kbuild to link it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::checks;
 use crate::kernels::Kernel;
@@ -40,6 +41,27 @@ pub fn build(kernel: &Kernel) -> Result<Built> {
     let ko = job.dir.join("dm_remap.ko");
     let findings = checks::module(&job.dir, &kernel.headers, &printed)?;
     Ok(Built { ko, checks: findings })
+}
+
+/// Runs clippy over the module's sources, after a build for that kernel has made what they need.
+pub fn clippy(kernel: &Kernel) -> Result<()> {
+    build(kernel)?;
+    let source = paths::checkout().join("kernel");
+    let dir = paths::build_dir()?.join(&kernel.version);
+    let job = Job { kernel, source, dir, rustc: Rustc::find()? };
+    let flags = rustflags::for_kernel(&kernel.config()?, &job.rustc);
+    let core = job.rustc.core_for(&flags)?;
+    let out = job.dir.join("clippy");
+    mkdir(&out)?;
+    let mut clippy = job.rustc.clippy_command()?;
+    clippy.args(["-Wclippy::all", "-Wclippy::undocumented_unsafe_blocks", "--emit=metadata"]);
+    clippy.args([
+        "-Aclippy::too_many_arguments",
+        "-Aclippy::len_without_is_empty",
+        "-Aclippy::new_without_default",
+    ]);
+    job.arguments(&mut clippy, "dm_remap", &job.source.join("rust/lib.rs"), &flags, &core);
+    output(clippy.arg("--out-dir").arg(&out)).map(|_| ())
 }
 
 /// Removes what Kbuild writes about a file so that a prebuilt object is taken as it is.
@@ -194,21 +216,24 @@ impl Job<'_> {
 
     fn compile(&self, name: &str, source: &Path, flags: &[String], core: &Path, out: &Path) -> Result<()> {
         let mut rustc = self.rustc.command();
+        self.arguments(&mut rustc, name, source, flags, core);
+        output(rustc.arg("--out-dir").arg(out)).map(|_| ())
+    }
+
+    /// What the compiler, or clippy in its place, is told about a crate.
+    fn arguments(&self, rustc: &mut Command, name: &str, source: &Path, flags: &[String], core: &Path) {
         rustc
             .args(["--crate-name", name, "--crate-type", "rlib", "--edition", "2021", "-Dwarnings"])
             .args(flags)
             .args(["--sysroot", "/dev/null", "-L"])
             .arg(core)
             .arg("-L")
-            .arg(out)
-            .arg("--out-dir")
-            .arg(out)
+            .arg(self.dir.join("rlib"))
             .arg(source)
             .env("DM_REMAP_BINDINGS", self.dir.join("bindings.rs"));
         if name == "dm_remap" {
             rustc.args(["--extern", "remap_core"]);
         }
-        output(&mut rustc).map(|_| ())
     }
 }
 

@@ -80,11 +80,6 @@ pub fn output(command: &mut Command) -> Result<Printed> {
     Err(Error(format!("{} failed ({}):\n{}{}", show(command), done.status, printed.out, printed.err)))
 }
 
-/// Runs a command with its output going to the terminal; false if it fails.
-pub fn succeeds(command: &mut Command) -> Result<bool> {
-    Ok(command.status().context(|| format!("cannot run {}", show(command)))?.success())
-}
-
 /// Reads a whole file as text.
 pub fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).context(|| format!("cannot read {}", path.display()))

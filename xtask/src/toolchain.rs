@@ -60,6 +60,17 @@ impl Rustc {
         command
     }
 
+    /// The same for clippy, which must be of the compiler's own version.
+    pub fn clippy_command(&self) -> Result<Command> {
+        let driver = self.program.with_file_name("clippy-driver");
+        if !driver.is_file() {
+            return Err(Error(format!("{} is missing: install rust-web-clippy", driver.display())));
+        }
+        let mut command = cmd(driver, ["--target", "x86_64-unknown-none"]);
+        command.env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTFLAGS");
+        Ok(command)
+    }
+
     /// Builds `core` with these code generation flags, once for each set of them; the directory it is in.
     pub fn core_for(&self, flags: &[String]) -> Result<PathBuf> {
         let name = format!("core-{}-{:016x}", self.id, fingerprint(flags));

@@ -115,7 +115,12 @@ impl Vm {
     /// Boots, runs a shell script as root in the checkout, and shuts down. Output goes to `sink` as it comes.
     pub fn run(&self, script: &str, sink: &mut dyn FnMut(&[u8])) -> Result<Outcome> {
         let dir = self.working_dir()?;
-        let script = format!("cd {} || exit 127\n{script}\n", quote(&paths::checkout().to_string_lossy()));
+        let module = self.module.as_deref().map(Path::to_string_lossy).unwrap_or_default();
+        let script = format!(
+            "export DM_REMAP_KO={}\ncd {} || exit 127\n{script}\n",
+            quote(&module),
+            quote(&paths::checkout().to_string_lossy())
+        );
         let job = initramfs::Job {
             kernel: &self.kernel,
             module: self.module.as_deref(),

@@ -76,14 +76,24 @@ impl<D: Copy> HeldBio<D> {
             return None;
         }
         // SAFETY: the iterator is the clone's own, and does not move past its end.
-        let mut iter = unsafe { sys::dmr_bvec_iter_advanced(self.raw.as_ptr(), self.sent(), skip.checked_mul(512)?) };
+        let mut iter =
+            unsafe { sys::dmr_bvec_iter_advanced(self.raw.as_ptr(), self.sent(), skip.checked_mul(512)?) };
         iter.bi_size = count.checked_mul(512)?;
         Some(iter)
     }
 
     /// Reads or writes a part of this bio's own buffers, `count` sectors from `skip` on, at `sector` of a device, and
     /// waits. `op` must be [`Op::Read`] or [`Op::Write`] and the same as the bio's own. Only in a worker.
-    pub fn transfer(&self, pool: &BioPool, op: Op, device: &Device, sector: u64, skip: u32, count: u32, fua: bool) -> Status {
+    pub fn transfer(
+        &self,
+        pool: &BioPool,
+        op: Op,
+        device: &Device,
+        sector: u64,
+        skip: u32,
+        count: u32,
+        fua: bool,
+    ) -> Status {
         let (Some(iter), true) = (self.part(skip, count), op == self.op()) else { return Status::INVAL };
         let opf = match op {
             Op::Read => sys::REQ_OP_READ | (1 << sys::__REQ_SYNC),
@@ -245,4 +255,3 @@ impl<D: Copy> Drop for HeldList<D> {
         }
     }
 }
-

@@ -98,12 +98,20 @@ impl<T: Send + Sync + 'static> Work<T> {
     /// Has it run after so many milliseconds; false if it is queued already.
     pub fn queue_ms(&self, queue: &Workqueue, context: &KArc<T>, milliseconds: u32) -> bool {
         let share = context.clone().into_raw();
-        let first = self.raw.context.compare_exchange(core::ptr::null_mut(), share, Ordering::AcqRel, Ordering::Acquire);
+        let first = self.raw.context.compare_exchange(
+            core::ptr::null_mut(),
+            share,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
         let same = first.is_ok() || first == Err(share);
         self.raw.armed.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: an initialized work and a live queue; the share goes with it if it was queued.
-        if same && unsafe { sys::dmr_delayed_work_queue(queue.raw.as_ptr(), self.raw.work.get(), milliseconds) } {
-            return true;
+        if same {
+            let (queue, work) = (queue.raw.as_ptr(), self.raw.work.get());
+            // SAFETY: an initialized work and a live queue; the share goes with it if it was queued.
+            if unsafe { sys::dmr_delayed_work_queue(queue, work, milliseconds) } {
+                return true;
+            }
         }
         self.raw.armed.fetch_sub(1, Ordering::Release);
         // SAFETY: given away above, and not taken by the queue.

@@ -1,6 +1,8 @@
 //! The subcommands, one file each.
 
 pub mod build;
+pub mod lint;
+pub mod test;
 pub mod vm;
 
 use crate::args::Args;
@@ -19,4 +21,4 @@ pub struct Command {
 }
 
 /// All of them, in the order in which help lists them.
-pub const ALL: &[Command] = &[vm::COMMAND, build::COMMAND];
+pub const ALL: &[Command] = &[vm::COMMAND, test::COMMAND, lint::COMMAND, build::COMMAND];

@@ -78,6 +78,9 @@ fn run(mut args: Args) -> Result<i32> {
         // Nobody reading any more is no reason to stop the guest half-way.
         let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
     })?;
+    if let Some(time) = outcome.first_output {
+        eprintln!("first output after {:.1} s; console: {}", time.as_secs_f32(), outcome.console.display());
+    }
     if let Err(e) = explain(&outcome) {
         eprintln!("{e}");
     }

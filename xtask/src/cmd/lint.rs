@@ -1,0 +1,161 @@
+//! `lint`: what can be said about the sources without running them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+
+use super::Command;
+use crate::args::Args;
+use crate::kernels::Kernel;
+use crate::module;
+use crate::paths;
+use crate::sh::{cmd, output, read, which, Context, Error, Result};
+
+pub const COMMAND: Command = Command {
+    name: "lint",
+    about: "check formatting, warnings and the rules of the sources",
+    help: "\
+usage: ./x lint
+
+Formatting and clippy for all crates and the module, shellcheck for scripts, and
+the project's own rules: no long file, and nothing that can panic in code that
+runs in the kernel.
+",
+    run,
+};
+
+/// No file is longer, in lines.
+const LINES_MAX: usize = 600;
+
+/// Words that may not occur in code that runs in the kernel, tests aside.
+const PANICS: [&str; 7] =
+    [".unwrap()", ".expect(", "panic!(", "unreachable!(", "todo!(", "unimplemented!(", ".unwrap_err()"];
+
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: [Check; 7] = [
+    ("formatting", formatting),
+    ("formatting of the module", kernel_formatting),
+    ("clippy", clippy),
+    ("clippy of the module", kernel_clippy),
+    ("scripts", scripts),
+    ("length of files", length),
+    ("no panics in kernel code", no_panics),
+];
+
+fn run(mut args: Args) -> Result<i32> {
+    if let Some(word) = args.next() {
+        return Err(Args::unknown(&word));
+    }
+    let mut failed = 0;
+    for (name, check) in CHECKS {
+        match check() {
+            Ok(()) => println!("ok {name}"),
+            Err(e) => {
+                println!("FAIL {name}\n{e}");
+                failed += 1;
+            }
+        }
+    }
+    Ok(i32::from(failed > 0))
+}
+
+fn in_checkout(program: &str, args: &[&str]) -> Process {
+    let mut process = cmd(program, args);
+    process.current_dir(paths::checkout());
+    process
+}
+
+fn formatting() -> Result<()> {
+    output(&mut in_checkout("cargo", &["fmt", "--all", "--check"])).map(|_| ())
+}
+
+fn kernel_formatting() -> Result<()> {
+    let mut rustfmt =
+        in_checkout("rustfmt", &["--check", "--edition", "2021", "--config-path", "rustfmt.toml"]);
+    output(rustfmt.arg("kernel/rust/lib.rs")).map(|_| ())
+}
+
+fn clippy() -> Result<()> {
+    let args = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    output(&mut in_checkout("cargo", &args)).map(|_| ())
+}
+
+fn kernel_clippy() -> Result<()> {
+    module::clippy(&Kernel::fetch(crate::kernels::SERIES[1])?)
+}
+
+fn scripts() -> Result<()> {
+    if which("shellcheck").is_none() {
+        return Err("shellcheck is missing".into());
+    }
+    let mut shellcheck = in_checkout("shellcheck", &["-x", "x", ".ci/run", "xtask/src/guest-init.sh"]);
+    shellcheck.args(files(&["tests"], &["sh"])?);
+    output(shellcheck.args(["--severity", "warning"])).map(|_| ())
+}
+
+fn length() -> Result<()> {
+    let mut long = Vec::new();
+    for path in files(&["crates", "kernel", "xtask", "tests", "packaging"], &["rs", "c", "h", "sh"])? {
+        let lines = read(&path)?.lines().count();
+        if lines > LINES_MAX {
+            long.push(format!("{}: {lines} lines, more than {LINES_MAX}", path.display()));
+        }
+    }
+    none(long)
+}
+
+fn no_panics() -> Result<()> {
+    let mut found = Vec::new();
+    for path in files(&["kernel", "crates/core/src"], &["rs"])? {
+        if path.file_name().is_some_and(|name| name == "tests.rs")
+            || path.components().any(|part| part.as_os_str() == "tests")
+        {
+            continue;
+        }
+        for (number, line) in read(&path)?.lines().enumerate() {
+            // Tests are at the end of a file.
+            if line.trim_start().starts_with("#[cfg(test)]") {
+                break;
+            }
+            let code = line.split("//").next().unwrap_or_default();
+            if PANICS.iter().any(|word| code.contains(word)) {
+                found.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    none(found)
+}
+
+fn none(found: Vec<String>) -> Result<()> {
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(Error(found.join("\n"))),
+    }
+}
+
+/// The files below some directories of the checkout with one of these extensions, in order.
+fn files(dirs: &[&str], extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for dir in dirs {
+        let dir = paths::checkout().join(dir);
+        if dir.is_dir() {
+            collect(&dir, extensions, &mut found)?;
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn collect(dir: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(dir).context(|| format!("cannot list {}", dir.display()))? {
+        let path = entry.context(|| "cannot list files")?.path();
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                collect(&path, extensions, found)?;
+            }
+        } else if path.extension().is_some_and(|found| extensions.iter().any(|wanted| found == *wanted)) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! `test`: everything that shows that the checkout works.
+
+use super::Command;
+use crate::args::Args;
+use crate::kernels::{Kernel, SERIES};
+use crate::module;
+use crate::paths;
+use crate::scenarios::{self, Scenario};
+use crate::sh::{cmd, Context, Result};
+use crate::vm::Vm;
+
+pub const COMMAND: Command = Command {
+    name: "test",
+    about: "run all tests, in guests too",
+    help: "\
+usage: ./x test [--fast] [--kernel NAME]... [SCENARIO]...
+
+Runs the tests of all crates, builds and checks the module for both kernels, and
+runs the scenarios in tests/vm on both. The last line counts what passed and what
+failed. With names of scenarios, only those are run, and no other tests.
+
+  --fast         no guests, no module
+  --kernel NAME  only on 6.1, or only on 6.12
+",
+    run,
+};
+
+/// What was counted so far.
+#[derive(Default)]
+struct Count {
+    passed: u32,
+    failed: Vec<String>,
+}
+
+fn run(mut args: Args) -> Result<i32> {
+    let (mut fast, mut kernels, mut names) = (false, Vec::new(), Vec::new());
+    while let Some(word) = args.next() {
+        match word.as_str() {
+            "--fast" => fast = true,
+            "--kernel" => kernels.push(args.value(&word)?),
+            _ if word.starts_with('-') => return Err(Args::unknown(&word)),
+            _ => names.push(word.trim_end_matches(".sh").to_string()),
+        }
+    }
+    if kernels.is_empty() {
+        kernels = SERIES.map(str::to_string).to_vec();
+    }
+    let chosen: Vec<Scenario> =
+        scenarios::all()?.into_iter().filter(|one| names.is_empty() || names.contains(&one.name)).collect();
+    if let Some(name) = names.iter().find(|name| chosen.iter().all(|one| one.name != **name)) {
+        return Err(format!("no scenario tests/vm/{name}.sh").into());
+    }
+    let mut count = Count::default();
+    if names.is_empty() {
+        crates(&mut count)?;
+    }
+    if !fast {
+        for series in &kernels {
+            if let Err(e) = on_kernel(series, &chosen, &mut count) {
+                println!("{series}: FAIL {e}");
+                count.failed.push(format!("{series}: {}", e.0.lines().next().unwrap_or_default()));
+            }
+        }
+    }
+    for name in &count.failed {
+        println!("failed: {name}");
+    }
+    println!("{} passed, {} failed", count.passed, count.failed.len());
+    Ok(i32::from(!count.failed.is_empty() || count.passed == 0))
+}
+
+/// The tests of all crates, which need no guest.
+fn crates(count: &mut Count) -> Result<()> {
+    println!("tests of the crates");
+    let mut cargo = cmd("cargo", ["test", "--workspace", "--no-fail-fast"]);
+    let done = cargo.current_dir(paths::checkout()).output().context(|| "cannot run cargo")?;
+    let text = String::from_utf8_lossy(&done.stdout);
+    let (passed, failed) = cargo_results(&text);
+    count.passed += passed;
+    if failed > 0 || !done.status.success() {
+        println!("{text}{}", String::from_utf8_lossy(&done.stderr));
+        let names = text.lines().filter(|line| line.starts_with("test ") && line.ends_with("FAILED"));
+        count.failed.extend(names.map(str::to_string));
+        if failed == 0 {
+            count.failed.push("cargo test does not build or run".into());
+        }
+    }
+    println!("crates: {passed} passed, {failed} failed");
+    Ok(())
+}
+
+/// Sums up the lines that each test program ends with.
+fn cargo_results(text: &str) -> (u32, u32) {
+    let number = |line: &str, word: &str| -> u32 {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let place = words.iter().position(|found| found.trim_end_matches(';') == word);
+        place.and_then(|place| words.get(place.checked_sub(1)?)?.parse().ok()).unwrap_or(0)
+    };
+    let results = text.lines().filter(|line| line.starts_with("test result:"));
+    results.fold((0, 0), |(passed, failed), line| {
+        (passed + number(line, "passed"), failed + number(line, "failed"))
+    })
+}
+
+fn on_kernel(series: &str, chosen: &[Scenario], count: &mut Count) -> Result<()> {
+    let kernel = Kernel::fetch(series)?;
+    println!("{series}: building for {}", kernel.version);
+    let built = module::build(&kernel)?;
+    for check in &built.checks {
+        println!("{series} module: ok {}: {}", check.name, check.seen);
+        count.passed += 1;
+    }
+    let mut vm = Vm::new(kernel);
+    vm.module = Some(built.ko);
+    let tally = scenarios::run(&vm, chosen)?;
+    count.passed += tally.passed;
+    count.failed.extend(tally.failed);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn results_of_several_programs_add_up() {
+        let text = "test a ... ok\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured\n\
+                    test result: FAILED. 2 passed; 1 failed; 0 ignored\n";
+        assert_eq!(super::cargo_results(text), (5, 1));
+    }
+}
