@@ -10,7 +10,7 @@ b mount -t proc proc /proc
 b mount -t sysfs sysfs /sys
 b mount -t devtmpfs devtmpfs /dev
 # Sets these three.
-version= modules= share=
+version='' modules='' share=''
 # shellcheck disable=SC1091
 . /settings
 while read -r module; do
