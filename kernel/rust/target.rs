@@ -40,10 +40,8 @@ impl Target for Remap {
             return Err(invalid(c"the number of spares must be 1"));
         }
         let spare_offset = sector(args, 4, c"bad spare offset")?;
-        let main =
-            ti.open(args, 0).map_err(|errno| CtrError { errno, text: c"cannot open the main device" })?;
-        let spare =
-            ti.open(args, 3).map_err(|errno| CtrError { errno, text: c"cannot open the spare device" })?;
+        let main = ti.open(args, 0).map_err(|errno| CtrError { errno, text: c"cannot open the main device" })?;
+        let spare = ti.open(args, 3).map_err(|errno| CtrError { errno, text: c"cannot open the spare device" })?;
         ti.offer(&Offers { flush_bios: 1, discard_bios: 1, ..Offers::NONE });
         Ok(Remap { main, main_offset, spare, spare_offset, len: ti.len() })
     }
@@ -86,11 +84,7 @@ impl Target for Remap {
 
     fn iterate_devices(&self, visitor: &DeviceVisitor<'_>) -> i32 {
         match visitor.visit(&self.main, self.main_offset, self.len) {
-            0 => visitor.visit(
-                &self.spare,
-                self.spare_offset,
-                self.spare.sectors().saturating_sub(self.spare_offset),
-            ),
+            0 => visitor.visit(&self.spare, self.spare_offset, self.spare.sectors().saturating_sub(self.spare_offset)),
             refused => refused,
         }
     }
