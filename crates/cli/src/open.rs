@@ -184,8 +184,10 @@ pub fn close(args: &CloseArgs, dm: &dyn Dm) -> Result<Report> {
     dm.remove(name, args.deferred).map_err(|e| dm_failure(&format!("close {name}"), &e, dm))?;
     let deferred = args.deferred && dm.info(name).is_ok();
     let mut fingerprint_stored = false;
-    if !deferred {
+    if !deferred || !crate::dm::node::udev_runs() {
         dm.node_vanishes(name);
+    }
+    if !deferred {
         fingerprint_stored = store_fingerprint(&mapping).is_ok();
     }
     let text = if deferred {
