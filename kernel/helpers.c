@@ -4,6 +4,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/printk.h>
+#include <linux/random.h>
 #include <linux/ratelimit.h>
 
 #include "helpers.h"
@@ -158,6 +159,11 @@ u64 dmr_real_seconds(void)
 	return ktime_get_real_seconds();
 }
 
+void dmr_random(void *buffer, size_t len)
+{
+	get_random_bytes(buffer, len);
+}
+
 void *dmr_kvzalloc(size_t size)
 {
 	return kvzalloc(size, GFP_KERNEL);
@@ -191,6 +197,22 @@ unsigned int dmr_bdev_physical_block_size(struct block_device *bdev)
 bool dmr_bdev_is_zoned(struct block_device *bdev)
 {
 	return bdev_is_zoned(bdev);
+}
+
+u32 dmr_mapped_device_number(struct dm_table *table)
+{
+	return disk_devt(dm_disk(dm_table_get_md(table)));
+}
+
+void dmr_limits_keep_sizes(struct queue_limits *limits, struct block_device *bdev)
+{
+	const struct queue_limits *from = &bdev_get_queue(bdev)->limits;
+
+	limits->physical_block_size = from->physical_block_size;
+	limits->io_min = from->io_min;
+	limits->io_opt = from->io_opt;
+	limits->max_sectors = from->max_sectors;
+	limits->max_hw_sectors = from->max_hw_sectors;
 }
 
 void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector)

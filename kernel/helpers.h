@@ -21,6 +21,13 @@
 int dm_remap_rust_init(void);
 void dm_remap_rust_exit(void);
 
+/* Module parameters, defined in module.c. */
+extern unsigned int dmr_debug_level;
+extern unsigned int dmr_error_threshold;
+extern bool dmr_auto_remap_enabled;
+extern unsigned int dmr_max_remaps;
+extern unsigned int dmr_emergency_threshold;
+
 struct module *dmr_this_module(void);
 void dmr_print(int level, const char *text, size_t len);
 bool dmr_print_allowed(void);
@@ -53,6 +60,7 @@ bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work 
 u64 dmr_monotonic_ns(void);
 u64 dmr_real_seconds(void);
 
+void dmr_random(void *buffer, size_t len);
 void *dmr_kvzalloc(size_t size);
 void dmr_kvfree(const void *ptr);
 
@@ -61,6 +69,8 @@ sector_t dmr_bdev_sectors(struct block_device *bdev);
 unsigned int dmr_bdev_logical_block_size(struct block_device *bdev);
 unsigned int dmr_bdev_physical_block_size(struct block_device *bdev);
 bool dmr_bdev_is_zoned(struct block_device *bdev);
+u32 dmr_mapped_device_number(struct dm_table *table);
+void dmr_limits_keep_sizes(struct queue_limits *limits, struct block_device *bdev);
 void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector);
 unsigned int dmr_bio_target_bio_nr(struct bio *bio);
 int dmr_status_to_errno(blk_status_t status);

@@ -5,23 +5,43 @@
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod answer;
 mod bind;
+mod bios;
+mod commits;
+mod open;
+mod params;
+mod registry;
+mod repairs;
+mod report;
+mod set;
+mod status;
 mod sys;
 mod target;
 
 use bind::dm::Registration;
+use bind::once::Once;
+use registry::Registry;
 use target::Remap;
 
 static TARGET: Registration<Remap> = Registration::new();
+static REGISTRY: Once<Registry> = Once::new();
 
 bind::module_entry!(init, exit);
 
 fn init() -> bind::Result<()> {
-    TARGET.register()
+    REGISTRY.set(Registry::new()?);
+    TARGET.register().inspect_err(|_| REGISTRY.clear())
 }
 
 fn exit() {
     TARGET.unregister();
+    REGISTRY.clear();
+}
+
+/// The list of live mappings; there as long as the target is registered.
+fn registry() -> bind::Result<&'static Registry> {
+    REGISTRY.get().ok_or(bind::Errno::ENODEV)
 }
 
 #[no_mangle]

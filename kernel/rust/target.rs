@@ -1,95 +1,214 @@
-//! The `remap` target: what device-mapper asks, answered from main and the spare.
+//! The `remap` target: what device-mapper asks, and who answers.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 
+use remap_core::engine::commit::Work;
+use remap_core::format::Superblock;
+use remap_core::placement::{place, Claim, DeviceFacts};
+
+use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Status};
 use crate::bind::dm::{
-    Args, CtrError, Device, DeviceVisitor, Offers, StatusKind, StatusText, Target, TargetInfo,
+    Args, CtrError, Device, DeviceVisitor, Limits, Offers, StatusKind, StatusText, Target, TargetInfo,
 };
-use crate::bind::Errno;
+use crate::bind::io::{BioPool, PageBuf};
+use crate::bind::sync::Mutex;
+use crate::bind::{Errno, Result};
+use crate::open::{self, Found};
+use crate::set::{Pair, PerBio, Set};
+use crate::{answer, bios, commits, params, registry};
 
-/// A live `remap` mapping.
+/// One table of a mapped device.
 pub struct Remap {
-    main: Device,
+    set: KArc<Set>,
+    ticket: u64,
+    /// The set that the first resume writes.
+    to_format: Mutex<Option<Superblock>>,
+}
+
+fn refuse(errno: Errno, text: &'static CStr) -> CtrError {
+    CtrError { errno, text }
+}
+
+fn no_memory(errno: Errno) -> CtrError {
+    refuse(errno, c"no memory for the set")
+}
+
+/// The words of a table line, understood.
+struct Line {
     main_offset: u64,
-    spare: Device,
     spare_offset: u64,
-    len: u64,
+    format: bool,
 }
 
-fn invalid(text: &'static CStr) -> CtrError {
-    CtrError { errno: Errno::EINVAL, text }
+impl Line {
+    fn parse(args: &Args<'_>) -> core::result::Result<Line, CtrError> {
+        let invalid = |text| refuse(Errno::EINVAL, text);
+        if args.len() < 5 {
+            return Err(invalid(c"needs <main_dev> <main_offset> 1 <spare_dev> <spare_offset> [<#features> <feature>...]"));
+        }
+        let number = |index, text| args.number(index).ok_or(invalid(text));
+        let line = Line {
+            main_offset: number(1, c"the offset of main is not a number of sectors")?,
+            spare_offset: number(4, c"the offset of the spare is not a number of sectors")?,
+            format: false,
+        };
+        if number(2, c"the number of spares is not a number")? != 1 {
+            return Err(invalid(c"the number of spares must be 1"));
+        }
+        line.features(args)
+    }
+
+    fn features(mut self, args: &Args<'_>) -> core::result::Result<Line, CtrError> {
+        if args.len() == 5 {
+            return Ok(self);
+        }
+        let count = args.number(5).and_then(|n| usize::try_from(n).ok());
+        if count.and_then(|n| n.checked_add(6)) != Some(args.len()) {
+            return Err(refuse(Errno::EINVAL, c"the number of features is not the number of words that follow"));
+        }
+        for index in 6..args.len() {
+            match args.bytes(index) {
+                Some(b"format") if !self.format => self.format = true,
+                Some(b"format") => return Err(refuse(Errno::EINVAL, c"feature format given twice")),
+                _ => return Err(refuse(Errno::EINVAL, c"unknown feature; the only one is: format")),
+            }
+        }
+        Ok(self)
+    }
 }
 
-fn sector(args: &Args<'_>, index: usize, text: &'static CStr) -> Result<u64, CtrError> {
-    args.number(index).ok_or_else(|| invalid(text))
+fn facts(device: &Device, offset: u64) -> DeviceFacts {
+    DeviceFacts {
+        number: device.number(),
+        sectors: device.sectors(),
+        logical_block_bytes: device.logical_block_bytes(),
+        zoned: device.is_zoned(),
+        offset,
+    }
+}
+
+impl Remap {
+    fn build(ti: &mut TargetInfo<'_>, args: &Args<'_>, ticket: &mut Option<u64>) -> core::result::Result<Remap, CtrError> {
+        let line = Line::parse(args)?;
+        if ti.begin() != 0 {
+            return Err(refuse(Errno::EINVAL, c"the target must begin at sector 0"));
+        }
+        let main = ti.open(args, 0).map_err(|errno| refuse(errno, c"the main device cannot be opened"))?;
+        let spare = ti.open(args, 3).map_err(|errno| refuse(errno, c"the spare device cannot be opened"))?;
+        let placement = place(&facts(&main, line.main_offset), &facts(&spare, line.spare_offset), ti.len())
+            .map_err(|why| refuse(Errno::EINVAL, why.text()))?;
+        let pair = Pair { main, main_offset: line.main_offset, spare, spare_offset: line.spare_offset, placement };
+        let handle = ti.handle();
+        let pool = BioPool::new(1).map_err(no_memory)?;
+        let mut buffer = PageBuf::new(open::BUFFER_BYTES).map_err(no_memory)?;
+        let found = open::look(&pair, &pool, &mut buffer, handle.device_name(), line.format)?;
+        let superblock = found.superblock().clone();
+        let set = matches!(found, Found::Set(_)).then_some(superblock.id);
+        let claim = Claim { owner: handle.device_number(), placement, set };
+        let in_use = c"main, the spare or its set is in use by another remap mapping";
+        let entered = registry().and_then(|r| r.enter(claim)).map_err(|errno| refuse(errno, in_use))?;
+        *ticket = Some(entered);
+        let set = Set::new(pair, &superblock, handle).map_err(no_memory)?;
+        let set = set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))?;
+        Ok(Remap {
+            set: KArc::new(set).map_err(no_memory)?,
+            ticket: entered,
+            to_format: Mutex::new(match found {
+                Found::Set(_) => None,
+                Found::ToFormat(superblock) => Some(superblock),
+            })
+            .map_err(no_memory)?,
+        })
+    }
 }
 
 impl Target for Remap {
-    type PerBio = ();
+    type PerBio = PerBio;
     const NAME: &'static CStr = c"remap";
     const VERSION: [u32; 3] = [1, 0, 0];
+    const FEATURES: u64 = crate::bind::dm::SINGLETON;
 
-    fn ctr(ti: &mut TargetInfo<'_>, args: &Args<'_>) -> Result<Self, CtrError> {
-        if args.len() < 5 {
-            return Err(invalid(c"remap needs <main_dev> <main_offset> 1 <spare_dev> <spare_offset>"));
+    fn ctr(ti: &mut TargetInfo<'_>, args: &Args<'_>) -> core::result::Result<Self, CtrError> {
+        let mut ticket = None;
+        let built = Remap::build(ti, args, &mut ticket);
+        match (&built, ticket) {
+            (Err(_), Some(ticket)) => {
+                if let Ok(registry) = registry() {
+                    registry.leave(ticket);
+                }
+            }
+            // Flushes go to main as copy 0 and to the spare as copy 1.
+            _ => ti.offer(&Offers { flush_bios: 2, ..Offers::NONE }),
         }
-        let main_offset = sector(args, 1, c"bad main offset")?;
-        if args.number(2) != Some(1) {
-            return Err(invalid(c"the number of spares must be 1"));
-        }
-        let spare_offset = sector(args, 4, c"bad spare offset")?;
-        let main = ti.open(args, 0).map_err(|errno| CtrError { errno, text: c"cannot open the main device" })?;
-        let spare = ti.open(args, 3).map_err(|errno| CtrError { errno, text: c"cannot open the spare device" })?;
-        ti.offer(&Offers { flush_bios: 1, discard_bios: 1, ..Offers::NONE });
-        Ok(Remap { main, main_offset, spare, spare_offset, len: ti.len() })
+        built
     }
 
-    fn map(&self, mut bio: Bio<'_, ()>) -> Mapped {
-        let sector = match bio.has_sectors() {
-            true => self.main_offset.wrapping_add(bio.target_sector()),
-            false => bio.sector(),
-        };
-        bio.redirect(&self.main, sector);
-        bio.remapped()
+    #[inline]
+    fn map(&self, bio: Bio<'_, PerBio>) -> Mapped {
+        bios::map(&self.set, bio)
     }
 
-    fn end_io(&self, bio: Bio<'_, ()>, status: Status) -> Ended {
-        bio.done(status)
+    #[inline]
+    fn end_io(&self, bio: Bio<'_, PerBio>, status: Status) -> Ended {
+        bios::end_io(&self.set, bio, status)
     }
 
     fn status(&self, kind: StatusKind, out: &mut StatusText<'_>) {
         // A full buffer is device-mapper's to notice: it asks again with a larger one.
         let _ = match kind {
-            StatusKind::Info => write!(out, "rw 0/0 0 0"),
-            StatusKind::Table => write!(
-                out,
-                "{} {} 1 {} {}",
-                self.main.name(),
-                self.main_offset,
-                self.spare.name(),
-                self.spare_offset
-            ),
-            StatusKind::Ima => write!(
-                out,
-                "target_name=remap,target_version=1.0.0,main={},main_offset={},spare={},spare_offset={};",
-                self.main.name(),
-                self.main_offset,
-                self.spare.name(),
-                self.spare_offset
-            ),
+            StatusKind::Info => answer::info(&self.set, out),
+            StatusKind::Table => answer::table(&self.set, out),
+            StatusKind::Ima => answer::ima(&self.set, Self::VERSION, out),
         };
     }
 
     fn iterate_devices(&self, visitor: &DeviceVisitor<'_>) -> i32 {
-        match visitor.visit(&self.main, self.main_offset, self.len) {
-            0 => visitor.visit(&self.spare, self.spare_offset, self.spare.sectors().saturating_sub(self.spare_offset)),
+        let (pair, placement) = (&self.set.pair, &self.set.pair.placement);
+        match visitor.visit(&pair.main, pair.main_offset, placement.main.sectors) {
+            0 => visitor.visit(&pair.spare, pair.spare_offset, placement.region.sectors),
             refused => refused,
         }
     }
 
+    fn io_hints(&self, limits: &mut Limits<'_>) {
+        // The spare's limits are stacked as well; what says how main is best used must survive that (S23).
+        limits.keep_sizes_of(&self.set.pair.main);
+    }
+
     fn ioctl_device(&self) -> (&Device, bool) {
-        (&self.main, self.main_offset == 0 && self.len == self.main.sectors())
+        // A raw command would pass by the map, so it is never one to the whole of main.
+        (&self.set.pair.main, false)
+    }
+
+    fn message(&self, args: &Args<'_>, reply: &mut StatusText<'_>) -> Result<bool> {
+        answer::message(&self.set, args, reply).map(|()| true)
+    }
+
+    fn postsuspend(&self) {
+        self.set.quiesce();
+    }
+
+    fn preresume(&self) -> Result<()> {
+        registry()?.take_set(self.ticket);
+        if self.set.store.is_live() {
+            let settings = params::settings(self.set.pair.main.physical_block_bytes());
+            self.set.store.with(|engine| engine.set_settings(settings));
+            return Ok(());
+        }
+        open::activate(&self.set, self.to_format.lock().take())
+    }
+}
+
+impl Drop for Remap {
+    fn drop(&mut self) {
+        self.set.quiesce();
+        let Ok(registry) = registry() else { return };
+        if registry.owns_set(self.ticket) && self.set.store.is_live() {
+            // Without the mark the next activation looks a little closer; nothing depends on it.
+            commits::drive(&self.set, Some(Work::Close));
+            self.set.quiesce();
+        }
+        registry.leave(self.ticket);
     }
 }

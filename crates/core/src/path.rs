@@ -31,7 +31,7 @@ impl Access {
                 bits |= READS_REFUSED;
             }
         }
-        if !engine.mode().remaps() || !engine.settings().auto_remap {
+        if !engine.mode().remaps() {
             bits |= REPAIR_OFF;
         }
         self.0.store(bits, Ordering::Release);

@@ -9,7 +9,10 @@ use super::bio::{Bio, Ended, Mapped, Status};
 use super::{Errno, Result};
 use crate::sys;
 
-pub use super::dm_types::{Args, CtrError, Device, DeviceVisitor, StatusText};
+pub use super::dm_types::{Args, CtrError, Device, DeviceVisitor, Limits, StatusText};
+
+/// Feature of a target of which a table has only one.
+pub const SINGLETON: u64 = sys::DMR_TARGET_SINGLETON as u64;
 
 /// Which text is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +118,12 @@ impl Handle {
         unsafe { sys::dm_table_event(self.raw.as_ref().table) }
     }
 
+    /// The number of the mapped device.
+    pub fn device_number(&self) -> u32 {
+        // SAFETY: as in `event`; the mapped device outlives its tables.
+        unsafe { sys::dmr_mapped_device_number(self.raw.as_ref().table) }
+    }
+
     /// Whether the device is being suspended without flushing, when a bio may be requeued.
     pub fn is_noflush_suspending(&self) -> bool {
         // SAFETY: as in `event`.
@@ -170,7 +179,7 @@ pub trait Target: Sized + Send + Sync + 'static {
     /// Resumed.
     fn resume(&self) {}
     /// Adjusts the queue limits that dm core stacked.
-    fn io_hints(&self, _limits: &mut sys::queue_limits) {}
+    fn io_hints(&self, _limits: &mut Limits<'_>) {}
 }
 
 /// The kernel's record of a target type; a static of the module.

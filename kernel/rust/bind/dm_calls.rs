@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 
 use super::alloc::KBox;
 use super::bio::{beside, Beside, Bio, Ended, Status};
-use super::dm::{Args, DeviceVisitor, StatusKind, StatusText, Target, TargetInfo};
+use super::dm::{Args, DeviceVisitor, Limits, StatusKind, StatusText, Target, TargetInfo};
 use super::error::to_return;
 use super::Errno;
 use crate::sys;
@@ -136,8 +136,8 @@ pub(super) unsafe extern "C" fn iterate_devices<T: Target>(
 
 pub(super) unsafe extern "C" fn io_hints<T: Target>(ti: *mut sys::dm_target, limits: *mut sys::queue_limits) {
     // SAFETY: the target is live, and dm core's limits are ours to change until we return.
-    let (target, limits) = unsafe { (target::<T>(ti), &mut *limits) };
-    target.io_hints(limits);
+    let (target, mut limits) = unsafe { (target::<T>(ti), Limits::new(limits)) };
+    target.io_hints(&mut limits);
 }
 
 pub(super) unsafe extern "C" fn presuspend<T: Target>(ti: *mut sys::dm_target) {

@@ -202,3 +202,24 @@ impl DeviceVisitor<'_> {
         }
     }
 }
+
+/// The queue limits of the mapped device, as dm core stacked them.
+pub struct Limits<'a> {
+    raw: *mut sys::queue_limits,
+    borrow: PhantomData<&'a mut sys::queue_limits>,
+}
+
+impl Limits<'_> {
+    /// # Safety
+    /// `raw` must be limits that the caller may change for the lifetime of the result.
+    pub(super) unsafe fn new(raw: *mut sys::queue_limits) -> Self {
+        Limits { raw, borrow: PhantomData }
+    }
+
+    /// Takes block and transfer sizes from one device, whose logical block is the largest of those stacked. Other
+    /// devices split what is too large for them.
+    pub fn keep_sizes_of(&mut self, device: &Device) {
+        // SAFETY: valid by the contract of `new`; the device is open.
+        unsafe { sys::dmr_limits_keep_sizes(self.raw, device.bdev()) }
+    }
+}

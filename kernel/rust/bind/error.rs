@@ -36,6 +36,10 @@ impl Errno {
     pub const ERANGE: Errno = Errno(sys::ERANGE as c_int);
     /// The structure needs cleaning.
     pub const EUCLEAN: Errno = Errno(sys::EUCLEAN as c_int);
+    /// No such device or address: the spare holds no set.
+    pub const ENXIO: Errno = Errno(sys::ENXIO as c_int);
+    /// The wrong medium: the set belongs to another main.
+    pub const EMEDIUMTYPE: Errno = Errno(sys::EMEDIUMTYPE as c_int);
     /// Not allowed.
     pub const EPERM: Errno = Errno(sys::EPERM as c_int);
 
@@ -45,6 +49,11 @@ impl Errno {
             return Err(Errno(returned.saturating_neg()));
         }
         Ok(())
+    }
+
+    /// The number, positive.
+    pub fn number(self) -> c_int {
+        self.0
     }
 
     /// As kernel functions return it: negative.

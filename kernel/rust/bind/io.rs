@@ -38,14 +38,14 @@ impl BioPool {
         self.set.get()
     }
 
-    /// Runs all requests at once and waits for all; each then has its status.
-    pub fn run(&self, requests: &mut [Request<'_>]) {
+    /// Runs all requests that there are at once and waits for all; each then has its status.
+    pub fn run(&self, requests: &mut [Option<Request<'_>>]) {
         // SAFETY: a completion is valid when zeroed, until it is initialized where it stays.
         let done = UnsafeCell::new(unsafe { MaybeUninit::<sys::completion>::zeroed().assume_init() });
         let batch = Batch { left: AtomicU32::new(1), done };
         // SAFETY: the batch does not move from here on.
         unsafe { sys::dmr_completion_init(batch.done.get()) };
-        for request in requests.iter_mut() {
+        for request in requests.iter_mut().flatten() {
             batch.left.fetch_add(1, Ordering::Relaxed);
             self.submit(request, &batch);
         }
@@ -55,9 +55,10 @@ impl BioPool {
     }
 
     /// Runs one request; its status.
-    pub fn run_one(&self, mut request: Request<'_>) -> Status {
+    pub fn run_one(&self, request: Request<'_>) -> Status {
+        let mut request = Some(request);
         self.run(core::slice::from_mut(&mut request));
-        request.status
+        request.map_or(Status::IOERR, |request| request.status)
     }
 
     fn submit(&self, request: &mut Request<'_>, batch: &Batch) {

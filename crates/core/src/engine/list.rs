@@ -57,16 +57,12 @@ impl Engine<'_> {
                 continue;
             }
             let at = out.get(..len).map_or(0, |sorted| sorted.partition_point(|(g, _)| *g < group));
-            if let Some(tail) = out.get_mut(at..) {
-                let last = tail.len().min(len + 1 - at);
-                if let Some(moved) = tail.get_mut(..last) {
-                    moved.rotate_right(1.min(last));
-                    if let Some(place) = moved.first_mut() {
-                        *place = (group, slot);
-                        len = (len + 1).min(out.len());
-                    }
-                }
+            let last = (len + 1).min(out.len());
+            let mut moved = (group, slot);
+            for place in out.iter_mut().take(last).skip(at) {
+                core::mem::swap(place, &mut moved);
             }
+            len = last;
         }
         len
     }

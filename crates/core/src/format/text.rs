@@ -6,6 +6,15 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SetId(pub [u8; 16]);
 
+impl SetId {
+    /// A UUID of random bytes: version 4, variant 1 (RFC 9562).
+    pub const fn from_random(mut bytes: [u8; 16]) -> SetId {
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        SetId(bytes)
+    }
+}
+
 impl fmt::Display for SetId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, byte) in self.0.iter().enumerate() {

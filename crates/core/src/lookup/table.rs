@@ -1,5 +1,6 @@
 //! The table: any number of readers, one writer.
 
+use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::record::{bad_bits, Record, Use};
@@ -75,7 +76,7 @@ pub struct Table<'a> {
     /// Power of two of groups that share a bit of the summary.
     region_shift: u32,
     /// Slots that lie one behind the other on the spare: a run may not go on past the last of them.
-    slots_per_area: u32,
+    slots_per_area: NonZeroU32,
 }
 
 /// 64 well-mixed bits of a group number (the finaliser of SplitMix64, by Vigna, public domain).
@@ -99,9 +100,10 @@ impl<'a> Table<'a> {
         let slots = u32::try_from(records.len()).ok()?;
         let sizes = TableSizes::for_slots(slots);
         let fits = slots <= SLOTS_MAX && buckets.len() == sizes.buckets && summary.len() == sizes.summary;
-        if !fits || groups == 0 || groups - 1 > Group::MAX.0 || slots_per_area == 0 {
+        if !fits || groups == 0 || groups - 1 > Group::MAX.0 {
             return None;
         }
+        let slots_per_area = NonZeroU32::new(slots_per_area)?;
         let bits = summary.len() as u64 * 64;
         let region_shift = groups.div_ceil(bits).next_power_of_two().trailing_zeros();
         buckets.iter().for_each(|b| b.store(EMPTY, Ordering::Relaxed));

@@ -4,6 +4,8 @@
 //! doubles it, so that a single bad block among n costs about 2 log n attempts. A part of one physical block that has failed
 //! `error_threshold` times is bad. What the deadline cuts off counts as bad as well: its content is at hand, and a slot is safe.
 
+use core::num::{NonZeroU32, NonZeroU64};
+
 use super::{Next, Repair, State};
 use crate::engine::Engine;
 use crate::error::ErrorKind;
@@ -16,16 +18,17 @@ impl Repair {
         let unit = self.unit(engine);
         self.cursor = self.at;
         // The whole has failed once already, so the first step is half of it; a part of one block has had its first attempt.
-        self.step_sectors = (self.sectors / 2).max(unit);
-        let single = self.at.0 / u64::from(unit) == (self.window_end() - 1) / u64::from(unit);
+        self.step_sectors = (self.sectors / 2).max(unit.get());
+        let single = self.at.0 / NonZeroU64::from(unit) == (self.window_end() - 1) / NonZeroU64::from(unit);
         self.attempts = u32::from(single);
         self.narrow(engine, now_ms)
     }
 
     /// The unit in which main fails, in sectors.
-    fn unit(&self, engine: &Engine<'_>) -> u32 {
+    fn unit(&self, engine: &Engine<'_>) -> NonZeroU32 {
         let block_sectors = engine.shape().block_bytes / crate::units::SECTOR_BYTES;
-        engine.settings.physical_sectors.clamp(1, 64).max(block_sectors)
+        let unit = engine.settings.physical_sectors.min(64).max(block_sectors);
+        NonZeroU32::new(unit).unwrap_or(NonZeroU32::MIN)
     }
 
     fn narrow(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
@@ -73,10 +76,10 @@ impl Repair {
 
     /// How much of a run of `run` sectors on main is tried at once: whole physical blocks, at least to the end of the first.
     fn attempt(&self, engine: &Engine<'_>, run: u32) -> u32 {
-        let unit = u64::from(self.unit(engine));
+        let unit = NonZeroU64::from(self.unit(engine));
         let at = self.cursor.0;
-        let first_end = (at / unit + 1) * unit;
-        let step_end = (at + u64::from(self.step_sectors)) / unit * unit;
+        let first_end = (at / unit + 1) * unit.get();
+        let step_end = (at + u64::from(self.step_sectors)) / unit * unit.get();
         let end = if self.attempts > 0 { first_end } else { first_end.max(step_end) };
         run.min((end - at) as u32)
     }
@@ -92,7 +95,7 @@ impl Repair {
         let at = self.cursor.0;
         match result {
             Ok(()) => {
-                self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit));
+                self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit.get()));
                 self.skip(sectors);
             }
             Err(error) if !error.can_mean_medium() => {
@@ -100,12 +103,14 @@ impl Repair {
                 self.fail(error);
                 return self.end_window(engine);
             }
-            Err(_) if at / u64::from(unit) != (at + u64::from(sectors) - 1) / u64::from(unit) => {
-                self.step_sectors = (sectors / 2).max(unit);
+            Err(_)
+                if at / NonZeroU64::from(unit) != (at + u64::from(sectors) - 1) / NonZeroU64::from(unit) =>
+            {
+                self.step_sectors = (sectors / 2).max(unit.get());
             }
             Err(_) => {
                 self.attempts += 1;
-                self.step_sectors = unit;
+                self.step_sectors = unit.get();
             }
         }
         self.narrow(engine, now_ms)

@@ -1,0 +1,162 @@
+//! Status and messages, as docs/interface.md lays them down.
+
+use core::fmt::{self, Write};
+
+use remap_core::engine::commit::Work;
+use remap_core::engine::list::Listed;
+use remap_core::engine::{Engine, FailReason, Mode};
+use remap_core::units::{Group, Sector, Slot};
+
+use crate::bind::arc::KArc;
+use crate::bind::dm::{Args, StatusText};
+use crate::bind::Errno;
+use crate::commits;
+use crate::set::{Set, Shared};
+
+/// The line of `dmsetup status`.
+pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
+    let written = set.store.with(|engine| {
+        let (counters, superblock) = (engine.counters(), engine.superblock());
+        write!(
+            out,
+            "{} {}/{} {} - {}/{} {} {} {} {} {} {} {} {}",
+            engine.mode().name(),
+            engine.used(),
+            engine.slots_total(),
+            engine.lost_sectors(),
+            engine.copies_in_sync(),
+            superblock.copy_count,
+            engine.retired(),
+            counters.repairs,
+            counters.repaired,
+            counters.repairs_failed,
+            counters.remapped_sectors,
+            counters.commits,
+            engine.fail_reason().map_or("-", FailReason::name),
+            superblock.id
+        )
+    });
+    // Not resumed yet: what the superblock said is all that is known.
+    written.unwrap_or_else(|| write!(out, "inactive 0/{} - - - - - - - - - - {}", set.geometry.slot_count(), set.id))
+}
+
+/// The words that recreate the device.
+pub fn table(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
+    let pair = &set.pair;
+    write!(out, "{} {} 1 {} {}", pair.main.name(), pair.main_offset, pair.spare.name(), pair.spare_offset)
+}
+
+/// The measurement of IMA.
+pub fn ima(set: &Set, version: [u32; 3], out: &mut StatusText<'_>) -> fmt::Result {
+    let (pair, [major, minor, patch]) = (&set.pair, version);
+    write!(
+        out,
+        "target_name=remap,target_version={major}.{minor}.{patch},main={},main_offset={},spare={},spare_offset={},set={};",
+        pair.main.name(),
+        pair.main_offset,
+        pair.spare.name(),
+        pair.spare_offset,
+        set.id
+    )
+}
+
+/// Answers a message; the reply is in `out`.
+pub fn message(set: &KArc<Set>, args: &Args<'_>, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    let sector = |index: usize| {
+        let number = args.number(index).ok_or(Errno::EINVAL)?;
+        Some(Sector(number)).filter(|s| s.0 < set.pair.placement.main.sectors).ok_or(Errno::EINVAL)
+    };
+    match (args.bytes(0), args.len()) {
+        (Some(b"query"), 2) => {
+            let at = sector(1)?;
+            let answer = set.store.with(|engine| (engine.query(at), engine.is_in_doubt(at)));
+            let (listed, doubt) = answer.ok_or(Errno::ENXIO)?;
+            let refused = if doubt { " writes=refused" } else { "" };
+            whole(line(set, &listed, refused, out))
+        }
+        (Some(b"list"), 1) => list(set, Sector(0), out),
+        (Some(b"list"), 2) => list(set, sector(1)?, out),
+        (Some(b"resume_remap"), 1) => resume(set, out),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// A reply that does not fit is an error of the caller's buffer, never cut off in silence.
+fn whole(written: fmt::Result) -> Result<(), Errno> {
+    written.map_err(|_| Errno::ENOSPC)
+}
+
+fn line(set: &Set, listed: &Listed, more: &str, out: &mut StatusText<'_>) -> fmt::Result {
+    write!(out, "sector={} sectors={} state={}", listed.sector.0, listed.sectors, listed.state.name())?;
+    if let Some((slot, sector)) = listed.place {
+        write!(out, " slot={} spare_sector={}", slot.0, set.pair.spare_offset.saturating_add(sector))?;
+    }
+    writeln!(out, "{more}")
+}
+
+/// Longest line of a reply.
+const LINE_MAX: usize = 128;
+/// Groups that are looked up at a time.
+const GROUPS_AT_ONCE: usize = 64;
+
+fn list(set: &Set, from: Sector, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    let mut from = from;
+    loop {
+        let mut groups = [(Group(0), Slot(0)); GROUPS_AT_ONCE];
+        let listed = set.store.with(|engine| {
+            let found = engine.list_groups(from.group(), &mut groups);
+            let groups = groups.get(..found).unwrap_or(&[]);
+            list_groups(set, engine, groups, from, out)
+        });
+        match listed.ok_or(Errno::ENXIO)?? {
+            Listing::All => return Ok(()),
+            Listing::Full(next) => return whole(writeln!(out, "next={}", next.0)),
+            Listing::More(next) => from = next,
+        }
+    }
+}
+
+enum Listing {
+    All,
+    Full(Sector),
+    More(Sector),
+}
+
+fn list_groups(
+    set: &Set,
+    engine: &Engine<'_>,
+    groups: &[(Group, Slot)],
+    from: Sector,
+    out: &mut StatusText<'_>,
+) -> Result<Listing, Errno> {
+    for (group, slot) in groups {
+        let mut at = if *group == from.group() { from.in_group() } else { 0 };
+        while let Some(listed) = engine.list_run(*slot, at) {
+            // Room for this line and for `next=`.
+            if out.left() < 2 * LINE_MAX {
+                return Ok(Listing::Full(listed.sector));
+            }
+            whole(line(set, &listed, "", out))?;
+            at = listed.sector.in_group().saturating_add(listed.sectors);
+            if at >= 8 {
+                break;
+            }
+        }
+    }
+    match groups.last() {
+        Some((group, _)) if groups.len() == GROUPS_AT_ONCE => {
+            Ok(Listing::More(Sector(group.first_sector().0.saturating_add(8))))
+        }
+        _ => Ok(Listing::All),
+    }
+}
+
+fn resume(set: &KArc<Set>, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    let stopped = set.store.with(|engine| engine.resume_writes() || engine.mode() == Mode::NoRemap);
+    set.stepped();
+    if stopped.ok_or(Errno::ENXIO)? {
+        commits::drive(set, Some(Work::Resume));
+    }
+    let mode = set.store.with(|engine| engine.mode().name()).ok_or(Errno::ENXIO)?;
+    whole(writeln!(out, "mode={mode}"))
+}

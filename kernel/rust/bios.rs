@@ -1,0 +1,237 @@
+//! The path of a bio: in `map`, in `end_io`, and when it was held and goes on.
+
+use core::sync::atomic::Ordering;
+
+use remap_core::error::ErrorKind;
+use remap_core::path::{self, AfterError, Direction, Place, Request};
+use remap_core::units::{Sector, Slot};
+
+use crate::bind::arc::KArc;
+use crate::bind::bio::{Bio, Ended, Mapped, Op, Status};
+use crate::set::{Held, PerBio, Set, Shared, Way};
+use crate::status::{result_of, status_of};
+
+/// Directs a bio that arrives.
+#[inline]
+pub fn map(set: &KArc<Set>, bio: Bio<'_, PerBio>) -> Mapped {
+    match bio.op() {
+        Op::Read | Op::Write if bio.has_sectors() => transfer(set, bio),
+        Op::Write | Op::Flush => flush(set, bio),
+        // Nothing else is offered to dm core.
+        _ => bio.kill(),
+    }
+}
+
+#[inline]
+fn transfer(set: &KArc<Set>, mut bio: Bio<'_, PerBio>) -> Mapped {
+    let first = bio.target_sector();
+    let write = bio.op() == Op::Write;
+    let request = Request { first: Sector(first), sectors: bio.sectors(), write, nowait: bio.is_nowait() };
+    let entered = set.gate.enter();
+    let direction = path::direct(set.store.table(), &set.geometry, &set.access, set.block_sectors, request);
+    match direction {
+        Direction::Main { sectors } => {
+            bio.accept_partial(sectors);
+            *bio.data_mut() = PerBio { first, way: Way::Main, entered: Some(entered), failed: None };
+            bio.redirect(&set.pair.main, set.pair.main_offset.wrapping_add(first));
+            bio.remapped()
+        }
+        Direction::Spare { sector, slot, sectors } => {
+            bio.accept_partial(sectors);
+            *bio.data_mut() = PerBio { first, way: Way::Slot(slot.0), entered: Some(entered), failed: None };
+            bio.redirect(&set.pair.spare, set.pair.spare_offset.wrapping_add(sector));
+            bio.remapped()
+        }
+        other => {
+            set.gate.leave(entered);
+            bio.data_mut().first = first;
+            keep(set, bio, other)
+        }
+    }
+}
+
+/// The directions in which a bio is kept or fails at once; it has left the gate.
+fn keep(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, direction: Direction) -> Mapped {
+    match direction {
+        Direction::Defer { sectors } => {
+            bio.accept_partial(sectors);
+            let (held, mapped) = bio.map_hold();
+            set.deferred.lock().push(held);
+            // The hold may have ended before the bio was in the list: the repair worker looks again.
+            set.kick_commit();
+            mapped
+        }
+        Direction::AskEngine { sectors } => {
+            bio.accept_partial(sectors);
+            let (held, mapped) = bio.map_hold();
+            set.asking.lock().push(held);
+            set.kick_repair();
+            mapped
+        }
+        Direction::Repair { sectors } => {
+            bio.accept_partial(sectors);
+            bio.data_mut().failed = Some(Status::IOERR);
+            let (held, mapped) = bio.map_hold();
+            set.failed.lock().push(held);
+            set.kick_repair();
+            mapped
+        }
+        Direction::Refuse(ErrorKind::Again) => {
+            let (held, mapped) = bio.map_hold();
+            held.complete(Status::AGAIN);
+            mapped
+        }
+        Direction::Refuse(_) | Direction::Main { .. } | Direction::Spare { .. } => bio.kill(),
+    }
+}
+
+/// A flush: copy 0 goes to main, copy 1 to the spare if it holds something new (S8).
+fn flush(set: &KArc<Set>, mut bio: Bio<'_, PerBio>) -> Mapped {
+    if !set.access.flushes() {
+        return bio.kill();
+    }
+    if bio.copy_number() == 0 {
+        bio.data_mut().way = Way::FlushMain;
+        bio.redirect(&set.pair.main, 0);
+        return bio.remapped();
+    }
+    match set.dirty.flush_begins() {
+        Some(mark) => {
+            bio.data_mut().way = Way::FlushSpare(mark);
+            bio.redirect(&set.pair.spare, 0);
+            bio.remapped()
+        }
+        None => {
+            let (held, mapped) = bio.map_hold();
+            held.complete(Status::OK);
+            mapped
+        }
+    }
+}
+
+/// Sees a bio end.
+#[inline]
+pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ended {
+    let data = *bio.data();
+    let leave = || {
+        if let Some(entered) = data.entered {
+            set.gate.leave(entered);
+        }
+    };
+    match data.way {
+        Way::Main if status.is_ok() => {
+            leave();
+            bio.done(status)
+        }
+        Way::Slot(_) if status.is_ok() => {
+            if bio.op() == Op::Write && !bio.is_fua() {
+                set.dirty.mark();
+            }
+            leave();
+            bio.done(status)
+        }
+        Way::Main | Way::Slot(_) => {
+            bio.data_mut().entered = None;
+            let verdict = judge(set, &bio, data, status);
+            leave();
+            if verdict != AfterError::Repair {
+                return bio.done(status);
+            }
+            bio.data_mut().failed = Some(status);
+            let (held, ended) = bio.end_hold(status);
+            set.failed.lock().push(held);
+            set.kick_repair();
+            ended
+        }
+        Way::FlushSpare(mark) if status.is_ok() => {
+            set.dirty.flushed(mark);
+            bio.done(status)
+        }
+        Way::FlushMain | Way::FlushSpare(_) if !status.is_ok() => {
+            set.access.refuse_writes();
+            set.flush_failed.store(true, Ordering::Release);
+            set.kick_commit();
+            bio.done(status)
+        }
+        Way::FlushMain | Way::FlushSpare(_) | Way::Settled => bio.done(status),
+    }
+}
+
+/// What core makes of an error; suspect sectors are marked while the bio is in the gate still.
+fn judge(set: &Set, bio: &Bio<'_, PerBio>, data: PerBio, status: Status) -> AfterError {
+    let Err(error) = result_of(status) else { return AfterError::PassUp };
+    if bio.is_readahead() {
+        return AfterError::PassUp;
+    }
+    let place = match data.way {
+        Way::Slot(slot) => Place::Spare(Slot(slot)),
+        _ => Place::Main,
+    };
+    let verdict = path::after_error(&set.access, place, bio.op() == Op::Write, error);
+    if let (AfterError::PassUpSuspect, Place::Spare(slot)) = (verdict, place) {
+        path::mark_suspect(set.store.table(), slot, Sector(data.first), bio.sent_sectors());
+    }
+    verdict
+}
+
+/// Sends on the bios of groups that are no longer held.
+pub fn run_deferred(set: &KArc<Set>) {
+    let mut waiting = set.deferred.lock().take();
+    while let Some(bio) = waiting.pop() {
+        let request = request_of(&bio);
+        let entered = set.gate.enter();
+        match path::direct(set.store.table(), &set.geometry, &set.access, set.block_sectors, request) {
+            Direction::Defer { .. } => {
+                set.gate.leave(entered);
+                set.deferred.lock().push(bio);
+            }
+            direction => send(set, bio, direction, entered),
+        }
+    }
+}
+
+/// Answers a read of suspect or lost sectors.
+pub fn answer(set: &KArc<Set>, bio: Held) {
+    let request = request_of(&bio);
+    let entered = set.gate.enter();
+    let direction =
+        set.store.with(|engine| path::suspect_read(engine, &set.access, set.block_sectors, request));
+    send(set, bio, direction.unwrap_or(Direction::Refuse(ErrorKind::Io)), entered);
+}
+
+fn request_of(bio: &Held) -> Request {
+    // A held bio may wait, whatever was asked of it when it arrived.
+    let write = bio.op() == Op::Write;
+    Request { first: Sector(bio.data().first), sectors: bio.sent_sectors(), write, nowait: false }
+}
+
+/// Sends a held bio, which is one logical block long, where core says.
+fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: crate::bind::sync::Entered) {
+    let first = bio.data().first;
+    let list = match direction {
+        Direction::Main { .. } => {
+            bio.data_mut().way = Way::Main;
+            bio.data_mut().entered = Some(entered);
+            return bio.submit(&set.pair.main, set.pair.main_offset.saturating_add(first));
+        }
+        Direction::Spare { sector, slot, .. } => {
+            bio.data_mut().way = Way::Slot(slot.0);
+            bio.data_mut().entered = Some(entered);
+            return bio.submit(&set.pair.spare, set.pair.spare_offset.saturating_add(sector));
+        }
+        Direction::Defer { .. } => &set.deferred,
+        Direction::AskEngine { .. } => &set.asking,
+        Direction::Repair { .. } => {
+            bio.data_mut().failed = Some(Status::IOERR);
+            &set.failed
+        }
+        Direction::Refuse(error) => {
+            set.gate.leave(entered);
+            bio.data_mut().way = Way::Settled;
+            return bio.complete(status_of(error));
+        }
+    };
+    set.gate.leave(entered);
+    list.lock().push(bio);
+    set.kick_repair();
+}

@@ -1,0 +1,93 @@
+//! Drives core's committer: each round's requests at once, then the next round.
+
+use core::sync::atomic::Ordering;
+
+use remap_core::engine::commit::{Committer, Step, Work};
+use remap_core::engine::rounds::BATCH_BLOCKS;
+use remap_core::format::COPIES_MAX;
+use remap_core::io::{IoRequest, Op};
+
+use crate::bind::arc::KArc;
+use crate::bind::io::{PageBuf, Request};
+use crate::set::{Set, Shared};
+
+/// Most requests of a round: every block of a batch to every copy but the first.
+const ROUND_MAX: usize = BATCH_BLOCKS * (COPIES_MAX as usize - 1);
+
+/// The committer with its buffer; whoever holds the lock drives it.
+pub struct CommitSide {
+    committer: Committer,
+    buffer: PageBuf,
+}
+
+impl CommitSide {
+    /// A committer with nothing to do.
+    pub fn new(buffer: PageBuf) -> CommitSide {
+        CommitSide { committer: Committer::new(), buffer }
+    }
+}
+
+/// The commit worker.
+pub fn work(set: &KArc<Set>) {
+    if set.flush_failed.swap(false, Ordering::AcqRel) {
+        set.store.with(|engine| engine.flush_failed());
+        set.stepped();
+    }
+    drive(set, None);
+}
+
+/// Runs the committer until it is idle, or until the ordered work has ended; whether that succeeded. Sleeps.
+pub fn drive(set: &KArc<Set>, order: Option<Work>) -> bool {
+    let mut side = set.committer.lock();
+    if order.is_some_and(|work| !side.committer.order(work)) {
+        return false;
+    }
+    loop {
+        let mut round = [None; ROUND_MAX];
+        let end = collect(set, &mut side, &mut round);
+        run_round(set, &mut side, &round);
+        set.stepped();
+        match end {
+            Some(Step::Ended(work, ok)) if Some(work) == order => return ok,
+            Some(Step::Idle) | None => return order.is_none(),
+            _ => {}
+        }
+    }
+}
+
+/// Asks for requests until the round is complete; the step that ended the asking, `None` without an engine.
+fn collect(set: &Set, side: &mut CommitSide, round: &mut [Option<(IoRequest, u8)>]) -> Option<Step> {
+    let CommitSide { committer, buffer } = side;
+    for place in round {
+        match set.store.with(|engine| committer.next(engine, buffer))? {
+            Step::Io(request, tag) => *place = Some((request, tag)),
+            other => return Some(other),
+        }
+    }
+    Some(Step::Wait)
+}
+
+/// Carries out a round, all at once, and reports each end.
+fn run_round(set: &Set, side: &mut CommitSide, round: &[Option<(IoRequest, u8)>]) {
+    let CommitSide { committer, buffer } = side;
+    let mut requests: [Option<Request<'_>>; ROUND_MAX] = [const { None }; ROUND_MAX];
+    for (place, (request, _)) in requests.iter_mut().zip(round.iter().flatten()) {
+        let (device, sector) = set.pair.locate(request.device, request.sector);
+        let offset = (request.buffer_sector as usize).saturating_mul(512);
+        let len = (request.sectors as usize).saturating_mul(512);
+        *place = match request.op {
+            Op::Flush => Some(Request::flush(device)),
+            // The committer reads nothing.
+            Op::Read => None,
+            Op::Write | Op::WriteFua => {
+                let fua = request.op == Op::WriteFua;
+                buffer.part(offset, len).map(|part| Request::write(device, sector, part, fua))
+            }
+        };
+    }
+    set.pool.run(&mut requests);
+    for (request, (_, tag)) in requests.iter().zip(round.iter().flatten()) {
+        let ok = request.as_ref().is_some_and(|request| request.status.is_ok());
+        set.store.with(|engine| committer.done(engine, *tag, ok));
+    }
+}

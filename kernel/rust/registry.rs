@@ -1,0 +1,68 @@
+//! All mappings of the module: what each uses, and which table of a mapped device has its set (S20).
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use remap_core::placement::Claim;
+
+use crate::bind::alloc::KBox;
+use crate::bind::sync::Mutex;
+use crate::bind::{Errno, Result};
+
+/// Most tables alive at once, over all mapped devices.
+const TABLES_MAX: usize = 256;
+
+#[derive(Clone, Copy)]
+struct Entry {
+    ticket: u64,
+    claim: Claim,
+    owns_set: bool,
+}
+
+type Entries = [Option<Entry>; TABLES_MAX];
+
+/// The list of live tables.
+pub struct Registry {
+    entries: Mutex<KBox<Entries>>,
+    next_ticket: AtomicU64,
+}
+
+impl Registry {
+    /// An empty registry; sleeps.
+    pub fn new() -> Result<Registry> {
+        Ok(Registry { entries: Mutex::new(KBox::new([None; TABLES_MAX])?)?, next_ticket: AtomicU64::new(1) })
+    }
+
+    /// Enters a table; refused with `EBUSY` while another mapping uses something of it.
+    pub fn enter(&self, claim: Claim) -> Result<u64> {
+        let mut entries = self.entries.lock();
+        if entries.iter().flatten().any(|entry| entry.claim.conflicts(&claim)) {
+            return Err(Errno::EBUSY);
+        }
+        let place = entries.iter_mut().find(|entry| entry.is_none()).ok_or(Errno::ENOSPC)?;
+        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        *place = Some(Entry { ticket, claim, owns_set: false });
+        Ok(ticket)
+    }
+
+    /// Gives the set to this table; a table of the same mapped device that had it writes nothing to it any more.
+    pub fn take_set(&self, ticket: u64) {
+        let mut entries = self.entries.lock();
+        let Some(owner) = entries.iter().flatten().find(|e| e.ticket == ticket).map(|e| e.claim.owner) else { return };
+        for entry in entries.iter_mut().flatten().filter(|entry| entry.claim.owner == owner) {
+            entry.owns_set = entry.ticket == ticket;
+        }
+    }
+
+    /// Whether this table has its set.
+    pub fn owns_set(&self, ticket: u64) -> bool {
+        self.entries.lock().iter().flatten().any(|entry| entry.ticket == ticket && entry.owns_set)
+    }
+
+    /// Takes a table out.
+    pub fn leave(&self, ticket: u64) {
+        let mut entries = self.entries.lock();
+        for entry in entries.iter_mut().filter(|e| e.is_some_and(|e| e.ticket == ticket)) {
+            *entry = None;
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Drives core's repair machine for one failed write at a time in each context.
+
+use remap_core::engine::repair::{Event, Job, Next, Repair};
+use remap_core::error::ErrorKind;
+use remap_core::units::Sector;
+
+use crate::bind::arc::KArc;
+use crate::bind::bio::Status;
+use crate::bind::io::PageBuf;
+use crate::bind::time::monotonic_ns;
+use crate::bios;
+use crate::params;
+use crate::set::{Held, Set, Shared, Way};
+use crate::status::{result_of, status_of};
+
+/// The worker of repair context `CONTEXT`.
+pub fn work<const CONTEXT: usize>(set: &KArc<Set>) {
+    let Some(context) = set.contexts.get(CONTEXT) else { return };
+    let mut buffer = context.lock();
+    loop {
+        let asking = set.asking.lock().pop();
+        if let Some(bio) = asking {
+            bios::answer(set, bio);
+            continue;
+        }
+        let failed = set.failed.lock().pop();
+        match failed {
+            Some(bio) => repair(set, CONTEXT as u8, bio, &mut buffer),
+            None => return,
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    monotonic_ns() / 1_000_000
+}
+
+/// Repairs one write and completes it.
+fn repair(set: &KArc<Set>, context: u8, mut bio: Held, buffer: &mut PageBuf) {
+    let failed = bio.data().failed.unwrap_or(Status::IOERR);
+    let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
+    let first = Sector(bio.data().first);
+    let job = Job { first, sectors: bio.sent_sectors(), fua: bio.is_fua(), error };
+    crate::report::repairing(set.handle(), first, job.sectors);
+    let verdict = run(set, context, job, &bio, buffer);
+    set.stepped();
+    bio.data_mut().way = Way::Settled;
+    bio.complete(match verdict {
+        Ok(()) => Status::OK,
+        // What the device said itself goes up as it was.
+        Err(kind) if kind == error => failed,
+        Err(kind) => status_of(kind),
+    });
+}
+
+fn run(set: &KArc<Set>, context: u8, job: Job, bio: &Held, buffer: &mut PageBuf) -> Result<(), ErrorKind> {
+    let settings = params::settings(set.pair.main.physical_block_bytes());
+    let machine = set.store.with(|engine| {
+        engine.set_settings(settings);
+        Repair::new(context, job, engine, now_ms())
+    });
+    let Some(mut machine) = machine else {
+        return Err(job.error);
+    };
+    let mut event = Event::Go;
+    loop {
+        let seen = set.steps();
+        let Some(next) = set.store.with(|engine| machine.next(engine, event, now_ms())) else {
+            return Err(job.error);
+        };
+        event = match next {
+            Next::Load { offset_sectors, sectors } => {
+                let len = (sectors as usize).saturating_mul(512);
+                let loaded = buffer.get_mut(..len).is_some_and(|part| bio.copy_out(offset_sectors, part));
+                if !loaded {
+                    set.store.with(|engine| engine.broken("a window does not fit its buffer"));
+                    return Err(ErrorKind::Io);
+                }
+                Event::Loaded
+            }
+            Next::Io(request) => Event::Io(set.pair.run(&set.pool, request, buffer)),
+            Next::Commit => {
+                wait_for_commit(set, context);
+                Event::Committed
+            }
+            Next::Drain => {
+                set.gate.drain();
+                Event::Drained
+            }
+            Next::Wait => {
+                set.wait_after(seen);
+                Event::Go
+            }
+            Next::Done(verdict) => {
+                // Slots that were given up are retired by a commit that nobody waits for.
+                set.kick_commit();
+                return verdict;
+            }
+        };
+        set.stepped();
+    }
+}
+
+/// Has the committer run until the changes of this context are settled.
+fn wait_for_commit(set: &KArc<Set>, context: u8) {
+    loop {
+        let seen = set.steps();
+        let outcome = set.store.with(|engine| engine.commit_outcome(usize::from(context)));
+        if !matches!(outcome, Some(None)) {
+            return;
+        }
+        set.kick_commit();
+        set.wait_after(seen);
+    }
+}

@@ -1,0 +1,76 @@
+//! Tells what happened: log lines here, events by the caller (S30).
+
+use remap_core::engine::{Engine, FailReason, Notice};
+use remap_core::units::Sector;
+
+use crate::bind::dm::Handle;
+use crate::bind::param::debug_level;
+use crate::bind::print::{print_limited, Level};
+
+/// Level of `debug_level` at which changes of state are logged.
+const CHANGES: u32 = 1;
+/// Every remapping.
+const REMAPPINGS: u32 = 2;
+/// Every failed bio that is repaired.
+const REPAIRS: u32 = 3;
+
+/// Logs what the engine has to tell; whether there was anything.
+pub fn tell(handle: &Handle, engine: &mut Engine<'_>) -> bool {
+    let mut told = false;
+    while let Some(notice) = engine.take_notice() {
+        told = true;
+        let (level, urgency) = match notice {
+            Notice::WriteFailed { .. } | Notice::Lost { .. } | Notice::CommitFailed | Notice::Failed(_) => {
+                (0, Level::Error)
+            }
+            Notice::Remapped { .. } => (REMAPPINGS, Level::Info),
+            _ => (CHANGES, Level::Warning),
+        };
+        if debug_level() >= level {
+            line(handle.device_name(), urgency, notice);
+        }
+    }
+    told
+}
+
+fn line(name: &str, urgency: Level, notice: Notice) {
+    match notice {
+        Notice::Remapped { group, mask, slot } => print_limited(
+            urgency,
+            format_args!("{name}: sector {}: mask {mask:#04x} now in slot {}", group.0, slot.0),
+        ),
+        Notice::Retired(slot) => print_limited(urgency, format_args!("{name}: slot {} retired", slot.0)),
+        Notice::Lost { group, mask } => {
+            print_limited(urgency, format_args!("{name}: sector {}: mask {mask:#04x} lost", group.0))
+        }
+        Notice::Evicted { copy } => print_limited(urgency, format_args!("{name}: metadata copy {copy} evicted")),
+        Notice::CommitFailed => print_limited(
+            urgency,
+            format_args!("{name}: commit failed; its sectors take no writes until resume_remap or the next activation"),
+        ),
+        Notice::WriteFailed { sector } => {
+            print_limited(urgency, format_args!("{name}: sector {}: write failed", sector.0))
+        }
+        Notice::Watermark { percent } => {
+            print_limited(urgency, format_args!("{name}: {percent}% of the slots in use"))
+        }
+        Notice::Mode(mode) => print_limited(urgency, format_args!("{name}: mode is now {}", mode.name())),
+        Notice::Failed(FailReason::Flush) => print_limited(
+            urgency,
+            format_args!("{name}: a flush failed: writes are refused until the message resume_remap"),
+        ),
+        Notice::Failed(FailReason::Invariant(what)) => {
+            print_limited(urgency, format_args!("{name}: broken invariant: {what}; all I/O is refused"))
+        }
+    }
+}
+
+/// Logs that a write goes to repair.
+pub fn repairing(handle: &Handle, first: Sector, sectors: u32) {
+    if debug_level() >= REPAIRS {
+        print_limited(
+            Level::Info,
+            format_args!("{}: repairing a write of {sectors} sectors at {}", handle.device_name(), first.0),
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! One live set: the engine, the devices, and what the threads that serve them share.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use remap_core::engine::repair::REPAIR_BUFFER_BYTES;
+use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
+use remap_core::error::ErrorKind;
+use remap_core::format::{Geometry, SetId, Superblock};
+use remap_core::io::{Device as Which, IoRequest, Op};
+use remap_core::path::{Access, FlushMark, SpareDirty};
+use remap_core::placement::Placement;
+
+use crate::bind::arc::KArc;
+use crate::bind::bio::Status;
+use crate::bind::dm::{Device, Handle};
+use crate::bind::held::{HeldBio, HeldList};
+use crate::bind::io::{BioPool, PageBuf, Request};
+use crate::bind::store::Store;
+use crate::bind::sync::{Entered, Gate, Mutex, SpinLock, WaitQueue};
+use crate::bind::work::{Work, Workqueue};
+use crate::bind::Result;
+use crate::commits::{self, CommitSide};
+use crate::repairs;
+use crate::status::result_of;
+
+/// Repair contexts of a set.
+pub const CONTEXTS: usize = 4;
+/// Bios set aside: a whole round of a commit, and one for each repair context.
+const RESERVE: u32 = 32;
+
+/// The two devices of a table and where our parts of them begin, in sectors.
+pub struct Pair {
+    /// Main.
+    pub main: Device,
+    /// Where main begins on its device.
+    pub main_offset: u64,
+    /// The spare.
+    pub spare: Device,
+    /// Where the region begins on its device.
+    pub spare_offset: u64,
+    /// Both extents.
+    pub placement: Placement,
+}
+
+impl Pair {
+    /// Device and absolute sector of a request.
+    pub fn locate(&self, which: Which, sector: u64) -> (&Device, u64) {
+        match which {
+            Which::Main => (&self.main, self.main_offset.saturating_add(sector)),
+            Which::Spare => (&self.spare, self.spare_offset.saturating_add(sector)),
+        }
+    }
+
+    /// Carries out one request of core with a buffer.
+    pub fn run(&self, pool: &BioPool, request: IoRequest, buffer: &mut PageBuf) -> core::result::Result<(), ErrorKind> {
+        let (device, sector) = self.locate(request.device, request.sector);
+        let offset = (request.buffer_sector as usize).saturating_mul(512);
+        let len = (request.sectors as usize).saturating_mul(512);
+        let status = match request.op {
+            Op::Flush => Some(pool.run_one(Request::flush(device))),
+            Op::Read => buffer.part_mut(offset, len).map(|part| pool.run_one(Request::read(device, sector, part))),
+            Op::Write | Op::WriteFua => {
+                let fua = request.op == Op::WriteFua;
+                buffer.part(offset, len).map(|part| pool.run_one(Request::write(device, sector, part, fua)))
+            }
+        };
+        // A request that goes past its buffer is a fault of ours, never the device's.
+        status.map_or(Err(ErrorKind::Invalid), result_of)
+    }
+}
+
+/// Where a bio is on its way.
+#[derive(Clone, Copy, Default)]
+pub enum Way {
+    /// Not sent, or settled: its status is final.
+    #[default]
+    Settled,
+    /// Sent to main.
+    Main,
+    /// Sent to the spare, to this slot and the following ones.
+    Slot(u32),
+    /// A flush of main.
+    FlushMain,
+    /// A flush of the spare.
+    FlushSpare(FlushMark),
+}
+
+/// What is kept beside every bio.
+#[derive(Clone, Copy, Default)]
+pub struct PerBio {
+    /// First sector of the mapped device.
+    pub first: u64,
+    /// Where it is.
+    pub way: Way,
+    /// Its place in the gate, while it is on a device.
+    pub entered: Option<Entered>,
+    /// How it failed, when it goes to repair.
+    pub failed: Option<Status>,
+}
+
+/// A bio that the set keeps.
+pub type Held = HeldBio<PerBio>;
+
+/// What the callbacks of device-mapper and the workers share.
+pub struct Set {
+    /// The devices.
+    pub pair: Pair,
+    /// UUID.
+    pub id: SetId,
+    /// Layout of the spare.
+    pub geometry: Geometry,
+    /// Main's logical block in sectors.
+    pub block_sectors: u32,
+    /// Engine and memory.
+    pub store: Store,
+    /// What the modes mean for bios.
+    pub access: Access,
+    /// Whether flushes must reach the spare.
+    pub dirty: SpareDirty,
+    /// Where every bio enters before it looks up.
+    pub gate: Gate,
+    /// Bios for repair and commit.
+    pub pool: BioPool,
+    /// Failed writes.
+    pub failed: SpinLock<HeldList<PerBio>>,
+    /// Reads of suspect sectors.
+    pub asking: SpinLock<HeldList<PerBio>>,
+    /// Bios of held groups.
+    pub deferred: SpinLock<HeldList<PerBio>>,
+    /// A flush failed, and the engine has not been told.
+    pub flush_failed: AtomicBool,
+    /// Counts the steps of the machines.
+    steps: AtomicU64,
+    stepped: WaitQueue,
+    /// One buffer for each repair context.
+    pub contexts: [Mutex<PageBuf>; CONTEXTS],
+    /// The committer.
+    pub committer: Mutex<CommitSide>,
+    handle: Handle,
+    repair_works: [Work<Set>; CONTEXTS],
+    commit_work: Work<Set>,
+    repair_queue: Workqueue,
+    commit_queue: Workqueue,
+}
+
+impl Set {
+    /// Sets aside all that a set needs; `None` if the superblock asks for what cannot be.
+    pub fn new(pair: Pair, superblock: &Superblock, handle: Handle) -> Result<Option<Set>> {
+        let Some(store) = Store::new(superblock)? else { return Ok(None) };
+        let context = || Mutex::new(PageBuf::new(REPAIR_BUFFER_BYTES)?);
+        Ok(Some(Set {
+            block_sectors: pair.placement.block_bytes / 512,
+            pair,
+            id: superblock.id,
+            geometry: superblock.geometry,
+            store,
+            access: Access::new(),
+            dirty: SpareDirty::new(),
+            gate: Gate::new()?,
+            pool: BioPool::new(RESERVE)?,
+            failed: SpinLock::new(HeldList::new())?,
+            asking: SpinLock::new(HeldList::new())?,
+            deferred: SpinLock::new(HeldList::new())?,
+            flush_failed: AtomicBool::new(false),
+            steps: AtomicU64::new(0),
+            stepped: WaitQueue::new()?,
+            contexts: [context()?, context()?, context()?, context()?],
+            committer: Mutex::new(CommitSide::new(PageBuf::new(COMMIT_BUFFER_BYTES)?))?,
+            handle,
+            repair_works: [
+                Work::new(repairs::work::<0>)?,
+                Work::new(repairs::work::<1>)?,
+                Work::new(repairs::work::<2>)?,
+                Work::new(repairs::work::<3>)?,
+            ],
+            commit_work: Work::new(commits::work)?,
+            repair_queue: Workqueue::new(c"dm_remap_repair", CONTEXTS as u16)?,
+            // A queue of its own, with a rescuer of its own: repairs wait for commits.
+            commit_queue: Workqueue::new(c"dm_remap_commit", 1)?,
+        }))
+    }
+
+    /// The mapped device.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits until nothing runs behind the callbacks any more. Only when no bio is in flight.
+    pub fn quiesce(&self) {
+        for work in &self.repair_works {
+            work.cancel();
+        }
+        self.commit_work.cancel();
+    }
+
+    /// How many steps there were; see [`Set::wait_after`].
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until a step is made after the count was `seen`.
+    pub fn wait_after(&self, seen: u64) {
+        self.stepped.wait(|| self.steps() != seen);
+    }
+}
+
+/// What needs a share of the set, to be handed to a worker.
+pub trait Shared {
+    /// Wakes the repair contexts; whichever comes first takes the work.
+    fn kick_repair(&self);
+    /// Wakes the committer.
+    fn kick_commit(&self);
+    /// Draws the consequences of a step of a machine: modes, news, and who waits for either.
+    fn stepped(&self);
+}
+
+impl Shared for KArc<Set> {
+    fn kick_repair(&self) {
+        for work in &self.repair_works {
+            work.queue(&self.repair_queue, self);
+        }
+    }
+
+    fn kick_commit(&self) {
+        self.commit_work.queue(&self.commit_queue, self);
+    }
+
+    fn stepped(&self) {
+        let told = self.store.with(|engine| {
+            self.access.update(engine);
+            crate::report::tell(&self.handle, engine)
+        });
+        if told == Some(true) {
+            self.handle.event();
+        }
+        self.steps.fetch_add(1, Ordering::AcqRel);
+        self.stepped.wake();
+        crate::bios::run_deferred(self);
+    }
+}
