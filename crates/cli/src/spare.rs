@@ -212,7 +212,7 @@ impl<'a> Spare<'a> {
             Failure::new(
                 Kind::Device,
                 what,
-                "do not write to the spare; `dmremap check` says what can be saved",
+                "write nothing to the spare, and make an image of it before any attempt at repair",
             )
         })
     }

@@ -75,14 +75,14 @@ impl fmt::Display for ChooseError {
             ),
             ChooseError::Damaged { copy, why } => write!(
                 f,
-                "no superblock can be relied on (copy {copy}: {why}). Do not write to the spare; look at it with \
-                 `dmremap check`"
+                "no superblock can be relied on (copy {copy}: {why}). Check device and offset; write nothing to the spare, \
+                 and make an image of it before any attempt at repair"
             ),
             ChooseError::Newer(why) => write!(f, "{why}. Use the software that wrote the spare, or a newer one"),
             ChooseError::TwoSets(a, b) => write!(
                 f,
-                "superblocks of two sets stand on this spare ({a} and {b}). Check device and offset; `dmremap check` \
-                 shows which copies belong to which"
+                "superblocks of two sets stand on this spare ({a} and {b}). Check device and offset; write nothing to the \
+                 spare until it is clear which of the two is wanted"
             ),
             ChooseError::OtherLength { formatted_blocks, region_blocks } => write!(
                 f,
