@@ -7,8 +7,10 @@ use remap_core::engine::rounds::BATCH_BLOCKS;
 use remap_core::format::COPIES_MAX;
 use remap_core::io::{IoRequest, Op};
 
+use crate::bind::alloc::KSlice;
 use crate::bind::arc::KArc;
 use crate::bind::io::{PageBuf, Request};
+use crate::bind::Result;
 use crate::set::{Set, Shared};
 
 /// Most requests of a round: every block of a batch to every copy but the first.
@@ -18,12 +20,14 @@ const ROUND_MAX: usize = BATCH_BLOCKS * (COPIES_MAX as usize - 1);
 pub struct CommitSide {
     committer: Committer,
     buffer: PageBuf,
+    /// The requests of the round under way; here, since the kernel's stack is small.
+    round: KSlice<Option<(IoRequest, u8)>>,
 }
 
 impl CommitSide {
     /// A committer with nothing to do.
-    pub fn new(buffer: PageBuf) -> CommitSide {
-        CommitSide { committer: Committer::new(), buffer }
+    pub fn new(buffer: PageBuf) -> Result<CommitSide> {
+        Ok(CommitSide { committer: Committer::new(), buffer, round: KSlice::filled(ROUND_MAX, None)? })
     }
 }
 
@@ -43,9 +47,8 @@ pub fn drive(set: &KArc<Set>, order: Option<Work>) -> bool {
         return false;
     }
     loop {
-        let mut round = [None; ROUND_MAX];
-        let end = collect(set, &mut side, &mut round);
-        run_round(set, &mut side, &round);
+        let end = collect(set, &mut side);
+        run_round(set, &mut side);
         set.stepped();
         match end {
             Some(Step::Ended(work, ok)) if Some(work) == order => return ok,
@@ -56,9 +59,10 @@ pub fn drive(set: &KArc<Set>, order: Option<Work>) -> bool {
 }
 
 /// Asks for requests until the round is complete; the step that ended the asking, `None` without an engine.
-fn collect(set: &Set, side: &mut CommitSide, round: &mut [Option<(IoRequest, u8)>]) -> Option<Step> {
-    let CommitSide { committer, buffer } = side;
-    for place in round {
+fn collect(set: &Set, side: &mut CommitSide) -> Option<Step> {
+    let CommitSide { committer, buffer, round } = side;
+    round.fill(None);
+    for place in round.iter_mut() {
         match set.store.with(|engine| committer.next(engine, buffer))? {
             Step::Io(request, tag) => *place = Some((request, tag)),
             other => return Some(other),
@@ -68,8 +72,8 @@ fn collect(set: &Set, side: &mut CommitSide, round: &mut [Option<(IoRequest, u8)
 }
 
 /// Carries out a round, all at once, and reports each end.
-fn run_round(set: &Set, side: &mut CommitSide, round: &[Option<(IoRequest, u8)>]) {
-    let CommitSide { committer, buffer } = side;
+fn run_round(set: &Set, side: &mut CommitSide) {
+    let CommitSide { committer, buffer, round } = side;
     let mut requests: [Option<Request<'_>>; ROUND_MAX] = [const { None }; ROUND_MAX];
     for (place, (request, _)) in requests.iter_mut().zip(round.iter().flatten()) {
         let (device, sector) = set.pair.locate(request.device, request.sector);

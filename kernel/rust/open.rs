@@ -1,4 +1,6 @@
 //! From a table line to a set in service: reading superblocks, formatting, loading.
+//!
+//! The steps are kept out of line: each has its frame on the kernel's small stack only while it runs.
 
 use core::ffi::CStr;
 
@@ -54,6 +56,7 @@ fn choose_errno(error: &ChooseError) -> Errno {
 }
 
 /// Reads the five superblock places and lets core choose.
+#[inline(never)]
 fn choose(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf) -> Result<Superblock, ChooseError> {
     let blocks = usable_blocks(pair.placement.region.sectors);
     let mut chooser = Chooser::new(blocks);
@@ -111,6 +114,7 @@ fn check_main(superblock: &Superblock, shape: &MainShape, name: &str) -> Result<
 }
 
 /// The kernel formats only what is visibly unused (S20).
+#[inline(never)]
 fn check_blank(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf, name: &str) -> Result<(), CtrError> {
     let mut check = BlankCheck::new(usable_blocks(pair.placement.region.sectors));
     while let Some(request) = check.next(buffer.len()) {
@@ -136,6 +140,7 @@ fn new_set(pair: &Pair, shape: MainShape, name: &str) -> Result<Found, CtrError>
 }
 
 /// Writes a new set.
+#[inline(never)]
 fn format(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
     let mut formatter = Formatter::new(superblock);
     while let Some(request) = formatter.next(buffer) {
@@ -172,6 +177,7 @@ pub fn activate(set: &KArc<Set>, to_format: Option<Superblock>) -> Result<(), Er
     Ok(())
 }
 
+#[inline(never)]
 fn load(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
     let settings = params::settings(set.pair.main.physical_block_bytes());
     let clean = superblock.clean;
@@ -201,6 +207,7 @@ fn load(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> 
     }
 }
 
+#[inline(never)]
 fn announce(set: &Set, name: &str) {
     set.store.with(|engine| {
         let superblock = engine.superblock();

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use remap_core::placement::Claim;
 
-use crate::bind::alloc::KBox;
+use crate::bind::alloc::KSlice;
 use crate::bind::sync::Mutex;
 use crate::bind::{Errno, Result};
 
@@ -18,18 +18,16 @@ struct Entry {
     owns_set: bool,
 }
 
-type Entries = [Option<Entry>; TABLES_MAX];
-
 /// The list of live tables.
 pub struct Registry {
-    entries: Mutex<KBox<Entries>>,
+    entries: Mutex<KSlice<Option<Entry>>>,
     next_ticket: AtomicU64,
 }
 
 impl Registry {
     /// An empty registry; sleeps.
     pub fn new() -> Result<Registry> {
-        Ok(Registry { entries: Mutex::new(KBox::new([None; TABLES_MAX])?)?, next_ticket: AtomicU64::new(1) })
+        Ok(Registry { entries: Mutex::new(KSlice::filled(TABLES_MAX, None)?)?, next_ticket: AtomicU64::new(1) })
     }
 
     /// Enters a table; refused with `EBUSY` while another mapping uses something of it.

@@ -165,7 +165,7 @@ impl Set {
             steps: AtomicU64::new(0),
             stepped: WaitQueue::new()?,
             contexts: [context()?, context()?, context()?, context()?],
-            committer: Mutex::new(CommitSide::new(PageBuf::new(COMMIT_BUFFER_BYTES)?))?,
+            committer: Mutex::new(CommitSide::new(PageBuf::new(COMMIT_BUFFER_BYTES)?)?)?,
             handle,
             repair_works: [
                 Work::new(repairs::work::<0>)?,

@@ -72,7 +72,7 @@ pub struct Counters {
     pub notices_dropped: u64,
 }
 
-const RING: usize = 64;
+const RING: usize = 32;
 
 /// The notices not told yet; the oldest are kept when it is full.
 pub(super) struct Notices {
