@@ -39,13 +39,11 @@ impl Kernel {
         let name = format!("kernel-{series}");
         let dir = paths::cache_dir()?.join(&name);
         if !dir.exists() {
-            let staged = paths::staging(&name)?;
-            let version = newest(series)?;
-            eprintln!("downloading kernel {version} (once, into {})", dir.display());
-            unpack(series, &version, &staged)?;
-            relocate(&version, &staged, &dir)?;
-            std::fs::write(staged.join("version"), &version).context(|| "cannot write version")?;
-            paths::commit(&staged, &name)?;
+            download(series, &name, &dir).or_else(|first| {
+                // The package lists may be missing, or name versions that are gone.
+                output(&mut cmd("apt-get", ["update", "-q"])).map_err(|_| first)?;
+                download(series, &name, &dir)
+            })?;
         }
         let version = read(&dir.join("version"))?;
         Ok(Kernel {
@@ -101,6 +99,17 @@ impl Config {
     pub fn value(&self, name: &str) -> Option<&str> {
         self.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::trim))
     }
+}
+
+/// Fills the cache with a series: all of it, or nothing.
+fn download(series: &str, name: &str, dir: &Path) -> Result<()> {
+    let staged = paths::staging(name)?;
+    let version = newest(series)?;
+    eprintln!("downloading kernel {version} (once, into {})", dir.display());
+    unpack(series, &version, &staged)?;
+    relocate(&version, &staged, dir)?;
+    std::fs::write(staged.join("version"), &version).context(|| "cannot write version")?;
+    paths::commit(&staged, name).map(|_| ())
 }
 
 /// The newest version of a series for which an image and headers are to be had.
