@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod bench;
 pub mod build;
 pub mod lint;
 pub mod test;
@@ -21,4 +22,4 @@ pub struct Command {
 }
 
 /// All of them, in the order in which help lists them.
-pub const ALL: &[Command] = &[vm::COMMAND, test::COMMAND, lint::COMMAND, build::COMMAND];
+pub const ALL: &[Command] = &[vm::COMMAND, test::COMMAND, lint::COMMAND, build::COMMAND, bench::COMMAND];
