@@ -8,6 +8,8 @@
 #include <linux/ratelimit.h>
 
 #include "helpers.h"
+/* Written by the build: what Rust takes the layouts of the kernel's structures to be. */
+#include "layout.h"
 
 struct module *dmr_this_module(void)
 {

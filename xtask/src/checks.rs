@@ -16,6 +16,9 @@ pub struct Finding {
 /// The machine code may not outgrow this: it is meant to be read, and to stay in the instruction cache.
 const TEXT_BYTES_MAX: u64 = 256 * 1024;
 
+/// The most that one function may take of the 16 KiB that a thread's stack has.
+const FRAME_BYTES_MAX: u64 = 8192;
+
 /// The symbol that only the panic handler refers to.
 const PANIC_SYMBOL: &str = "dm_remap_must_not_panic";
 
@@ -74,6 +77,8 @@ pub fn module(dir: &Path, headers: &Path, printed: &str) -> Result<Vec<Finding>>
     findings.push(imports(&ko, headers)?);
     findings.push(exports(&ko)?);
     findings.push(text_size(&ko)?);
+    findings.push(stack(&ko)?);
+    findings.push(Finding { name: "gcc and bindgen agree on layouts", seen: "layout.h compiled".into() });
     Ok(findings)
 }
 
@@ -123,4 +128,41 @@ fn text_size(ko: &Path) -> Result<Finding> {
         return Err(Error(format!(".text is {bytes} bytes, more than {TEXT_BYTES_MAX}")));
     }
     Ok(Finding { name: "size budget", seen: format!(".text is {bytes} of {TEXT_BYTES_MAX} bytes") })
+}
+
+fn stack(ko: &Path) -> Result<Finding> {
+    let disassembly = output(cmd("objdump", ["-d", "-C", "--no-show-raw-insn"]).arg(ko))?.out;
+    let mut frames: Vec<(u64, &str)> = Vec::new();
+    for line in disassembly.lines() {
+        if let Some((_, name)) = line.strip_suffix(">:").and_then(|line| line.split_once('<')) {
+            frames.push((0, name));
+        } else if let (Some(bytes), Some(frame)) = (frame_bytes(line), frames.last_mut()) {
+            // A large frame is taken in steps of a page, each touched before the next.
+            frame.0 += bytes;
+        }
+    }
+    let (bytes, function) = frames.into_iter().max().unwrap_or_default();
+    if bytes > FRAME_BYTES_MAX {
+        return Err(Error(format!("{function} takes {bytes} bytes of stack, more than {FRAME_BYTES_MAX}")));
+    }
+    Ok(Finding {
+        name: "stack frames",
+        seen: format!("at most {bytes} of {FRAME_BYTES_MAX} bytes, in {function}"),
+    })
+}
+
+/// The size in a line of disassembly such as `sub $0x1a8,%rsp`.
+fn frame_bytes(line: &str) -> Option<u64> {
+    let (_, operands) = line.split_once("sub ")?;
+    let digits = operands.trim_start().strip_prefix("$0x")?.strip_suffix(",%rsp")?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn frames_are_read_from_disassembly() {
+        assert_eq!(super::frame_bytes("  1f:\tsub    $0x1a8,%rsp"), Some(0x1a8));
+        assert_eq!(super::frame_bytes("  1f:\tsub    $0x8,%rax"), None);
+    }
 }

@@ -5,6 +5,7 @@ mod checks;
 mod cmd;
 mod initramfs;
 mod kernels;
+mod layout;
 mod module;
 mod paths;
 mod probe;

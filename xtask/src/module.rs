@@ -36,6 +36,8 @@ pub fn build(kernel: &Kernel) -> Result<Built> {
     // Not helpers.o: a target that begins with "help" is taken by the kernel's Makefile as a wish for help.
     job.kbuild(&probed, "module.o")?;
     job.bindings()?;
+    let layout = crate::layout::assertions(&read(&job.dir.join("bindings.rs"))?);
+    write_if_changed(&job.dir.join("layout.h"), layout.as_bytes())?;
     job.rust_object()?;
     let printed = job.kbuild(&probed, "modules")?;
     let ko = job.dir.join("dm_remap.ko");
