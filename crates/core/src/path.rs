@@ -103,7 +103,7 @@ pub enum Direction {
 }
 
 /// Where a bio goes.
-#[inline]
+#[inline(always)]
 pub fn direct(
     table: &Table<'_>,
     geometry: &Geometry,

@@ -108,6 +108,8 @@ pub(super) unsafe fn beside<D>(raw: NonNull<sys::bio>) -> *mut Beside<D> {
 /// A callback gets it by value and can only return by giving it back in one of the ways below.
 pub struct Bio<'a, D> {
     raw: NonNull<sys::bio>,
+    /// What is beside it, looked up once: dm core's function is a call into another module.
+    beside: NonNull<Beside<D>>,
     target_begin: u64,
     borrow: PhantomData<&'a mut Beside<D>>,
 }
@@ -122,41 +124,51 @@ impl<'a, D: Copy> Bio<'a, D> {
     /// # Safety
     /// `raw` must be a live clone with a `Beside<D>` that is initialized and that, like the clone, this callback alone
     /// may use.
+    #[inline]
     pub(super) unsafe fn new(raw: NonNull<sys::bio>, target_begin: u64) -> Self {
-        Bio { raw, target_begin, borrow: PhantomData }
+        // SAFETY: a clone of dm core's by contract, and what it keeps in front of a clone is never at address 0.
+        let beside = unsafe { NonNull::new_unchecked(beside::<D>(raw)) };
+        Bio { raw, beside, target_begin, borrow: PhantomData }
+    }
+
+    /// Where the target's own data is to be written before anything else is done with the bio.
+    #[inline]
+    pub(super) fn place(&self) -> *mut D {
+        // SAFETY: computes an address inside what dm core keeps beside the clone.
+        unsafe { &raw mut (*self.beside.as_ptr()).data }
     }
 
     /// The target's own data for this bio.
     #[inline]
     pub fn data(&self) -> &D {
         // SAFETY: initialized and ours by the contract of `new`.
-        unsafe { &(*beside::<D>(self.raw)).data }
+        unsafe { &self.beside.as_ref().data }
     }
 
     /// The same, to be changed.
     #[inline]
     pub fn data_mut(&mut self) -> &mut D {
         // SAFETY: as above, and `self` is borrowed exclusively.
-        unsafe { &mut (*beside::<D>(self.raw)).data }
+        unsafe { &mut self.beside.as_mut().data }
     }
 
     /// In `end_io`: first sector, on the device it was sent to, as it was then.
     #[inline]
     pub fn sent_sector(&self) -> u64 {
         // SAFETY: as in `data`.
-        unsafe { (*beside::<D>(self.raw)).sent.bi_sector }
+        unsafe { self.beside.as_ref() }.sent.bi_sector
     }
 
     /// In `end_io`: length in sectors, as it was when sent.
     #[inline]
     pub fn sent_sectors(&self) -> u32 {
         // SAFETY: as in `data`.
-        unsafe { (*beside::<D>(self.raw)).sent.bi_size >> 9 }
+        unsafe { self.beside.as_ref() }.sent.bi_size >> 9
     }
 
     fn save_iter(&mut self) {
         // SAFETY: as in `data_mut`.
-        unsafe { (*beside::<D>(self.raw)).sent = self.raw.as_ref().bi_iter };
+        unsafe { self.beside.as_mut().sent = self.raw.as_ref().bi_iter };
     }
 
     /// From `map`: send it to where it was redirected.

@@ -9,7 +9,7 @@ use core::mem::{align_of, size_of};
 use core::ptr::NonNull;
 
 use super::alloc::KBox;
-use super::bio::{beside, Beside, Bio, Ended, Status};
+use super::bio::{Beside, Bio, Ended, Status};
 use super::dm::{Args, DeviceVisitor, Limits, StatusKind, StatusText, Target, TargetInfo};
 use super::error::to_return;
 use super::Errno;
@@ -65,10 +65,9 @@ pub(super) unsafe extern "C" fn map<T: Target>(ti: *mut sys::dm_target, raw: *mu
     // SAFETY: dm core's clone is never null, and is ours until we return or, if it is kept, until it is given back;
     // its data is written before anybody reads it.
     let (target, bio) = unsafe {
-        let raw = NonNull::new_unchecked(raw);
-        let place = beside::<T::PerBio>(raw);
-        (&raw mut (*place).data).write(T::PerBio::default());
-        (target::<T>(ti), Bio::new(raw, (*ti).begin))
+        let bio = Bio::<T::PerBio>::new(NonNull::new_unchecked(raw), (*ti).begin);
+        bio.place().write(T::PerBio::default());
+        (target::<T>(ti), bio)
     };
     target.map(bio).0
 }
