@@ -1,0 +1,349 @@
+//! Bios of users, and the path that the kernel host sends them: gate, lookup, device, and what an error means.
+
+use remap_core::error::ErrorKind;
+use remap_core::io::{Device, Op};
+use remap_core::lookup::Run;
+use remap_core::path::{self, AfterError, Direction, FlushMark, Place, Request};
+use remap_core::units::{Sector, Slot};
+
+use crate::content;
+use crate::plan::Planted;
+use crate::session::{Flight, Owner, Session};
+use crate::world::Failure;
+
+/// A bio under way.
+#[derive(Clone, Debug)]
+pub struct Bio {
+    kind: Kind,
+    first: u64,
+    sectors: u32,
+    /// When it began, as the oracle counts.
+    began: u64,
+    /// Parts that have not ended.
+    open: u32,
+    failed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write { token: u64, fua: bool },
+    Flush,
+}
+
+/// A part of a task's bio.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// The task.
+    pub task: usize,
+    /// First sector.
+    pub first: u64,
+    /// Length.
+    pub sectors: u32,
+}
+
+impl Session<'_, '_> {
+    /// A task that has nothing to do begins a bio.
+    pub fn begin_bio(&mut self, task: usize) {
+        let (plan, rng) = (&self.world.plan, &mut self.world.rng);
+        let block = u64::from(plan.block_sectors());
+        let blocks = plan.main_sectors / block;
+        // Half of the bios meet in a small part of main.
+        let place = if rng.percent(50) { rng.below(blocks) } else { rng.below(blocks.min(24)) };
+        let most = (plan.bio_sectors_max / block).max(1).min(blocks - place);
+        let count = if rng.percent(60) { rng.range(1, most.min(3)) } else { rng.range(1, most) };
+        let (first, sectors) = (place * block, (count * block) as u32);
+        match self.world.rng.below(100) {
+            0..=44 => {
+                let fua = self.world.rng.percent(15);
+                self.world.tokens += 1;
+                let token = self.world.tokens;
+                self.world.oracle.write_begins(token, first, sectors, fua);
+                self.start(task, Kind::Write { token, fua }, first, sectors, 0);
+            }
+            45..=89 => {
+                let began = self.world.oracle.read_begins();
+                self.start(task, Kind::Read, first, sectors, began);
+            }
+            _ => self.begin_flush(task),
+        }
+    }
+
+    fn start(&mut self, task: usize, kind: Kind, first: u64, sectors: u32, began: u64) {
+        self.bios[task] = Some(Bio { kind, first, sectors, began, open: 1, failed: false });
+        self.to_map.push(Piece { task, first, sectors });
+    }
+
+    fn begin_flush(&mut self, task: usize) {
+        if !self.access.flushes() {
+            return;
+        }
+        let began = self.world.oracle.flush_begins();
+        let mark = self.dirty.flush_begins();
+        let spare = mark.is_some() && self.world.options.planted != Some(Planted::SkipSpareFlush);
+        let bio = Bio { kind: Kind::Flush, first: 0, sectors: 0, began, open: 1, failed: false };
+        self.bios[task] = Some(Bio { open: 1 + u32::from(spare), ..bio });
+        self.submit(Owner::Flush(task, None), Device::Main, Op::Flush, 0, Vec::new(), 0);
+        if spare {
+            self.submit(Owner::Flush(task, mark), Device::Spare, Op::Flush, 0, Vec::new(), 0);
+        }
+    }
+
+    /// One of the flushes of a user's flush has ended.
+    pub fn flush_ended(&mut self, task: usize, mark: Option<FlushMark>, result: Result<(), ErrorKind>) {
+        match result {
+            Ok(()) => {
+                if let Some(mark) = mark {
+                    self.dirty.flushed(mark);
+                }
+            }
+            Err(_) => {
+                self.access.refuse_writes();
+                self.engine.flush_failed();
+                self.commit_ready = true;
+            }
+        }
+        let Some(bio) = self.bios[task].as_mut() else { return };
+        bio.failed |= result.is_err();
+        bio.open -= 1;
+        if bio.open == 0 {
+            let (began, failed) = (bio.began, bio.failed);
+            self.bios[task] = None;
+            if !failed {
+                self.world.oracle.flush_succeeds(began);
+            }
+        }
+    }
+
+    /// Sends a part of a bio on its way.
+    pub fn map(&mut self, piece: Piece) -> Result<(), Failure> {
+        let Some(bio) = self.bios[piece.task].clone() else { return Ok(()) };
+        let write = bio.kind != Kind::Read;
+        let ticket = self.gate.enter();
+        let block = self.world.plan.block_sectors();
+        let request = Request { first: Sector(piece.first), sectors: piece.sectors, write, nowait: false };
+        let geometry = *self.engine.geometry();
+        let mut direction = path::direct(&self.table, &geometry, &self.access, block, request);
+        if let Direction::AskEngine { sectors } = direction {
+            let request = Request { sectors, ..request };
+            direction = path::suspect_read(&self.engine, &self.access, block, request);
+        }
+        self.world.note(piece.first, piece.sectors.into(), format!("task {}: {direction:?}", piece.task));
+        match direction {
+            Direction::Main { sectors } => {
+                let piece = self.split(piece, sectors);
+                self.check_may_be_on_main(piece)?;
+                self.send(piece, &bio, Place::Main, piece.first, ticket);
+            }
+            Direction::Spare { sector, slot, sectors } => {
+                let piece = self.split(piece, sectors);
+                self.send(piece, &bio, Place::Spare(slot), sector, ticket);
+            }
+            Direction::Defer { sectors } => {
+                let piece = self.split(piece, sectors);
+                self.gate.leave(ticket);
+                self.deferred.push(piece);
+            }
+            Direction::Repair { sectors } => {
+                let piece = self.split(piece, sectors);
+                self.gate.leave(ticket);
+                self.jobs.push((piece, ErrorKind::Medium));
+            }
+            Direction::AskEngine { .. } => {
+                return Err(self
+                    .world
+                    .failure(Some(piece.first), "the engine was asked and asks to be asked"));
+            }
+            Direction::Refuse(error) => {
+                self.gate.leave(ticket);
+                self.refused(piece, &bio, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, piece: Piece, bio: &Bio, error: ErrorKind) -> Result<(), Failure> {
+        if bio.kind != Kind::Read {
+            self.piece_done(piece, false);
+            return Ok(());
+        }
+        let piece = self.split(piece, piece.sectors.min(self.world.plan.block_sectors()));
+        if self.world.options.planted == Some(Planted::ReadMainForLost) && error == ErrorKind::Medium {
+            let ticket = self.gate.enter();
+            self.send(piece, bio, Place::Main, piece.first, ticket);
+            return Ok(());
+        }
+        self.read_error(piece, false)
+    }
+
+    /// Leaves the rest of a part to be mapped by itself.
+    fn split(&mut self, piece: Piece, sectors: u32) -> Piece {
+        if sectors < piece.sectors {
+            let rest =
+                Piece { first: piece.first + u64::from(sectors), sectors: piece.sectors - sectors, ..piece };
+            self.to_map.push(rest);
+            if let Some(bio) = self.bios[piece.task].as_mut() {
+                bio.open += 1;
+            }
+        }
+        Piece { sectors, ..piece }
+    }
+
+    fn check_may_be_on_main(&self, piece: Piece) -> Result<(), Failure> {
+        for s in piece.first..piece.first + u64::from(piece.sectors) {
+            if self.world.oracle.must_be_mapped(s) {
+                return Err(self.world.failure(Some(s), "its mapping, acknowledged before, is gone"));
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, piece: Piece, bio: &Bio, place: Place, sector: u64, ticket: u64) {
+        let (op, data) = match bio.kind {
+            Kind::Write { token, fua } => {
+                let op = if fua { Op::WriteFua } else { Op::Write };
+                (op, content::data(token, piece.first, piece.sectors))
+            }
+            _ => (Op::Read, vec![0; piece.sectors as usize * 512]),
+        };
+        let device = if place == Place::Main { Device::Main } else { Device::Spare };
+        self.submit(Owner::Piece(piece, place, ticket), device, op, sector, data, 0);
+    }
+
+    /// The device has ended a part of a bio.
+    pub fn piece_ended(
+        &mut self,
+        piece: Piece,
+        place: Place,
+        ticket: u64,
+        flight: &Flight,
+        result: Result<(), ErrorKind>,
+    ) -> Result<(), Failure> {
+        let write = flight.op != Op::Read;
+        if write && flight.device == Device::Spare {
+            self.dirty.mark();
+        }
+        let outcome = match result {
+            Ok(()) if write => {
+                self.piece_done(piece, true);
+                Ok(())
+            }
+            Ok(()) => self.read_done(piece, &flight.data),
+            Err(error) => {
+                self.world.note(piece.first, piece.sectors.into(), format!("{place:?} fails: {error:?}"));
+                let after = path::after_error(&self.access, place, write, error);
+                if let (AfterError::PassUpSuspect, Place::Spare(slot)) = (after, place) {
+                    path::mark_suspect(&self.table, slot, Sector(piece.first), piece.sectors);
+                }
+                match after {
+                    AfterError::Repair => self.jobs.push((piece, error)),
+                    _ if write => self.piece_done(piece, false),
+                    _ => self.read_again(piece, place)?,
+                }
+                Ok(())
+            }
+        };
+        self.gate.leave(ticket);
+        outcome
+    }
+
+    /// A failed read is narrowed to blocks, and tried again where the content has moved meanwhile (S2, S4).
+    fn read_again(&mut self, piece: Piece, place: Place) -> Result<(), Failure> {
+        let block = self.world.plan.block_sectors();
+        if piece.sectors > block {
+            let mut rest = piece;
+            while rest.sectors > block {
+                let one = self.split(rest, block);
+                rest = self.to_map.pop().unwrap_or(rest);
+                self.to_map.push(one);
+            }
+            self.to_map.push(rest);
+            return Ok(());
+        }
+        let moved = match (self.table.find(Sector(piece.first), piece.sectors), place) {
+            (Run::Main { .. } | Run::Doubt { slot: None, .. }, Place::Main) => false,
+            (Run::Slot { slot, .. } | Run::Bad { slot, .. }, Place::Spare(was)) => slot != was,
+            (Run::Doubt { slot: Some(slot), .. }, Place::Spare(was)) => slot != was,
+            _ => true,
+        };
+        if moved {
+            self.to_map.push(piece);
+            return Ok(());
+        }
+        if place != Place::Main {
+            for s in piece.first..piece.first + u64::from(piece.sectors) {
+                self.world.oracle.place_failed(s);
+            }
+        }
+        self.read_error(piece, place == Place::Main)
+    }
+
+    fn read_error(&mut self, piece: Piece, main_failed: bool) -> Result<(), Failure> {
+        for s in piece.first..piece.first + u64::from(piece.sectors) {
+            let checked = self.world.oracle.read_failed(s, main_failed);
+            checked.map_err(|what| self.world.failure(Some(s), format!("a read gives {what}")))?;
+        }
+        self.world.stats.read_errors += 1;
+        self.piece_done(piece, false);
+        Ok(())
+    }
+
+    fn read_done(&mut self, piece: Piece, data: &[u8]) -> Result<(), Failure> {
+        let began = self.bios[piece.task].as_ref().map_or(0, |b| b.began);
+        for (i, bytes) in data.chunks_exact(512).enumerate() {
+            let s = piece.first + i as u64;
+            let checked = content::token_of(s, bytes).and_then(|t| self.world.oracle.read_ends(began, s, t));
+            checked.map_err(|what| self.world.failure(Some(s), format!("a read gives {what}")))?;
+        }
+        self.piece_done(piece, true);
+        Ok(())
+    }
+
+    /// A part of a bio has ended for good.
+    pub fn piece_done(&mut self, piece: Piece, ok: bool) {
+        let Some(bio) = self.bios[piece.task].as_mut() else { return };
+        bio.failed |= !ok;
+        bio.open -= 1;
+        if bio.open > 0 {
+            return;
+        }
+        let bio = bio.clone();
+        self.bios[piece.task] = None;
+        self.world.stats.bios += 1;
+        if let Kind::Write { token, .. } = bio.kind {
+            let table = self.table;
+            let mapped = |s| matches!(table.find(Sector(s), 1), Run::Slot { .. } | Run::Bad { .. });
+            self.world.oracle.write_ends(token, bio.first, bio.sectors, !bio.failed, mapped);
+        }
+    }
+
+    /// Whether a deferred part may be mapped again.
+    pub fn may_retry(&self, index: usize) -> bool {
+        !matches!(self.table.find(Sector(self.deferred[index].first), 1), Run::Held { .. })
+    }
+
+    /// Token of the write that a part belongs to, and whether it is to be durable.
+    pub fn write_of(&self, piece: Piece) -> (u64, bool) {
+        match self.bios[piece.task].as_ref().map(|b| b.kind) {
+            Some(Kind::Write { token, fua }) => (token, fua),
+            _ => (0, false),
+        }
+    }
+
+    /// Reads all of main and checks it.
+    pub fn verify(&mut self) -> Result<(), Failure> {
+        let total = self.world.plan.main_sectors;
+        let step = u64::from(self.world.rng.pick(&[8u32, 24, 128]));
+        for first in (0..total).step_by(step as usize) {
+            let began = self.world.oracle.read_begins();
+            self.start(0, Kind::Read, first, (total - first).min(step) as u32, began);
+            self.run_until_idle()?;
+        }
+        Ok(())
+    }
+
+    /// Where the group of a slot's sector lies on main, for what a repair has read there.
+    pub fn home_of(&self, slot: Slot) -> Option<u64> {
+        self.table.record(slot).map(|r| r.group().first_sector().0)
+    }
+}

@@ -1,0 +1,228 @@
+//! A disk in memory: a volatile write cache, sectors that fail, and power that goes away.
+//!
+//! What was written and not flushed is kept as a list of versions per sector. A read sees the latest; a crash leaves each
+//! atomic unit with any of them, or with what was durable (`docs/format.md`, Assumptions about the media).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use remap_core::error::ErrorKind;
+
+use crate::rng::Rng;
+
+const SECTOR: usize = 512;
+type Bytes = Box<[u8; SECTOR]>;
+
+/// Writes that fail for ever.
+pub const ALWAYS: u32 = u32::MAX;
+
+/// One disk.
+pub struct Disk {
+    durable: Vec<u8>,
+    /// Unflushed versions of a sector, oldest first, with the number of the write that brought them.
+    cache: BTreeMap<u64, Vec<(u64, Bytes)>>,
+    writes: u64,
+    /// Unit that never tears, in sectors.
+    atomic: u64,
+    /// Unit that fails as a whole, in sectors.
+    physical: u64,
+    /// Physical blocks that fail writes, and how often they still do.
+    write_faults: BTreeMap<u64, u32>,
+    /// Sectors that fail reads, until they are written.
+    read_faults: BTreeSet<u64>,
+    /// Every write fails.
+    pub writes_fail: bool,
+    /// So many flushes still fail.
+    pub flushes_fail: u32,
+    /// One in so many thousand requests fails for a reason that has nothing to do with the medium.
+    pub odd_errors_permille: u64,
+}
+
+impl Disk {
+    /// A disk of zeros.
+    pub fn new(sectors: u64, atomic: u64, physical: u64) -> Disk {
+        Disk {
+            durable: vec![0; sectors as usize * SECTOR],
+            cache: BTreeMap::new(),
+            writes: 0,
+            atomic,
+            physical,
+            write_faults: BTreeMap::new(),
+            read_faults: BTreeSet::new(),
+            writes_fail: false,
+            flushes_fail: 0,
+            odd_errors_permille: 0,
+        }
+    }
+
+    /// Sectors of the disk.
+    pub fn sectors(&self) -> u64 {
+        (self.durable.len() / SECTOR) as u64
+    }
+
+    /// The durable bytes, for what is there from the start and for tests that look behind the scenes.
+    pub fn durable_mut(&mut self) -> &mut [u8] {
+        &mut self.durable
+    }
+
+    /// Makes the physical block of `sector` fail its next `times` writes.
+    pub fn fail_writes(&mut self, sector: u64, times: u32) {
+        self.write_faults.insert(sector / self.physical, times);
+    }
+
+    /// Lets writes to the physical block of `sector` succeed again.
+    pub fn heal_writes(&mut self, sector: u64) {
+        self.write_faults.remove(&(sector / self.physical));
+    }
+
+    /// Makes reads of `sector` fail until it is written.
+    pub fn fail_reads(&mut self, sector: u64) {
+        self.read_faults.insert(sector);
+    }
+
+    /// Lets reads of `sector` succeed again.
+    pub fn heal_reads(&mut self, sector: u64) {
+        self.read_faults.remove(&sector);
+    }
+
+    /// Reads whole sectors.
+    pub fn read(&self, sector: u64, out: &mut [u8]) -> Result<(), ErrorKind> {
+        let count = (out.len() / SECTOR) as u64;
+        if sector + count > self.sectors() {
+            return Err(ErrorKind::Io);
+        }
+        for (i, out) in out.chunks_exact_mut(SECTOR).enumerate() {
+            let at = sector + i as u64;
+            if self.read_faults.contains(&at) {
+                return Err(ErrorKind::Medium);
+            }
+            out.copy_from_slice(self.latest(at));
+        }
+        Ok(())
+    }
+
+    fn latest(&self, sector: u64) -> &[u8] {
+        match self.cache.get(&sector).and_then(|v| v.last()) {
+            Some((_, bytes)) => &bytes[..],
+            None => &self.durable[sector as usize * SECTOR..][..SECTOR],
+        }
+    }
+
+    /// Writes whole sectors; with `fua`, durably. A write that fails leaves in each sector the old content, the new, or
+    /// nothing that can be read.
+    pub fn write(&mut self, sector: u64, data: &[u8], fua: bool, rng: &mut Rng) -> Result<(), ErrorKind> {
+        let count = (data.len() / SECTOR) as u64;
+        if sector + count > self.sectors() {
+            return Err(ErrorKind::Io);
+        }
+        if rng.permille(self.odd_errors_permille) {
+            return Err(ErrorKind::Transport);
+        }
+        let bad = self.take_faults(sector, count);
+        if bad.is_empty() && !self.writes_fail {
+            self.writes += 1;
+            for (i, bytes) in data.chunks_exact(SECTOR).enumerate() {
+                self.put(sector + i as u64, bytes, fua);
+            }
+            return Ok(());
+        }
+        self.land_partly(sector, data, rng);
+        for block in bad {
+            for s in block * self.physical..(block + 1) * self.physical {
+                if rng.percent(30) && s >= sector && s < sector + count {
+                    self.read_faults.insert(s);
+                }
+            }
+        }
+        Err(rng.pick(&[ErrorKind::Medium, ErrorKind::Io, ErrorKind::Target]))
+    }
+
+    /// The physical blocks in the range that fail this write.
+    fn take_faults(&mut self, sector: u64, count: u64) -> Vec<u64> {
+        let blocks = sector / self.physical..(sector + count).div_ceil(self.physical);
+        let mut bad = Vec::new();
+        for (block, times) in self.write_faults.range_mut(blocks) {
+            if *times > 0 {
+                bad.push(*block);
+                if *times != ALWAYS {
+                    *times -= 1;
+                }
+            }
+        }
+        bad
+    }
+
+    fn put(&mut self, sector: u64, bytes: &[u8], durable: bool) {
+        self.read_faults.remove(&sector);
+        if durable {
+            self.cache.remove(&sector);
+            self.durable[sector as usize * SECTOR..][..SECTOR].copy_from_slice(bytes);
+        } else {
+            let mut copy = Box::new([0; SECTOR]);
+            copy.copy_from_slice(bytes);
+            self.cache.entry(sector).or_default().push((self.writes, copy));
+        }
+    }
+
+    /// Lets each atomic unit of a write land or not, as happens when it fails or the power goes away under it.
+    pub fn land_partly(&mut self, sector: u64, data: &[u8], rng: &mut Rng) {
+        self.writes += 1;
+        let mut landed = false;
+        for (i, bytes) in data.chunks_exact(SECTOR).enumerate() {
+            let at = sector + i as u64;
+            if i == 0 || at % self.atomic == 0 {
+                landed = rng.percent(50);
+            }
+            if landed && at < self.sectors() {
+                self.put(at, bytes, false);
+            }
+        }
+    }
+
+    /// What a flush that is issued now makes durable: everything up to this number.
+    pub fn flush_mark(&self) -> u64 {
+        self.writes
+    }
+
+    /// Ends a flush that was issued at `mark`.
+    pub fn flush(&mut self, mark: u64) -> Result<(), ErrorKind> {
+        if self.flushes_fail > 0 {
+            self.flushes_fail -= 1;
+            return Err(ErrorKind::Io);
+        }
+        let durable = &mut self.durable;
+        self.cache.retain(|sector, versions| {
+            if let Some((_, bytes)) = versions.iter().rev().find(|(n, _)| *n <= mark) {
+                durable[*sector as usize * SECTOR..][..SECTOR].copy_from_slice(&bytes[..]);
+            }
+            versions.retain(|(n, _)| *n > mark);
+            !versions.is_empty()
+        });
+        Ok(())
+    }
+
+    /// The power goes away: of what was not flushed, any version of each atomic unit may be what stays.
+    pub fn crash(&mut self, rng: &mut Rng) {
+        let cache = std::mem::take(&mut self.cache);
+        let mut chosen: Option<(u64, u64)> = None;
+        for (sector, versions) in cache {
+            let unit = sector / self.atomic;
+            let upto = match chosen {
+                Some((u, upto)) if u == unit => upto,
+                _ => match rng.index(versions.len() + 1) {
+                    0 => 0,
+                    n => versions[n - 1].0,
+                },
+            };
+            chosen = Some((unit, upto));
+            if let Some((_, bytes)) = versions.iter().rev().find(|(n, _)| *n <= upto) {
+                self.durable[sector as usize * SECTOR..][..SECTOR].copy_from_slice(&bytes[..]);
+            }
+        }
+    }
+
+    /// Damages a 4096-byte block where it lies.
+    pub fn rot(&mut self, sector: u64, rng: &mut Rng) {
+        let at = sector as usize * SECTOR + rng.index(8 * SECTOR);
+        self.durable[at] ^= 1 << rng.below(8);
+    }
+}

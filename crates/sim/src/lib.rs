@@ -1,0 +1,15 @@
+//! A deterministic world around `remap-core`: disks that tear, lose, reorder and fail, crashes at every step, and an oracle
+//! that knows what may be read (docs/testing.md).
+
+pub mod bios;
+pub mod content;
+pub mod disk;
+pub mod gate;
+pub mod history;
+pub mod load;
+pub mod oracle;
+pub mod plan;
+pub mod repairs;
+pub mod rng;
+pub mod session;
+pub mod world;

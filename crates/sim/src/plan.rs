@@ -1,0 +1,168 @@
+//! What kind of world a seed makes: the shape of the set, and what goes wrong in it.
+
+use remap_core::engine::Settings;
+
+use crate::disk::{Disk, ALWAYS};
+use crate::rng::Rng;
+
+/// A bug of the host, put in to see whether the oracle finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// A repaired bio completes when its content is on the slot, before the mapping is durable (S6).
+    AckBeforeDurable,
+    /// A user's flush does not reach the spare (S8).
+    SkipSpareFlush,
+    /// The flush before round one is reported and not done (S6).
+    SkipCommitFlush,
+    /// A drain does not wait (S9).
+    SkipDrain,
+    /// Only the first copy is written (S12).
+    SkipSecondRound,
+    /// Copies are not made equal when a set is taken over (S12).
+    SkipEqualising,
+    /// A suspect slot is reported to hold main's content (S3).
+    ReadMainForLost,
+}
+
+impl Planted {
+    /// All, with the names that the command line knows.
+    pub const ALL: [(&'static str, Planted); 7] = [
+        ("ack-before-durable", Planted::AckBeforeDurable),
+        ("skip-spare-flush", Planted::SkipSpareFlush),
+        ("skip-commit-flush", Planted::SkipCommitFlush),
+        ("skip-drain", Planted::SkipDrain),
+        ("skip-second-round", Planted::SkipSecondRound),
+        ("skip-equalising", Planted::SkipEqualising),
+        ("read-main-for-lost", Planted::ReadMainForLost),
+    ];
+
+    /// The bug of that name.
+    pub fn from_name(name: &str) -> Option<Planted> {
+        Planted::ALL.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
+    }
+}
+
+/// The shape of a world and the faults that will come over it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Sectors of main.
+    pub main_sectors: u64,
+    /// Logical block of main in bytes.
+    pub block_bytes: u32,
+    /// Slots of the set.
+    pub slots: u32,
+    /// Copies of the metadata.
+    pub copies: u8,
+    /// Settings of the engine.
+    pub settings: Settings,
+    /// User tasks at once.
+    pub tasks: usize,
+    /// Repair contexts.
+    pub contexts: usize,
+    /// Most sectors of one bio.
+    pub bio_sectors_max: u64,
+    /// Sessions of the history, each ended by a crash or a close.
+    pub sessions: u64,
+    /// Slots fail writes, or reads, in so many of a hundred cases.
+    pub slot_faults_percent: u64,
+    /// Copies of the metadata fail writes for a time.
+    pub copy_faults: bool,
+    /// The whole spare fails writes for a time.
+    pub spare_outages: bool,
+    /// Flushes fail, rarely.
+    pub flush_faults: bool,
+    /// Requests fail for reasons other than the medium.
+    pub odd_errors: bool,
+    /// A metadata block rots while the power is off.
+    pub rot: bool,
+    /// Superblocks cannot be read for a time after a crash.
+    pub unreadable_superblocks: bool,
+    /// New sectors of main go bad in so many of a thousand steps.
+    pub growth_permille: u64,
+}
+
+/// Blocks of the spare's region.
+pub const REGION_BLOCKS: u64 = 2048;
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(rng: &mut Rng) -> Plan {
+        let block_bytes = rng.pick(&[512, 512, 4096]);
+        let block_sectors = u64::from(block_bytes / 512);
+        let mut main_sectors = rng.pick(&[67, 200, 640, 1600]);
+        main_sectors -= main_sectors % block_sectors;
+        let physical = rng.pick(&[1, 8, 8]).max(block_sectors as u32);
+        let troubled = rng.percent(60);
+        let mut some = |percent| troubled && rng.percent(percent);
+        let (copy_faults, spare_outages, flush_faults) = (some(50), some(25), some(20));
+        let (odd_errors, rot, unreadable_superblocks) = (some(20), some(30), some(25));
+        let slot_faults_percent = if some(50) { 12 } else { 0 };
+        Plan {
+            main_sectors,
+            block_bytes,
+            slots: rng.pick(&[3, 20, 120, 300, 300, 600, 600]),
+            copies: rng.range(2, 5) as u8,
+            settings: Settings {
+                error_threshold: rng.range(1, 4) as u32,
+                physical_sectors: physical,
+                repair_deadline_ms: rng.pick(&[20, 1000, 30_000]),
+                ..Settings::default()
+            },
+            tasks: rng.range(1, 8) as usize,
+            contexts: rng.range(1, 4) as usize,
+            bio_sectors_max: rng.pick(&[8, 24, 128]),
+            sessions: rng.range(2, 5),
+            slot_faults_percent,
+            copy_faults,
+            spare_outages,
+            flush_faults,
+            odd_errors,
+            rot,
+            unreadable_superblocks,
+            growth_permille: rng.pick(&[0, 5, 20, 60]),
+        }
+    }
+
+    /// Sectors of a logical block.
+    pub fn block_sectors(&self) -> u32 {
+        self.block_bytes / 512
+    }
+
+    /// Nothing can keep a repair from succeeding but the end of the slots.
+    pub fn spare_is_healthy(&self) -> bool {
+        self.slot_faults_percent == 0
+            && !(self.copy_faults || self.spare_outages || self.flush_faults || self.odd_errors)
+    }
+
+    /// Puts in the faults that are there from the start.
+    pub fn break_disks(&self, main: &mut Disk, spare: &mut Disk, rng: &mut Rng) {
+        let bad = rng.below(self.main_sectors / 6);
+        for _ in 0..bad {
+            self.grow(main, rng);
+        }
+        for block in 10..REGION_BLOCKS {
+            if rng.percent(self.slot_faults_percent) {
+                let sector = block * 8 + rng.below(8);
+                match rng.below(3) {
+                    0 => spare.fail_writes(sector, ALWAYS),
+                    1 => spare.fail_writes(sector, rng.range(1, 3) as u32),
+                    _ => spare.fail_reads(sector),
+                }
+            }
+        }
+        if self.odd_errors {
+            main.odd_errors_permille = 10;
+            spare.odd_errors_permille = 10;
+        }
+    }
+
+    /// Another sector of main goes bad.
+    pub fn grow(&self, main: &mut Disk, rng: &mut Rng) {
+        let sector = rng.below(self.main_sectors);
+        match rng.below(8) {
+            0 => main.fail_writes(sector, rng.range(1, 6) as u32),
+            1 => main.fail_reads(sector),
+            _ => main.fail_writes(sector, ALWAYS),
+        }
+    }
+}

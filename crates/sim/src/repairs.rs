@@ -1,0 +1,272 @@
+//! Repair contexts and the committer, as the kernel host drives them.
+
+use remap_core::engine::commit::{Step, Work};
+use remap_core::engine::repair::{Event, Job, Next, Repair, REPAIR_BUFFER_BYTES};
+use remap_core::engine::FailReason;
+use remap_core::error::ErrorKind;
+use remap_core::io::{Device, IoRequest, Op};
+use remap_core::units::{Sector, Slot};
+
+use crate::bios::Piece;
+use crate::content;
+use crate::disk::ALWAYS;
+use crate::plan::Planted;
+use crate::session::{Flight, Owner, Session};
+use crate::world::{Failure, World};
+
+/// What a context waits for.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    Nothing(Event),
+    Io,
+    Commit,
+    Drain(u64),
+    Claim(u64),
+}
+
+struct Running {
+    machine: Repair,
+    piece: Piece,
+    wait: Wait,
+    /// The bio was completed before its time, by a planted bug.
+    acked: bool,
+}
+
+/// One repair context.
+pub struct Context {
+    running: Option<Running>,
+    buffer: Vec<u8>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Context { running: None, buffer: vec![0; REPAIR_BUFFER_BYTES] }
+    }
+}
+
+impl Session<'_, '_> {
+    /// Whether a context can go on, or begin with a job that waits.
+    pub fn context_ready(&self, index: usize) -> bool {
+        let Some(running) = &self.contexts[index].running else { return !self.jobs.is_empty() };
+        match running.wait {
+            Wait::Nothing(_) => true,
+            Wait::Io => false,
+            Wait::Commit => self.engine.commit_outcome(index).is_some(),
+            Wait::Drain(mark) => {
+                self.gate.drained(mark) || self.world.options.planted == Some(Planted::SkipDrain)
+            }
+            Wait::Claim(seen) => self.progress != seen,
+        }
+    }
+
+    /// A context takes its next step.
+    pub fn step_context(&mut self, index: usize) -> Result<(), Failure> {
+        let now_ms = self.world.oracle.step;
+        let mut running = match self.contexts[index].running.take() {
+            Some(running) => running,
+            None => {
+                let at = self.world.rng.index(self.jobs.len());
+                let (piece, error) = self.jobs.swap_remove(at);
+                let (_, fua) = self.write_of(piece);
+                let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, error };
+                let machine = Repair::new(index as u8, job, &mut self.engine, now_ms);
+                Running { machine, piece, wait: Wait::Nothing(Event::Go), acked: false }
+            }
+        };
+        let event = match running.wait {
+            Wait::Nothing(event) => event,
+            Wait::Commit => Event::Committed,
+            Wait::Drain(_) => Event::Drained,
+            Wait::Claim(_) | Wait::Io => Event::Go,
+        };
+        let next = running.machine.next(&mut self.engine, event, now_ms);
+        let piece = running.piece;
+        self.world.note(piece.first, piece.sectors.into(), format!("repair {index}: {event:?} -> {next:?}"));
+        self.commit_ready = true;
+        if next != Next::Wait {
+            self.progress += 1;
+        }
+        self.obey(index, running, next)
+    }
+
+    fn obey(&mut self, index: usize, mut running: Running, next: Next) -> Result<(), Failure> {
+        running.wait = match next {
+            Next::Load { offset_sectors, sectors } => {
+                let (token, _) = self.write_of(running.piece);
+                let first = running.piece.first + u64::from(offset_sectors);
+                content::fill(token, first, &mut self.contexts[index].buffer[..sectors as usize * 512]);
+                Wait::Nothing(Event::Loaded)
+            }
+            Next::Io(request) => {
+                self.submit_from(Owner::Repair(index), request, index);
+                Wait::Io
+            }
+            Next::Commit => {
+                if self.world.options.planted == Some(Planted::AckBeforeDurable) && !running.acked {
+                    running.acked = true;
+                    self.piece_done(running.piece, true);
+                }
+                Wait::Commit
+            }
+            Next::Drain => Wait::Drain(self.gate.mark()),
+            Next::Wait => Wait::Claim(self.progress),
+            Next::Done(verdict) => {
+                if !running.acked {
+                    return self.repair_done(running.piece, verdict);
+                }
+                return Ok(());
+            }
+        };
+        self.contexts[index].running = Some(running);
+        Ok(())
+    }
+
+    fn repair_done(&mut self, piece: Piece, verdict: Result<(), ErrorKind>) -> Result<(), Failure> {
+        match verdict {
+            Ok(()) => self.world.stats.repaired += 1,
+            Err(_) => self.world.stats.unrepaired += 1,
+        }
+        self.exhausted |= self.engine.used() + self.engine.retired() >= self.engine.slots_total();
+        if verdict.is_err() && self.world.plan.spare_is_healthy() && !self.exhausted {
+            let what = "a write fails, although the spare is healthy and has room";
+            return Err(self.world.failure(Some(piece.first), what));
+        }
+        self.piece_done(piece, verdict.is_ok());
+        Ok(())
+    }
+
+    fn submit_from(&mut self, owner: Owner, request: IoRequest, context: usize) {
+        let buffer = &self.contexts[context].buffer;
+        let data = section(buffer, &request).to_vec();
+        self.submit(owner, request.device, request.op, request.sector, data, request.buffer_sector);
+    }
+
+    /// A request of a repair has ended.
+    pub fn repair_io_ended(&mut self, index: usize, flight: &Flight, result: Result<(), ErrorKind>) {
+        let at = flight.buffer_sector as usize * 512;
+        match (flight.op, result) {
+            (Op::Read, Ok(())) => {
+                self.contexts[index].buffer[at..at + flight.data.len()].copy_from_slice(&flight.data);
+            }
+            (Op::Read, Err(_)) => self.slot_read_failed(flight),
+            (Op::Write | Op::WriteFua, _) if flight.device == Device::Spare => self.dirty.mark(),
+            _ => {}
+        }
+        if let Some(running) = &mut self.contexts[index].running {
+            running.wait = Wait::Nothing(Event::Io(result));
+        }
+    }
+
+    /// The medium of a slot has failed: an error is the right answer for what lived there.
+    fn slot_read_failed(&mut self, flight: &Flight) {
+        let geometry = self.engine.geometry();
+        let slots = 0..geometry.slot_count();
+        let Some(slot) =
+            slots.map(Slot).find(|s| geometry.slot_block(*s).first_sector() == flight.sector / 8 * 8)
+        else {
+            return;
+        };
+        let Some(home) = self.home_of(slot) else { return };
+        for i in 0..(flight.data.len() / 512) as u64 {
+            self.world.oracle.place_failed(home + flight.sector % 8 + i);
+        }
+    }
+
+    /// The committer takes its next step.
+    pub fn step_committer(&mut self) {
+        match self.committer.next(&mut self.engine, &mut self.commit_buffer) {
+            Step::Io(request, tag) => {
+                self.world.note(0, 0, format!("commit: {:?} at {} tag {tag}", request.op, request.sector));
+                if self.planted_skips(&request) {
+                    self.committer.done(&mut self.engine, tag, true);
+                    return;
+                }
+                let data = section(&self.commit_buffer, &request).to_vec();
+                let (owner, at) = (Owner::Commit(tag), request.buffer_sector);
+                self.submit(owner, request.device, request.op, request.sector, data, at);
+            }
+            Step::Wait | Step::Idle => self.commit_ready = false,
+            Step::Ended(work, ok) => {
+                self.world.note(0, 0, format!("{work:?} ended: {ok}"));
+                self.ended = Some((work, ok));
+            }
+        }
+    }
+
+    fn planted_skips(&self, request: &IoRequest) -> bool {
+        let geometry = self.engine.geometry();
+        let block = request.sector / 8;
+        let (copy, in_area) = (block / geometry.area_blocks(), block % geometry.area_blocks());
+        let table = request.op == Op::WriteFua && in_area >= 2;
+        let first = u64::from(self.engine.superblock().in_sync.trailing_zeros());
+        match self.world.options.planted {
+            Some(Planted::SkipCommitFlush) => request.op == Op::Flush,
+            Some(Planted::SkipSecondRound) => table && copy != first,
+            Some(Planted::SkipEqualising) => table && !self.serving,
+            _ => false,
+        }
+    }
+
+    /// A request of the committer has ended.
+    pub fn commit_io_ended(
+        &mut self,
+        tag: u8,
+        flight: &Flight,
+        result: Result<(), ErrorKind>,
+    ) -> Result<(), Failure> {
+        let at = flight.buffer_sector as usize * 512;
+        if self.commit_buffer[at..at + flight.data.len()] != flight.data {
+            return Err(self.world.failure(None, "the committer changed a buffer under a request"));
+        }
+        self.world.note(0, 0, format!("commit: tag {tag} {result:?}"));
+        self.committer.done(&mut self.engine, tag, result.is_ok());
+        self.commit_ready = true;
+        Ok(())
+    }
+
+    /// What goes wrong at random, and what an administrator does about it.
+    pub fn disturb(&mut self) {
+        let World { plan, rng, main, spare, .. } = &mut *self.world;
+        if rng.permille(plan.growth_permille) {
+            plan.grow(main, rng);
+        }
+        if plan.copy_faults && rng.permille(4) {
+            let g = self.engine.geometry();
+            let copy = rng.below(plan.copies.into()) as u8;
+            let table = g.table_block(copy, rng.below(g.table_blocks().into()) as u32);
+            let place = if rng.percent(70) { table } else { g.superblock(copy) };
+            spare.fail_writes(place.first_sector(), rng.pick(&[1, 2, 5, ALWAYS]));
+        }
+        if plan.copy_faults && rng.permille(4) {
+            for copy in 0..plan.copies {
+                spare.heal_writes(self.engine.geometry().superblock(copy).first_sector());
+                for index in 0..self.engine.geometry().table_blocks() {
+                    spare.heal_writes(self.engine.geometry().table_block(copy, index).first_sector());
+                }
+            }
+        }
+        if plan.spare_outages && rng.permille(4) {
+            spare.writes_fail = true;
+        }
+        if spare.writes_fail && rng.permille(15) {
+            spare.writes_fail = false;
+        }
+        if plan.flush_faults && rng.permille(2) {
+            let disk = if rng.percent(50) { main } else { spare };
+            disk.flushes_fail += 1;
+        }
+        let (resume, accept) = (rng.permille(15), rng.permille(15));
+        if resume && self.serving && self.engine.mode() == remap_core::engine::Mode::NoRemap {
+            self.order(Work::Resume);
+        }
+        if accept && self.engine.fail_reason() == Some(FailReason::Flush) {
+            self.engine.resume_writes();
+            self.access.update(&self.engine);
+        }
+    }
+}
+
+/// The part of a buffer that a request is about.
+fn section<'b>(buffer: &'b [u8], request: &IoRequest) -> &'b [u8] {
+    &buffer[request.buffer_sector as usize * 512..][..request.sectors as usize * 512]
+}

@@ -1,0 +1,337 @@
+//! One session: a set in service, from loading to a crash or a close. Whatever is ready may go next; the seed decides.
+
+use remap_core::engine::commit::{Committer, Work};
+use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
+use remap_core::engine::{Engine, FailReason, Notice};
+use remap_core::error::ErrorKind;
+use remap_core::io::{Device, Op};
+use remap_core::lookup::Table;
+use remap_core::path::{Access, SpareDirty};
+
+use crate::bios::{Bio, Piece};
+use crate::gate::Gate;
+use crate::repairs::Context;
+use crate::world::{Failure, World};
+
+/// For whom a request is under way.
+#[derive(Clone, Debug)]
+pub enum Owner {
+    /// A part of a user's bio, with its place in the gate.
+    Piece(Piece, remap_core::path::Place, u64),
+    /// A user's flush.
+    Flush(usize, Option<remap_core::path::FlushMark>),
+    /// The committer, with its tag.
+    Commit(u8),
+    /// A repair context.
+    Repair(usize),
+}
+
+/// A request under way.
+pub struct Flight {
+    /// For whom.
+    pub owner: Owner,
+    /// The device.
+    pub device: Device,
+    /// What.
+    pub op: Op,
+    /// Where.
+    pub sector: u64,
+    /// What is written, or room for what is read.
+    pub data: Vec<u8>,
+    /// Where in its owner's buffer the data came from.
+    pub buffer_sector: u32,
+    flush_mark: u64,
+    /// It has taken place already, with this outcome, which nobody has been told.
+    early: Option<Result<(), ErrorKind>>,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// At a step that the seed chose, the power went away.
+    Crash,
+    /// Everything was quiet, and the set was closed.
+    Closed,
+    /// The set could not be taken into service.
+    NotServed,
+}
+
+/// A set in service.
+pub struct Session<'w, 'e> {
+    /// What outlives the session.
+    pub world: &'w mut World,
+    /// The engine.
+    pub engine: Engine<'e>,
+    /// Its table, as readers have it.
+    pub table: Table<'e>,
+    /// What the modes mean for bios.
+    pub access: Access,
+    /// Whether a flush must reach the spare.
+    pub dirty: SpareDirty,
+    /// The gate.
+    pub gate: Gate,
+    /// Requests under way.
+    pub flights: Vec<Flight>,
+    /// Bios, by task.
+    pub bios: Vec<Option<Bio>>,
+    /// Parts of bios that are to be mapped.
+    pub to_map: Vec<Piece>,
+    /// Parts that wait because their group is held.
+    pub deferred: Vec<Piece>,
+    /// Failed writes that wait for a repair context.
+    pub jobs: Vec<(Piece, ErrorKind)>,
+    /// Repair contexts.
+    pub contexts: Vec<Context>,
+    /// Counts the steps of repairs, for those who wait for one.
+    pub progress: u64,
+    /// The committer.
+    pub committer: Committer,
+    /// Its buffer.
+    pub commit_buffer: Vec<u8>,
+    /// Whether the committer is to be asked.
+    pub commit_ready: bool,
+    /// Bios are accepted.
+    pub serving: bool,
+    /// Work that the committer has ended.
+    pub ended: Option<(Work, bool)>,
+    /// The spare is or was full.
+    pub exhausted: bool,
+}
+
+enum Action {
+    End(usize),
+    Map(usize),
+    Retry(usize),
+    Context(usize),
+    Commit,
+    Begin(usize),
+}
+
+impl<'w, 'e> Session<'w, 'e> {
+    /// A session of a set that was just loaded.
+    pub fn new(world: &'w mut World, engine: Engine<'e>) -> Session<'w, 'e> {
+        let (tasks, contexts) = (world.plan.tasks, world.plan.contexts);
+        Session {
+            table: engine.table(),
+            exhausted: engine.used() + engine.retired() >= engine.slots_total(),
+            engine,
+            access: Access::new(),
+            dirty: SpareDirty::new(),
+            gate: Gate::default(),
+            flights: Vec::new(),
+            bios: (0..tasks).map(|_| None).collect(),
+            to_map: Vec::new(),
+            deferred: Vec::new(),
+            jobs: Vec::new(),
+            contexts: (0..contexts).map(|_| Context::default()).collect(),
+            progress: 0,
+            committer: Committer::new(),
+            commit_buffer: vec![0; COMMIT_BUFFER_BYTES],
+            commit_ready: true,
+            serving: false,
+            ended: None,
+            world,
+        }
+    }
+
+    /// Runs for at most `steps` steps; whether it crashes or is closed in the end is up to the seed.
+    pub fn run(&mut self, steps: u64) -> Result<End, Failure> {
+        self.order(Work::Takeover);
+        let crash_at = self.world.oracle.step + self.world.rng.range(5, steps.max(6));
+        let close = self.world.rng.percent(30);
+        while self.world.oracle.step < crash_at {
+            if let Some((Work::Takeover, ok)) = self.ended.take() {
+                if !ok {
+                    return Ok(End::NotServed);
+                }
+                if self.engine.mode().remaps() {
+                    self.world.copies_agree(&self.engine)?;
+                }
+                self.serving = true;
+            }
+            self.disturb();
+            if !self.step(self.serving)? && self.serving {
+                break;
+            }
+        }
+        if !(close && self.serving) {
+            self.crash();
+            return Ok(End::Crash);
+        }
+        self.settle()?;
+        self.order(Work::Close);
+        self.run_until_idle()?;
+        Ok(End::Closed)
+    }
+
+    /// Takes the set into service, checks all of main, and ends.
+    pub fn verify_only(&mut self) -> Result<End, Failure> {
+        self.order(Work::Takeover);
+        self.run_until_idle()?;
+        if self.ended.take() != Some((Work::Takeover, true)) {
+            return Ok(End::NotServed);
+        }
+        self.serving = true;
+        self.settle()?;
+        Ok(End::Closed)
+    }
+
+    /// Lets everything end, and checks that what is in memory is what is on disk.
+    fn settle(&mut self) -> Result<(), Failure> {
+        self.run_until_idle()?;
+        if self.bios.iter().any(Option::is_some) {
+            return Err(self.world.failure(None, "a bio never ends"));
+        }
+        if self.engine.fail_reason().is_none() && !self.engine.in_doubt() {
+            self.world.copies_agree(&self.engine)?;
+        }
+        self.verify()
+    }
+
+    /// Runs without new bios until nothing moves any more.
+    pub fn run_until_idle(&mut self) -> Result<(), Failure> {
+        for _ in 0..100_000 {
+            if !self.step(false)? {
+                return Ok(());
+            }
+        }
+        Err(self.world.failure(None, "it never becomes quiet"))
+    }
+
+    /// Orders work of the committer, unless other work is under way.
+    pub fn order(&mut self, work: Work) {
+        self.commit_ready |= self.committer.order(work);
+    }
+
+    /// One thing that is ready happens; false when nothing is.
+    fn step(&mut self, begin_bios: bool) -> Result<bool, Failure> {
+        self.world.oracle.step += 1;
+        self.world.stats.steps += 1;
+        let mut ready: Vec<Action> = (0..self.flights.len()).map(Action::End).collect();
+        ready.extend((0..self.to_map.len()).map(Action::Map));
+        ready.extend((0..self.deferred.len()).filter(|i| self.may_retry(*i)).map(Action::Retry));
+        ready.extend((0..self.contexts.len()).filter(|i| self.context_ready(*i)).map(Action::Context));
+        if self.commit_ready {
+            ready.push(Action::Commit);
+        }
+        if begin_bios {
+            ready.extend((0..self.bios.len()).filter(|i| self.bios[*i].is_none()).map(Action::Begin));
+        }
+        if ready.is_empty() {
+            return Ok(false);
+        }
+        match ready[self.world.rng.index(ready.len())] {
+            Action::End(i) => self.end_flight(i)?,
+            Action::Map(i) => {
+                let piece = self.to_map.swap_remove(i);
+                self.map(piece)?;
+            }
+            Action::Retry(i) => {
+                let piece = self.deferred.swap_remove(i);
+                self.map(piece)?;
+            }
+            Action::Context(i) => self.step_context(i)?,
+            Action::Commit => self.step_committer(),
+            Action::Begin(task) => self.begin_bio(task),
+        }
+        self.access.update(&self.engine);
+        self.hear_notices()?;
+        Ok(true)
+    }
+
+    fn hear_notices(&mut self) -> Result<(), Failure> {
+        while let Some(notice) = self.engine.take_notice() {
+            let (first, sectors) = match notice {
+                Notice::Remapped { group, .. } | Notice::Lost { group, .. } => (group.0, 8),
+                _ => (0, 0),
+            };
+            self.world.note(first, sectors, format!("{notice:?}"));
+            match notice {
+                Notice::Watermark { percent: 100 } => self.exhausted = true,
+                Notice::Lost { .. } => self.world.stats.lost += 1,
+                Notice::Retired(_) => self.world.stats.retired += 1,
+                Notice::Failed(FailReason::Invariant(what)) => {
+                    return Err(self.world.failure(None, format!("broken invariant: {what}")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits a request. It may take place at once or when its end is told.
+    pub fn submit(
+        &mut self,
+        owner: Owner,
+        device: Device,
+        op: Op,
+        sector: u64,
+        data: Vec<u8>,
+        buffer_sector: u32,
+    ) {
+        let disk = self.disk(device);
+        let flush_mark = disk.flush_mark();
+        let mut flight = Flight { owner, device, op, sector, data, buffer_sector, flush_mark, early: None };
+        if self.world.rng.percent(50) {
+            flight.early = Some(self.carry_out(&mut flight));
+        }
+        self.flights.push(flight);
+    }
+
+    fn disk(&mut self, device: Device) -> &mut crate::disk::Disk {
+        match device {
+            Device::Main => &mut self.world.main,
+            Device::Spare => &mut self.world.spare,
+        }
+    }
+
+    fn carry_out(&mut self, flight: &mut Flight) -> Result<(), ErrorKind> {
+        let disk = match flight.device {
+            Device::Main => &mut self.world.main,
+            Device::Spare => &mut self.world.spare,
+        };
+        match flight.op {
+            Op::Read => disk.read(flight.sector, &mut flight.data),
+            Op::Flush => disk.flush(flight.flush_mark),
+            op => disk.write(flight.sector, &flight.data, op == Op::WriteFua, &mut self.world.rng),
+        }
+    }
+
+    fn end_flight(&mut self, index: usize) -> Result<(), Failure> {
+        let mut flight = self.flights.swap_remove(index);
+        let result = match flight.early {
+            Some(result) => result,
+            None => self.carry_out(&mut flight),
+        };
+        match flight.owner.clone() {
+            Owner::Piece(piece, place, ticket) => self.piece_ended(piece, place, ticket, &flight, result),
+            Owner::Flush(task, mark) => {
+                self.flush_ended(task, mark, result);
+                Ok(())
+            }
+            Owner::Commit(tag) => self.commit_io_ended(tag, &flight, result),
+            Owner::Repair(context) => {
+                self.repair_io_ended(context, &flight, result);
+                Ok(())
+            }
+        }
+    }
+
+    /// The power goes away.
+    fn crash(&mut self) {
+        let World { main, spare, rng, .. } = &mut *self.world;
+        for flight in self.flights.iter().filter(|f| f.early.is_none()) {
+            let disk = match flight.device {
+                Device::Main => &mut *main,
+                Device::Spare => &mut *spare,
+            };
+            if matches!(flight.op, Op::Write | Op::WriteFua) {
+                disk.land_partly(flight.sector, &flight.data, rng);
+            }
+        }
+        main.crash(rng);
+        spare.crash(rng);
+        self.world.stats.crashes += 1;
+        self.world.oracle.crash();
+    }
+}

@@ -1,0 +1,176 @@
+//! What outlives a crash: the disks, what the oracle knows, and the seed's chances.
+
+use std::fmt;
+
+use remap_core::format::{Geometry, MainShape, Superblock};
+
+use crate::content;
+use crate::disk::Disk;
+use crate::oracle::Oracle;
+use crate::plan::{Plan, Planted, REGION_BLOCKS};
+use crate::rng::Rng;
+
+/// How to run histories.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Most steps of one history.
+    pub steps: u64,
+    /// Bug to put in.
+    pub planted: Option<Planted>,
+    /// Print every event.
+    pub verbose: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { steps: 4000, planted: None, verbose: false }
+    }
+}
+
+/// A history that broke a promise.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed that gives the history again.
+    pub seed: u64,
+    /// The step at which it was found.
+    pub step: u64,
+    /// What is wrong.
+    pub what: String,
+    /// What happened before, where it matters.
+    pub trace: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {} step {}: {}\n{}", self.seed, self.step, self.what, self.trace)
+    }
+}
+
+/// What happened in histories that kept every promise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Steps.
+    pub steps: u64,
+    /// Bios that completed.
+    pub bios: u64,
+    /// Failed writes that repair stored.
+    pub repaired: u64,
+    /// Failed writes that repair did not store.
+    pub unrepaired: u64,
+    /// Commits that became durable.
+    pub commits: u64,
+    /// Commits that failed.
+    pub commits_failed: u64,
+    /// Copies evicted.
+    pub evictions: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Reads that ended in an error.
+    pub read_errors: u64,
+    /// Loads that were rightly refused.
+    pub refused: u64,
+    /// Slots retired.
+    pub retired: u64,
+    /// Times that lost sectors were found in the map.
+    pub lost: u64,
+}
+
+impl Stats {
+    /// Adds another history.
+    pub fn add(&mut self, o: &Stats) {
+        let pairs = [
+            (&mut self.steps, o.steps),
+            (&mut self.bios, o.bios),
+            (&mut self.repaired, o.repaired),
+            (&mut self.unrepaired, o.unrepaired),
+            (&mut self.commits, o.commits),
+            (&mut self.commits_failed, o.commits_failed),
+            (&mut self.evictions, o.evictions),
+            (&mut self.crashes, o.crashes),
+            (&mut self.read_errors, o.read_errors),
+            (&mut self.refused, o.refused),
+            (&mut self.retired, o.retired),
+            (&mut self.lost, o.lost),
+        ];
+        pairs.into_iter().for_each(|(sum, n)| *sum += n);
+    }
+}
+
+/// The world of one history.
+pub struct World {
+    /// The seed.
+    pub seed: u64,
+    /// Its chances.
+    pub rng: Rng,
+    /// Its plan.
+    pub plan: Plan,
+    /// How it is run.
+    pub options: Options,
+    /// Main.
+    pub main: Disk,
+    /// The spare; its region begins at sector 0.
+    pub spare: Disk,
+    /// What may be read.
+    pub oracle: Oracle,
+    /// Number of the last write.
+    pub tokens: u64,
+    /// What happened.
+    pub stats: Stats,
+    /// Copies whose superblock or table faults are to be lifted, by sector.
+    pub broken_copies: Vec<u64>,
+    /// A block rotted since the last load.
+    pub rotted: bool,
+}
+
+impl World {
+    /// The world of a seed, before the set is formatted.
+    pub fn new(seed: u64, options: Options) -> World {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::new(&mut rng);
+        let physical = u64::from(plan.settings.physical_sectors);
+        let mut main = Disk::new(plan.main_sectors, plan.block_sectors().into(), physical);
+        content::fill(0, 0, main.durable_mut());
+        let spare = Disk::new(REGION_BLOCKS * 8, 1, rng.pick(&[1, 8]));
+        let mut oracle = Oracle::new(plan.main_sectors);
+        oracle.verbose = options.verbose;
+        World {
+            seed,
+            rng,
+            plan,
+            options,
+            main,
+            spare,
+            oracle,
+            tokens: 0,
+            stats: Stats::default(),
+            broken_copies: Vec::new(),
+            rotted: false,
+        }
+    }
+
+    /// The superblock of the set that is to be formatted.
+    pub fn new_superblock(&mut self) -> Superblock {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.rng.bits().to_le_bytes());
+        id[8..].copy_from_slice(&self.rng.bits().to_le_bytes());
+        let main = MainShape { sectors: self.plan.main_sectors, block_bytes: self.plan.block_bytes };
+        let geometry = Geometry::new(REGION_BLOCKS, Some(self.plan.slots)).expect("the plan fits the region");
+        Superblock::new(remap_core::format::SetId(id), main, geometry, self.plan.copies)
+    }
+
+    /// A failure that concerns `sector`, or none in particular.
+    pub fn failure(&self, sector: Option<u64>, what: impl Into<String>) -> Failure {
+        let what = match sector {
+            Some(sector) => format!("sector {sector}: {}", what.into()),
+            None => what.into(),
+        };
+        // A sector that no write names collects what concerns all.
+        let trace = self.oracle.trace(sector.unwrap_or(u64::MAX), 30);
+        Failure { seed: self.seed, step: self.oracle.step, what, trace }
+    }
+
+    /// Notes an event.
+    pub fn note(&mut self, first: u64, sectors: u64, what: String) {
+        self.oracle.note(first, sectors, what);
+    }
+}
