@@ -227,8 +227,10 @@ fn s12_newest_superblock_counts() {
     region.format(&sample(5), 8, usize::MAX);
     let evicted = Superblock { seq: 8, epoch: 2, in_sync: 0b00111, ..sample(5) };
     write_superblock(&mut region, &evicted, 0b00111);
-    assert_eq!(region.choose(2048, 0, false), Ok(evicted.clone()));
-    assert_eq!(region.choose(2048, 0b00011, false), Ok(evicted));
+    let all = Superblock { valid_places: 0b11111, ..evicted.clone() };
+    assert_eq!(region.choose(2048, 0, false), Ok(all));
+    let some = Superblock { valid_places: 0b11100, ..evicted };
+    assert_eq!(region.choose(2048, 0b00011, false), Ok(some));
 }
 
 #[test]
@@ -244,6 +246,19 @@ fn s12_what_reached_no_majority_does_not_count() {
     write_superblock(&mut region, &later, 0b10111);
     let chosen = region.choose(2048, 0b00011, false).unwrap();
     assert_eq!((chosen.in_sync, chosen.seq, chosen.epoch), (0b10111, 90, 9));
+}
+
+#[test]
+fn s20_a_format_begun_again_and_cut_off_again_may_be_begun_once_more() {
+    let mut region = Region::default();
+    let first = Superblock { activations: 0, ..sample(5) };
+    let second = Superblock { id: SetId([1; 16]), formatting: true, ..first.clone() };
+    region.format(&first, 8, usize::MAX);
+    write_superblock(&mut region, &second, 0b10000);
+    assert_eq!(region.choose(2048, 0, false), Err(ChooseError::Formatting(SetId([1; 16]))));
+    let in_service = Superblock { activations: 1, ..first };
+    write_superblock(&mut region, &in_service, 0b00001);
+    assert!(matches!(region.choose(2048, 0, false), Err(ChooseError::TwoSets(..))));
 }
 
 #[test]

@@ -180,6 +180,12 @@ impl Chooser {
             return Err(ChooseError::Minority { readable, of });
         }
         if let Some(other) = self.valid.iter().flatten().find(|s| s.id != newest.id) {
+            let cut_off = self.valid.iter().flatten().find(|s| s.formatting);
+            if let Some(again) = cut_off.filter(|_| !minority && self.count(|s| s.activations != 0) == 0) {
+                // A cut-off format was begun again and cut off once more. An activation reaches more than half of the places
+                // before the first mapping, so neither set was ever taken into service.
+                return Err(ChooseError::Formatting(again.id));
+            }
             return Err(ChooseError::TwoSets(newest.id, other.id));
         }
         let formatted_blocks = newest.geometry.region_blocks();
@@ -199,6 +205,8 @@ impl Chooser {
             chosen.epoch = chosen.epoch.max(other.epoch);
             chosen.seq = chosen.seq.max(other.seq);
         }
+        chosen.valid_places =
+            self.valid.iter().enumerate().fold(0, |mask, (i, s)| mask | u8::from(s.is_some()) << i);
         Ok(chosen)
     }
 

@@ -85,6 +85,9 @@ pub struct Superblock {
     pub label: Text64,
     /// There are read-only-compatible features that this code does not know: nothing of the metadata may be written.
     pub ro_compat_unknown: bool,
+    /// Places where a valid superblock of the set was found, bit *c* for copy *c*. Not on disk; [`super::Chooser`] sets it, so that
+    /// the next write does not begin with the last one that is whole.
+    pub valid_places: u8,
 }
 
 impl Superblock {
@@ -110,6 +113,7 @@ impl Superblock {
             main_identity: Text64::EMPTY,
             label: Text64::EMPTY,
             ro_compat_unknown: false,
+            valid_places: 0,
         }
     }
 
@@ -197,6 +201,7 @@ impl Superblock {
             main_identity: text(AT_IDENTITY, "main_identity")?,
             label: text(AT_LABEL, "label")?,
             ro_compat_unknown: get_u32(bytes, AT_RO_COMPAT) & !RO_COMPAT_KNOWN != 0,
+            valid_places: 0,
         })
     }
 }
