@@ -35,18 +35,20 @@ pub enum Step {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Idle,
     Flush,
     First,
     Others,
-    SuperFirst,
-    SuperOthers,
+    /// One place after the other, so that a spare that spoils what it fails to write cannot spoil all of them.
+    Superblock,
 }
 
 /// What follows when a superblock has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
+    /// Whatever there is to do, now that the mask is certain.
+    Begin,
     /// Round one again, on another copy.
     First,
     /// The commit is durable.
@@ -57,8 +59,8 @@ enum Then {
 
 /// The machine.
 pub struct Committer {
-    phase: Phase,
-    work: Option<Work>,
+    pub(super) phase: Phase,
+    pub(super) work: Option<Work>,
     ended: Option<(Work, bool)>,
     /// Whether the batch carries changes; otherwise it only makes copies equal.
     carries_changes: bool,
@@ -69,15 +71,22 @@ pub struct Committer {
     issued: usize,
     open: usize,
     /// Copies that failed a request of this round; bit 7 stands for the flush.
-    failed: u8,
-    proposal: Option<Superblock>,
+    pub(super) failed: u8,
+    pub(super) proposal: Option<Superblock>,
     /// Highest epoch that was ever proposed.
-    epoch_tried: u64,
+    pub(super) epoch_tried: u64,
+    /// A mask was proposed that did not become the set's, and may be found on disk. It must be overwritten before a table block is
+    /// written, as the copies that it leaves out are not all that a block is whole on.
+    pub(super) in_question: bool,
     /// Copies to be evicted by the proposal.
-    evict: u8,
-    /// Superblock places that hold the proposal.
-    landed: u8,
-    then: Then,
+    pub(super) evict: u8,
+    /// Superblock places that failed to take a proposal since the last one that counted.
+    pub(super) refused: u8,
+    /// Superblock place that is being written, those written for this proposal, and those of them that hold it.
+    pub(super) place: u8,
+    pub(super) tried: u8,
+    pub(super) landed: u8,
+    pub(super) then: Then,
 }
 
 impl Default for Committer {
@@ -105,7 +114,11 @@ impl Committer {
             failed: 0,
             proposal: None,
             epoch_tried: 0,
+            in_question: false,
             evict: 0,
+            refused: 0,
+            place: 0,
+            tried: 0,
             landed: 0,
             then: Then::EndWork,
         }
@@ -161,7 +174,7 @@ impl Committer {
         let bit = 1u8.checked_shl(u32::from(tag)).unwrap_or(0);
         if !ok {
             self.failed |= bit;
-        } else if matches!(self.phase, Phase::SuperFirst | Phase::SuperOthers) {
+        } else if self.phase == Phase::Superblock {
             self.landed |= bit;
         }
         if self.open == 0 && self.issued >= self.round_len(engine) {
@@ -176,10 +189,9 @@ impl Committer {
     fn round_len(&self, engine: &Engine<'_>) -> usize {
         match self.phase {
             Phase::Idle => 0,
-            Phase::Flush | Phase::SuperFirst => 1,
+            Phase::Flush | Phase::Superblock => 1,
             Phase::First => self.block_count,
             Phase::Others => self.block_count * Self::others(engine, self.primary).count_ones() as usize,
-            Phase::SuperOthers => usize::from(engine.superblock.copy_count).saturating_sub(1),
         }
     }
 
@@ -196,22 +208,26 @@ impl Committer {
                 let copy = nth_copy(Self::others(engine, self.primary), nth.checked_div(self.block_count)?)?;
                 Some((self.others_request(engine, buffer, nth)?, copy))
             }
-            Phase::SuperFirst => self.super_request(buffer, self.primary),
-            Phase::SuperOthers => {
-                let all = (1u16 << engine.superblock.copy_count) - 1;
-                self.super_request(buffer, nth_copy(all as u8 & !(1 << self.primary), nth)?)
+            Phase::Superblock => {
+                let request = Self::superblock_request(self.proposal.as_ref()?, buffer, self.place)?;
+                Some((request, self.place))
             }
         }
-    }
-
-    fn super_request(&self, buffer: &mut [u8], copy: u8) -> Option<(IoRequest, u8)> {
-        Some((Self::superblock_request(self.proposal.as_ref()?, buffer, copy)?, copy))
     }
 
     /// Finds something to do; false when there is nothing.
     fn begin(&mut self, engine: &mut Engine<'_>) -> bool {
         match self.work {
+            // Metadata that this code does not wholly understand is served and never written.
+            Some(work) if engine.superblock.ro_compat_unknown => {
+                self.end_work(engine, work != Work::Resume);
+            }
+            // What is under way becomes durable before the set is called clean.
+            Some(Work::Close) if engine.has_queued() && engine.mode().remaps() => self.begin_changes(engine),
             Some(Work::Close) => self.begin_superblock(engine, Then::EndWork),
+            Some(Work::Takeover | Work::Resume) if self.in_question => {
+                self.begin_superblock(engine, Then::Begin);
+            }
             Some(Work::Takeover | Work::Resume) => self.begin_equalising(engine),
             None => self.begin_changes(engine),
         }
@@ -242,18 +258,32 @@ impl Committer {
         }
     }
 
+    /// Round one of a batch. Each block keeps a whole instance on another copy while the first is written, so the copy to
+    /// begin with is one that some block lacks, if there is such a block.
     fn begin_first(&mut self, engine: &mut Engine<'_>) {
-        match (nth_copy(engine.superblock.in_sync, 0), engine.next_seq()) {
+        if !self.carries_changes && engine.first_copy(self.batch()).is_none() {
+            // No copy suits all blocks: one by one.
+            self.block_count = self.block_count.min(1);
+        }
+        match (engine.first_copy(self.batch()), engine.next_seq()) {
             (Some(primary), Some(seq)) => {
                 self.primary = primary;
                 self.seq = seq;
                 self.enter(Phase::First);
             }
+            _ if self.carries_changes => {
+                self.take_back(engine);
+                engine.worsen(Mode::NoRemap);
+            }
             _ => self.fail(engine),
         }
     }
 
-    fn enter(&mut self, phase: Phase) {
+    fn batch(&self) -> &[u32] {
+        self.blocks.get(..self.block_count).unwrap_or(&[])
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.issued = 0;
         self.open = 0;
@@ -265,27 +295,41 @@ impl Committer {
         match self.phase {
             Phase::Idle => {}
             Phase::Flush if failed != 0 => {
-                engine.take_back(Stage::InCommit);
-                engine.counters.commits_failed += 1;
+                self.take_back(engine);
                 engine.flush_failed();
-                self.enter(Phase::Idle);
             }
             Phase::Flush => self.begin_first(engine),
-            Phase::First if failed != 0 => self.begin_eviction(engine, failed, Then::First),
-            Phase::First if Self::others(engine, self.primary) != 0 => self.enter(Phase::Others),
-            Phase::First => self.durable(engine),
-            Phase::Others if failed != 0 => self.begin_eviction(engine, failed, Then::Durable),
-            Phase::Others => self.durable(engine),
-            Phase::SuperFirst | Phase::SuperOthers => self.end_superblock_round(engine, failed),
+            Phase::First if failed != 0 => {
+                engine.spoilt_on(self.batch(), failed);
+                self.begin_eviction(engine, failed, Then::First);
+            }
+            Phase::First => self.enter(Phase::Others),
+            Phase::Others => {
+                engine.written_on(self.batch(), engine.superblock.in_sync & !failed);
+                if failed != 0 {
+                    self.begin_eviction(engine, failed, Then::Durable);
+                } else {
+                    self.durable(engine);
+                }
+            }
+            Phase::Superblock => self.superblock_written(engine, failed),
         }
     }
 
+    /// Nothing of the batch is on a copy that counts: its changes are taken back as if they had never been.
+    fn take_back(&mut self, engine: &mut Engine<'_>) {
+        engine.take_back(Stage::InCommit);
+        engine.counters.commits_failed += 1;
+        self.carries_changes = false;
+        self.enter(Phase::Idle);
+    }
+
     /// The batch is durable on every in-sync copy.
-    fn durable(&mut self, engine: &mut Engine<'_>) {
+    pub(super) fn durable(&mut self, engine: &mut Engine<'_>) {
         for index in self.blocks.iter().take(self.block_count) {
-            engine.set_block_state(*index, self.seq, engine.superblock.in_sync);
             engine.clear_doubt(*index);
         }
+        engine.settled(self.batch());
         if self.carries_changes {
             engine.publish_commit();
             self.carries_changes = false;
@@ -294,88 +338,27 @@ impl Committer {
         self.enter(Phase::Idle);
     }
 
-    fn begin_eviction(&mut self, engine: &mut Engine<'_>, copies: u8, then: Then) {
-        self.evict |= copies;
-        self.begin_superblock(engine, then);
-    }
-
-    /// Begins to write a superblock: without the copies to be evicted, and with what the ordered work changes.
-    fn begin_superblock(&mut self, engine: &mut Engine<'_>, then: Then) {
-        let mut proposal = engine.superblock.clone();
-        proposal.in_sync &= !self.evict;
-        let (Some(primary), Some(seq)) = (nth_copy(proposal.in_sync, 0), engine.next_seq()) else {
-            self.fail(engine);
-            return;
-        };
-        proposal.seq = seq;
-        if proposal.in_sync != engine.superblock.in_sync {
-            // Proposals that did not become the superblock may have landed somewhere, so each takes an epoch of its own.
-            proposal.epoch = proposal.epoch.max(self.epoch_tried).saturating_add(1);
-            self.epoch_tried = proposal.epoch;
-        }
-        match (then, self.work) {
-            (Then::EndWork, Some(Work::Close)) => proposal.clean = !engine.in_doubt(),
-            (Then::EndWork, Some(Work::Takeover)) => {
-                proposal.clean = false;
-                proposal.activations = proposal.activations.saturating_add(1);
-                // From now on main is written through the map: what was sampled at the last close says nothing any more.
-                (proposal.fingerprint_s, proposal.fingerprint) = (0, 0);
-            }
-            _ => {}
-        }
-        self.proposal = Some(proposal);
-        self.primary = primary;
-        self.then = then;
-        self.landed = 0;
-        self.enter(Phase::SuperFirst);
-    }
-
-    fn end_superblock_round(&mut self, engine: &mut Engine<'_>, failed: u8) {
-        let in_sync = self.proposal.as_ref().map_or(0, |p| p.in_sync);
-        if failed & in_sync != 0 {
-            self.evict |= failed & in_sync;
-            self.begin_superblock(engine, self.then);
-        } else if self.phase == Phase::SuperFirst {
-            self.enter(Phase::SuperOthers);
-        } else {
-            self.superblock_landed(engine);
-        }
-    }
-
-    /// Every in-sync copy holds the proposal: it counts if more than half of all places do.
-    fn superblock_landed(&mut self, engine: &mut Engine<'_>) {
-        let more_than_half = self.landed.count_ones() * 2 > u32::from(engine.superblock.copy_count);
-        let Some(proposal) = self.proposal.take().filter(|_| more_than_half) else {
-            self.fail(engine);
-            return;
-        };
-        for copy in 0..proposal.copy_count {
-            if engine.superblock.in_sync & !proposal.in_sync & (1 << copy) != 0 {
-                engine.counters.evictions += 1;
-                engine.notices.push(Notice::Evicted { copy });
-            }
-        }
-        engine.superblock = proposal;
-        self.evict = 0;
-        match self.then {
-            Then::First => self.begin_first_again(engine),
-            Then::Durable => self.durable(engine),
-            Then::EndWork => self.end_work(engine, true),
-        }
-    }
-
-    fn begin_first_again(&mut self, engine: &mut Engine<'_>) {
-        match nth_copy(engine.superblock.in_sync, 0) {
+    /// The copy that failed round one is evicted, and what it holds of the batch counts for nothing. The next copy takes its
+    /// place, unless it is the last: then a torn write would leave no instance at all.
+    pub(super) fn begin_first_again(&mut self, engine: &mut Engine<'_>) {
+        match engine.first_copy(self.batch()) {
             Some(primary) => {
                 self.primary = primary;
                 self.enter(Phase::First);
             }
-            None => self.fail(engine),
+            None => {
+                if self.carries_changes {
+                    self.take_back(engine);
+                }
+                engine.judge_copies();
+                self.enter(Phase::Idle);
+            }
         }
     }
 
-    fn end_work(&mut self, engine: &mut Engine<'_>, ok: bool) {
+    pub(super) fn end_work(&mut self, engine: &mut Engine<'_>, ok: bool) {
         if let Some(work) = self.work.take() {
+            let ok = ok && !(work == Work::Resume && engine.in_doubt());
             if ok && work == Work::Resume {
                 engine.resume_remapping();
             }
@@ -386,15 +369,15 @@ impl Committer {
     }
 
     /// The batch or the superblock could not be made durable. What was written may have landed.
-    fn fail(&mut self, engine: &mut Engine<'_>) {
+    pub(super) fn fail(&mut self, engine: &mut Engine<'_>) {
         if self.carries_changes {
             engine.doubt_commit();
-            for index in self.blocks.iter().take(self.block_count) {
-                engine.set_block_state(*index, 0, 0);
-            }
+            engine.stale(self.batch());
         }
         self.carries_changes = false;
         self.evict = 0;
+        self.refused = 0;
+        engine.unsettled = true;
         engine.worsen(Mode::NoRemap);
         // A set whose copies are equal can be served even if its spare takes no writes at all (S12).
         let served = self.work == Some(Work::Takeover) && engine.unequal_blocks(&mut self.blocks) == 0;
@@ -403,20 +386,9 @@ impl Committer {
 }
 
 impl Engine<'_> {
-    /// Finds table blocks that some in-sync copy lacks; returns how many were put into `out`.
-    fn unequal_blocks(&self, out: &mut [u32]) -> usize {
-        let in_sync = self.superblock.in_sync;
-        let unequal = self.blocks.iter().enumerate().filter(|(_, w)| (**w >> 56) as u8 & in_sync != in_sync);
-        let mut len = 0;
-        for (place, (index, _)) in out.iter_mut().zip(unequal) {
-            *place = index as u32;
-            len += 1;
-        }
-        len
-    }
-
     /// Remapping goes on after a commit had failed: all copies that count are equal and written again.
     fn resume_remapping(&mut self) {
+        self.unsettled = false;
         if self.mode == Mode::NoRemap {
             self.mode = Mode::Rw;
             self.notices.push(Notice::Mode(Mode::Rw));

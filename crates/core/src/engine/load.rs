@@ -185,6 +185,8 @@ impl<'a> Loader<'a> {
         if let Some(index) = self.blocks.iter().position(|w| *w == 0) {
             return Err(LoadError::BlockLost(index as u32));
         }
+        // From here on the state of a block is only which copies hold it (`copies.rs`).
+        self.blocks.iter_mut().for_each(|state| *state &= !super::SEQ_MAX);
         let mut lost_sectors = 0;
         let mut generation = 0;
         for index in 0..self.table.slots() {
@@ -202,6 +204,8 @@ impl<'a> Loader<'a> {
             generations: self.generations,
             blocks: self.blocks,
             changes: Changes::new(self.changes),
+            activation: self.superblock.activations.saturating_add(1),
+            superblocks_whole: self.superblock.valid_places,
             superblock: self.superblock,
             settings: self.settings,
             contexts: [Context::default(); CONTEXTS_MAX],
@@ -211,6 +215,7 @@ impl<'a> Loader<'a> {
             seq: self.seq,
             generation,
             mode: Mode::Rw,
+            unsettled: false,
             fail_reason: None,
             watermark_percent: 0,
             notices: Notices::new(),
@@ -243,20 +248,11 @@ impl<'a> Loader<'a> {
         if let Some(w) = self.generations.get_mut(loser.0 as usize) {
             *w &= GENERATION_MAX;
         }
-        // Its block is rewritten before the first I/O, as if no copy had it.
+        // Its block is rewritten before the first I/O.
         let block = super::publish::block_of(loser) as usize;
         if let Some(state) = self.blocks.get_mut(block) {
-            *state &= super::SEQ_MAX;
+            *state |= super::copies::STALE;
         }
         Ok(u64::from(lost.count_ones()))
-    }
-}
-
-impl Engine<'_> {
-    /// Notes which copies hold the current instance of a table block.
-    pub(super) fn set_block_state(&mut self, index: u32, seq: u64, copies: u8) {
-        if let Some(state) = self.blocks.get_mut(index as usize) {
-            *state = seq | u64::from(copies) << 56;
-        }
     }
 }

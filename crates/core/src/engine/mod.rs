@@ -12,6 +12,8 @@ pub mod notice;
 pub mod repair;
 
 mod changes;
+mod copies;
+mod evict;
 mod publish;
 pub mod rounds;
 mod slots;
@@ -81,7 +83,7 @@ pub struct Storage<'a> {
     pub summary: &'a [AtomicU64],
     /// Per slot: generation in the low 48 bits, lost mask in bits 48 to 55.
     pub generations: &'a mut [u64],
-    /// Per table block: sequence in the low 56 bits, mask of the copies that hold it in bits 56 to 63.
+    /// Per table block: mask of the copies that hold it whole in bits 56 to 63; below, what `copies.rs` says.
     pub blocks: &'a mut [u64],
     /// Changes on their way to the disk, at least [`CHANGES_MIN`].
     pub changes: &'a mut [Change],
@@ -130,6 +132,10 @@ pub struct Engine<'a> {
     blocks: &'a mut [u64],
     changes: Changes<'a>,
     superblock: Superblock,
+    /// Number of this activation, in every superblock that it writes.
+    activation: u64,
+    /// Places that hold a valid superblock, as far as is known.
+    superblocks_whole: u8,
     settings: Settings,
     contexts: [Context; CONTEXTS_MAX],
     free_head: Option<Slot>,
@@ -138,6 +144,8 @@ pub struct Engine<'a> {
     seq: u64,
     generation: u64,
     mode: Mode,
+    /// A commit or a superblock failed, and nothing has settled since what is on disk.
+    unsettled: bool,
     fail_reason: Option<FailReason>,
     watermark_percent: u32,
     notices: Notices,

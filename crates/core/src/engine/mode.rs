@@ -89,6 +89,10 @@ impl Engine<'_> {
         self.fail_reason = None;
         self.mode = Mode::Rw;
         self.notices.push(Notice::Mode(Mode::Rw));
+        if self.unsettled {
+            // A commit that may have landed is settled by other work (S13).
+            self.worsen(Mode::NoRemap);
+        }
         self.judge_copies();
         true
     }
