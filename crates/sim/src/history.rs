@@ -30,6 +30,7 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
             Found::Set(superblock) => break *superblock,
             Found::Blank => return Err(world.failure(None, "the set is taken for a format that was cut off")),
             Found::Refused => {}
+            Found::Gone => return Ok(false),
         }
     };
     world.note(0, 0, format!("load: epoch {} in sync {:#b}", superblock.epoch, superblock.in_sync));
@@ -45,10 +46,12 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
     world.stats.commits += counters.commits;
     world.stats.commits_failed += counters.commits_failed;
     world.stats.evictions += counters.evictions;
+    if end != End::Crash {
+        world.oracle.reload();
+    }
     if end == End::NotServed {
         // The spare takes no writes and its copies differ. The administrator sees to the spare.
         world.spare.writes_fail = false;
-        world.oracle.crash();
     }
     Ok(true)
 }

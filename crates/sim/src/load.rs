@@ -57,6 +57,8 @@ pub enum Found {
     Blank,
     /// Refused for now, and rightly so.
     Refused,
+    /// Refused for ever: failed writes have spoilt too many superblocks.
+    Gone,
 }
 
 impl World {
@@ -78,6 +80,10 @@ impl World {
         let hidden = unreadable.iter().any(|s| self.spare.read(*s, &mut [0; 512]).is_err());
         let chosen = self.choose();
         unreadable.iter().for_each(|s| self.spare.heal_reads(*s));
+        if !hidden && matches!(chosen, Err(ChooseError::Minority { .. })) && self.superblocks_spoilt() {
+            self.stats.refused += 1;
+            return Ok(Found::Gone);
+        }
         match chosen {
             Ok(superblock) => Ok(Found::Set(Box::new(superblock))),
             Err(ChooseError::Formatting(_) | ChooseError::NothingThere) => Ok(Found::Blank),
@@ -87,6 +93,13 @@ impl World {
             }
             Err(e) => Err(self.failure(None, format!("the set is refused: {e}"))),
         }
+    }
+
+    /// Whether more than half of the superblocks cannot be read, but not more than the protocol puts at risk.
+    fn superblocks_spoilt(&self) -> bool {
+        let place = |copy| Geometry::superblock_at(REGION_BLOCKS, copy).map_or(0, |b| b.first_sector());
+        let spoilt = (0..self.plan.copies).filter(|c| self.spare.read(place(*c), &mut [0; 4096]).is_err());
+        spoilt.count() == usize::from(self.plan.copies.div_ceil(2))
     }
 
     /// Formats the spare; false when the power went away in the middle.
@@ -132,7 +145,7 @@ impl World {
             self.format_once(Some(after));
             match self.find_set()? {
                 Found::Set(_) => return Ok(()),
-                Found::Blank | Found::Refused => {}
+                Found::Blank | Found::Refused | Found::Gone => {}
             }
         }
         match self.format_once(None) {

@@ -238,8 +238,15 @@ impl Oracle {
         self.forget_session(now);
     }
 
-    /// The set was closed and is loaded again; nothing was in flight.
+    /// The set was closed and is loaded again; nothing was in flight. A failed write may have left a commit in doubt, and
+    /// now what is on disk counts (S13).
     pub fn reload(&mut self) {
+        for s in &mut self.sectors {
+            let floor = s.versions.iter().filter(|v| v.ok).map(|v| v.start).max().unwrap_or(0);
+            for v in s.versions.iter_mut().filter(|v| !v.ok && v.end.is_some_and(|e| e >= floor)) {
+                v.hidden = None;
+            }
+        }
         self.note(0, 0, "closed");
     }
 
