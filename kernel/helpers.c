@@ -201,6 +201,16 @@ bool dmr_bdev_is_zoned(struct block_device *bdev)
 	return bdev_is_zoned(bdev);
 }
 
+/* The mode's type and flags have other names since 6.5. */
+#ifndef BLK_OPEN_WRITE
+#define BLK_OPEN_WRITE FMODE_WRITE
+#endif
+
+bool dmr_table_is_writable(struct dm_table *table)
+{
+	return dm_table_get_mode(table) & BLK_OPEN_WRITE;
+}
+
 u32 dmr_mapped_device_number(struct dm_table *table)
 {
 	return disk_devt(dm_disk(dm_table_get_md(table)));

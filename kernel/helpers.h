@@ -69,6 +69,7 @@ sector_t dmr_bdev_sectors(struct block_device *bdev);
 unsigned int dmr_bdev_logical_block_size(struct block_device *bdev);
 unsigned int dmr_bdev_physical_block_size(struct block_device *bdev);
 bool dmr_bdev_is_zoned(struct block_device *bdev);
+bool dmr_table_is_writable(struct dm_table *table);
 u32 dmr_mapped_device_number(struct dm_table *table);
 void dmr_limits_keep_sizes(struct queue_limits *limits, struct block_device *bdev);
 void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector);

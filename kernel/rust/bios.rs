@@ -148,8 +148,9 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             bio.done(status)
         }
         Way::FlushMain | Way::FlushSpare(_) if !status.is_ok() => {
-            set.access.refuse_writes();
+            // In this order: whoever updates the access meanwhile tells the engine first.
             set.flush_failed.store(true, Ordering::Release);
+            set.access.refuse_writes();
             set.kick_commit();
             bio.done(status)
         }

@@ -1,7 +1,5 @@
 //! Drives core's committer: each round's requests at once, then the next round.
 
-use core::sync::atomic::Ordering;
-
 use remap_core::engine::commit::{Committer, Step, Work};
 use remap_core::engine::rounds::BATCH_BLOCKS;
 use remap_core::format::COPIES_MAX;
@@ -33,10 +31,6 @@ impl CommitSide {
 
 /// The commit worker.
 pub fn work(set: &KArc<Set>) {
-    if set.flush_failed.swap(false, Ordering::AcqRel) {
-        set.store.with(|engine| engine.flush_failed());
-        set.stepped();
-    }
     drive(set, None);
 }
 

@@ -154,7 +154,9 @@ fn format(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -
 }
 
 /// Takes a set into service: format if that is due, read again what the constructor saw, load, equalise (S12, S19).
-pub fn activate(set: &KArc<Set>, to_format: Option<Superblock>) -> Result<(), Errno> {
+///
+/// A read-only table skips what writes. What it reads is right all the same, since nothing it serves can change.
+pub fn activate(set: &KArc<Set>, to_format: Option<Superblock>, writable: bool) -> Result<(), Errno> {
     let name = set.handle().device_name();
     let mut buffer = PageBuf::new(BUFFER_BYTES)?;
     if let Some(superblock) = to_format {
@@ -169,7 +171,7 @@ pub fn activate(set: &KArc<Set>, to_format: Option<Superblock>) -> Result<(), Er
         return Err(Errno::EUCLEAN);
     }
     load(set, superblock, &mut buffer, name)?;
-    if !commits::drive(set, Some(Work::Takeover)) {
+    if writable && !commits::drive(set, Some(Work::Takeover)) {
         print(Level::Error, format_args!("{name}: the copies of the metadata could not be made equal; see the spare's log"));
         return Err(Errno::EIO);
     }

@@ -227,6 +227,9 @@ impl Shared for KArc<Set> {
 
     fn stepped(&self) {
         let told = self.store.with(|engine| {
+            if self.flush_failed.swap(false, Ordering::AcqRel) {
+                engine.flush_failed();
+            }
             self.access.update(engine);
             crate::report::tell(&self.handle, engine)
         });

@@ -15,13 +15,15 @@ use crate::bind::io::{BioPool, PageBuf};
 use crate::bind::sync::Mutex;
 use crate::bind::{Errno, Result};
 use crate::open::{self, Found};
-use crate::set::{Pair, PerBio, Set};
+use crate::set::{Pair, PerBio, Set, Shared};
 use crate::{answer, bios, commits, params, registry};
 
 /// One table of a mapped device.
 pub struct Remap {
     set: KArc<Set>,
     ticket: u64,
+    /// Whether the table is; a read-only one writes nothing at all.
+    writable: bool,
     /// The set that the first resume writes.
     to_format: Mutex<Option<Superblock>>,
 }
@@ -103,6 +105,9 @@ impl Remap {
         let pool = BioPool::new(1).map_err(no_memory)?;
         let mut buffer = PageBuf::new(open::BUFFER_BYTES).map_err(no_memory)?;
         let found = open::look(&pair, &pool, &mut buffer, handle.device_name(), line.format)?;
+        if matches!(found, Found::ToFormat(_)) && !ti.is_writable() {
+            return Err(refuse(Errno::EROFS, c"a read-only table does not format"));
+        }
         let superblock = found.superblock().clone();
         let set = matches!(found, Found::Set(_)).then_some(superblock.id);
         let claim = Claim { owner: handle.device_number(), placement, set };
@@ -114,6 +119,7 @@ impl Remap {
         Ok(Remap {
             set: KArc::new(set).map_err(no_memory)?,
             ticket: entered,
+            writable: ti.is_writable(),
             to_format: Mutex::new(match found {
                 Found::Set(_) => None,
                 Found::ToFormat(superblock) => Some(superblock),
@@ -187,6 +193,8 @@ impl Target for Remap {
 
     fn postsuspend(&self) {
         self.set.quiesce();
+        // A worker that did not run any more may have had something to tell.
+        self.set.stepped();
     }
 
     fn preresume(&self) -> Result<()> {
@@ -196,7 +204,7 @@ impl Target for Remap {
             self.set.store.with(|engine| engine.set_settings(settings));
             return Ok(());
         }
-        open::activate(&self.set, self.to_format.lock().take())
+        open::activate(&self.set, self.to_format.lock().take(), self.writable)
     }
 }
 
@@ -204,7 +212,7 @@ impl Drop for Remap {
     fn drop(&mut self) {
         self.set.quiesce();
         let Ok(registry) = registry() else { return };
-        if registry.owns_set(self.ticket) && self.set.store.is_live() {
+        if self.writable && registry.owns_set(self.ticket) && self.set.store.is_live() {
             // Without the mark the next activation looks a little closer; nothing depends on it.
             commits::drive(&self.set, Some(Work::Close));
             self.set.quiesce();

@@ -71,6 +71,12 @@ impl TargetInfo<'_> {
         unsafe { self.raw.as_ref() }.len
     }
 
+    /// Whether the table may be written through.
+    pub fn is_writable(&self) -> bool {
+        // SAFETY: as in `begin`; the table lives as long as its target.
+        unsafe { sys::dmr_table_is_writable(self.raw.as_ref().table) }
+    }
+
     /// Opens the device that a word names.
     pub fn open(&mut self, args: &Args<'_>, index: usize) -> Result<Device> {
         Device::open(self.raw, args.get(index).ok_or(Errno::EINVAL)?)
