@@ -127,14 +127,17 @@ pub fn direct(
         Run::Bad { sectors, .. } if r.write => Direction::Repair { sectors },
         Run::Bad { sectors, .. } => Direction::AskEngine { sectors: sectors.min(block_sectors) },
         Run::Doubt { .. } if r.write => Direction::Refuse(ErrorKind::Io),
-        Run::Doubt { slot: Some(slot), sectors } => to_slot(slot, sectors),
-        Run::Doubt { slot: None, sectors } => Direction::Main { sectors },
+        Run::Doubt { bad: true, .. } if r.nowait => Direction::Refuse(ErrorKind::Again),
+        Run::Doubt { bad: true, sectors, .. } => Direction::AskEngine { sectors: sectors.min(block_sectors) },
+        Run::Doubt { slot: Some(slot), sectors, .. } => to_slot(slot, sectors),
+        Run::Doubt { slot: None, sectors, .. } => Direction::Main { sectors },
     }
 }
 
 /// Where a read of suspect or lost sectors goes, as of now (S3): lost ones fail, suspect ones are tried again.
 pub fn suspect_read(engine: &Engine<'_>, access: &Access, block_sectors: u32, r: Request) -> Direction {
-    if let Run::Bad { slot, sectors } = engine.table().find(r.first, r.sectors) {
+    let run = engine.table().find(r.first, r.sectors);
+    if let Run::Bad { slot, sectors } | Run::Doubt { slot: Some(slot), bad: true, sectors } = run {
         let from = r.first.in_group();
         if engine.lost_mask(slot) & sector_mask(from, sectors) != 0 {
             return Direction::Refuse(ErrorKind::Medium);
@@ -237,6 +240,8 @@ impl SpareDirty {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lookup::{Record, TableSizes};
+    use crate::units::Group;
 
     #[test]
     fn s15_an_error_that_is_not_the_mediums_passes_up() {
@@ -261,6 +266,26 @@ mod tests {
         access.refuse_writes();
         assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::PassUp);
         assert!(!access.flushes());
+    }
+
+    #[test]
+    fn s13_lost_sectors_stay_errors_while_their_group_is_in_doubt() {
+        let sizes = TableSizes::for_slots(1);
+        let words = |n| (0..n).map(|_| AtomicU64::new(0)).collect::<std::vec::Vec<_>>();
+        let (records, summary) = (words(sizes.records), words(sizes.summary));
+        let buckets: std::vec::Vec<_> = (0..sizes.buckets).map(|_| AtomicU32::new(0)).collect();
+        let table = Table::new(&records, &buckets, &summary, 10, 1).unwrap();
+        assert!(table.insert(Slot(0), Record::mapped(Group(0), 0x0f, 0x06).with_doubt(true)));
+        let geometry = Geometry::new(2048, Some(1)).unwrap();
+        let ask = |first, write| {
+            let request = Request { first: Sector(first), sectors: 8 - first as u32, write, nowait: false };
+            direct(&table, &geometry, &Access::new(), 1, request)
+        };
+        assert!(matches!(ask(0, false), Direction::Spare { sectors: 1, .. }));
+        assert_eq!(ask(1, false), Direction::AskEngine { sectors: 1 });
+        assert!(matches!(ask(3, false), Direction::Spare { sectors: 1, .. }));
+        assert_eq!(ask(4, false), Direction::Main { sectors: 4 });
+        assert_eq!(ask(1, true), Direction::Refuse(ErrorKind::Io));
     }
 
     fn clean() -> SpareDirty {

@@ -28,8 +28,8 @@ struct SectorState {
     versions: Vec<Version>,
     /// Written since the set was loaded.
     written: bool,
-    /// The place where the content lives has failed a read.
-    unreadable: bool,
+    /// When the place where the content lives has last failed a read.
+    unreadable: Option<u64>,
     /// A write completed when the content had a slot, so that the sector must stay mapped.
     mapped: bool,
 }
@@ -148,7 +148,7 @@ impl Oracle {
             if !ok {
                 continue;
             }
-            s.unreadable = false;
+            s.unreadable = s.unreadable.filter(|failed| *failed > start);
             s.mapped |= mapped(first + i as u64);
             for older in s.versions.iter_mut().filter(|v| v.end.is_some_and(|e| e < start)) {
                 older.hidden.get_or_insert(now);
@@ -185,8 +185,9 @@ impl Oracle {
 
     /// The device failed to read the place where the content of `sector` lives: an error is right until the next write.
     pub fn place_failed(&mut self, sector: u64) {
+        let now = self.tick();
         if let Some(s) = self.sectors.get_mut(sector as usize) {
-            s.unreadable = true;
+            s.unreadable = Some(now);
         }
         self.note(sector, 1, "the slot failed a read");
     }
@@ -202,7 +203,7 @@ impl Oracle {
         if main_failed && s.mapped {
             return Err("an error of main, although the content was stored in a slot".into());
         }
-        if !main_failed && !s.unreadable {
+        if !main_failed && s.unreadable.is_none() {
             return Err("an error, although the place where the content lives was readable".into());
         }
         Ok(())

@@ -230,6 +230,16 @@ impl Session<'_, '_> {
         if rng.permille(plan.growth_permille) {
             plan.grow(main, rng);
         }
+        if plan.slot_faults_percent > 0 && rng.permille(30) {
+            // A slot in use goes bad.
+            let slot = Slot(rng.below(self.engine.used().max(1).into()) as u32);
+            let sector = self.engine.geometry().slot_block(slot).first_sector() + rng.below(8);
+            match rng.below(4) {
+                0 => spare.fail_writes(sector, ALWAYS),
+                1 => spare.fail_writes(sector, rng.range(1, 3) as u32),
+                _ => spare.fail_reads(sector),
+            }
+        }
         if plan.copy_faults && rng.permille(4) {
             let g = self.engine.geometry();
             let copy = rng.below(plan.copies.into()) as u8;

@@ -46,6 +46,8 @@ pub enum Run {
     Doubt {
         /// Where the sectors can be read: a slot, or main.
         slot: Option<Slot>,
+        /// In that slot they are suspect or lost: reads must ask which.
+        bad: bool,
         /// Length of the run, within one group.
         sectors: u32,
     },
@@ -187,13 +189,13 @@ impl<'a> Table<'a> {
             return Run::Held { sectors: rest };
         }
         let mask = record.mask() >> from;
+        let bad = record.bad() >> from;
         let run_of = |bits: u8| bits.trailing_ones().min(rest);
         if record.in_doubt() {
-            let here = mask & 1 != 0;
-            let sectors = run_of(if here { mask } else { !mask });
-            return Run::Doubt { slot: here.then_some(slot), sectors };
+            let alike = |bits: u8| if bits & 1 != 0 { bits } else { !bits };
+            let sectors = run_of(alike(mask) & alike(bad));
+            return Run::Doubt { slot: (mask & 1 != 0).then_some(slot), bad: bad & mask & 1 != 0, sectors };
         }
-        let bad = record.bad() >> from;
         if bad & mask & 1 != 0 {
             return Run::Bad { slot, sectors: run_of(bad & mask) };
         }
