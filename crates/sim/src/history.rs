@@ -42,7 +42,11 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
         None => session.verify_only()?,
     };
     let counters = session.engine.counters();
+    let fragile = end == End::NotServed || !session.engine.mode().remaps() || session.commit_under_way();
     drop(session);
+    world.fragile = fragile;
+    // What rotted has been written anew once a set is served with all copies equal.
+    world.rotted &= fragile;
     world.stats.commits += counters.commits;
     world.stats.commits_failed += counters.commits_failed;
     world.stats.evictions += counters.evictions;

@@ -170,11 +170,11 @@ impl World {
             }
             loader.finish()
         })();
-        let rotted = std::mem::take(&mut self.rotted);
+        let excused = self.rotted && (self.fragile || in_sync.count_ones() <= 2);
         match result {
             Ok(engine) => Ok(Some(engine)),
-            // The only copy that counts, or one of two of which the other was torn, has rotted.
-            Err(LoadError::BlockLost(_)) if rotted && in_sync.count_ones() <= 2 => {
+            // The only whole instance has rotted.
+            Err(LoadError::BlockLost(_)) if excused => {
                 self.stats.refused += 1;
                 Ok(None)
             }

@@ -319,6 +319,11 @@ impl<'w, 'e> Session<'w, 'e> {
         }
     }
 
+    /// Whether metadata is being written.
+    pub fn commit_under_way(&self) -> bool {
+        self.flights.iter().any(|f| matches!(f.owner, Owner::Commit(_)))
+    }
+
     /// The power goes away.
     fn crash(&mut self) {
         let World { main, spare, rng, .. } = &mut *self.world;

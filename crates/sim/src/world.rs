@@ -120,6 +120,8 @@ pub struct World {
     pub broken_copies: Vec<u64>,
     /// A block rotted since the last load.
     pub rotted: bool,
+    /// The last session ended while a block may have had only one whole instance: in the middle of a commit, or after a failed one.
+    pub fragile: bool,
 }
 
 impl World {
@@ -145,6 +147,7 @@ impl World {
             stats: Stats::default(),
             broken_copies: Vec::new(),
             rotted: false,
+            fragile: false,
         }
     }
 

@@ -1,0 +1,72 @@
+//! Histories that keep every promise, and planted bugs that do not stay hidden.
+
+use remap_sim::history;
+use remap_sim::plan::Planted;
+use remap_sim::world::{Options, Stats};
+
+fn options(planted: Option<Planted>) -> Options {
+    Options { planted, ..Options::default() }
+}
+
+#[test]
+fn every_promise_is_kept_in_all_histories() {
+    let mut sum = Stats::default();
+    for seed in 1..=600 {
+        match history::run(seed, options(None)) {
+            Ok(stats) => sum.add(&stats),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    // The promises are worth little if nothing happened.
+    let happened = [sum.repaired, sum.unrepaired, sum.commits_failed, sum.evictions, sum.retired, sum.lost];
+    assert!(happened.iter().all(|n| *n > 20) && sum.refused > 5, "{sum:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    for seed in [3, 17, 99] {
+        let run = || format!("{:?}", history::run(seed, options(None)));
+        assert_eq!(run(), run());
+    }
+}
+
+/// Some seed shows the bug.
+fn found(bug: Planted, seeds: u64) {
+    let shown = (1..=seeds).find(|seed| history::run(*seed, options(Some(bug))).is_err());
+    assert!(shown.is_some(), "{bug:?} is not found within {seeds} seeds");
+}
+
+#[test]
+fn s03_main_read_in_place_of_a_lost_sector_is_found() {
+    found(Planted::ReadMainForLost, 200);
+}
+
+#[test]
+fn s06_a_bio_completed_before_its_metadata_is_durable_is_found() {
+    found(Planted::AckBeforeDurable, 50);
+}
+
+#[test]
+fn s06_a_commit_without_the_flush_before_it_is_found() {
+    found(Planted::SkipCommitFlush, 50);
+}
+
+#[test]
+fn s08_a_flush_that_does_not_reach_the_spare_is_found() {
+    found(Planted::SkipSpareFlush, 50);
+}
+
+#[test]
+fn s09_a_drain_that_does_not_wait_is_found() {
+    found(Planted::SkipDrain, 800);
+}
+
+#[test]
+fn s12_a_commit_that_skips_round_two_is_found() {
+    found(Planted::SkipSecondRound, 50);
+}
+
+#[test]
+fn s12_copies_that_are_not_made_equal_are_found() {
+    found(Planted::SkipEqualising, 50);
+}
