@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod build;
 pub mod lint;
+pub mod sim;
 pub mod test;
 pub mod vm;
 
@@ -22,4 +23,5 @@ pub struct Command {
 }
 
 /// All of them, in the order in which help lists them.
-pub const ALL: &[Command] = &[vm::COMMAND, test::COMMAND, lint::COMMAND, build::COMMAND, bench::COMMAND];
+pub const ALL: &[Command] =
+    &[vm::COMMAND, test::COMMAND, sim::COMMAND, lint::COMMAND, build::COMMAND, bench::COMMAND];
