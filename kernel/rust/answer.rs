@@ -37,7 +37,9 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
         )
     });
     // Not resumed yet: what the superblock said is all that is known.
-    written.unwrap_or_else(|| write!(out, "inactive 0/{} - - - - - - - - - - {}", set.geometry.slot_count(), set.id))
+    written.unwrap_or_else(|| {
+        write!(out, "inactive 0/{} - - - - - - - - - - {}", set.geometry.slot_count(), set.id)
+    })
 }
 
 /// The words that recreate the device.

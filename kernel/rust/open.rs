@@ -7,7 +7,8 @@ use core::ffi::CStr;
 use remap_core::engine::commit::Work;
 use remap_core::engine::load::Loader;
 use remap_core::format::{
-    geometry::usable_blocks, BlankCheck, Block, ChooseError, Chooser, Formatter, Geometry, MainShape, SetId, Superblock, COPIES_MAX,
+    geometry::usable_blocks, BlankCheck, Block, ChooseError, Chooser, Formatter, Geometry, MainShape, SetId,
+    Superblock, COPIES_MAX,
 };
 use remap_core::io::{Device as Which, IoRequest, Op};
 use remap_core::units::SECTORS_PER_BLOCK;
@@ -79,10 +80,17 @@ fn choose(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf) -> Result<Superbloc
 }
 
 /// Reads and checks what stands on the spare; writes nothing (S19).
-pub fn look(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf, name: &str, format: bool) -> Result<Found, CtrError> {
+pub fn look(
+    pair: &Pair,
+    pool: &BioPool,
+    buffer: &mut PageBuf,
+    name: &str,
+    format: bool,
+) -> Result<Found, CtrError> {
     let len = pair.placement.main.sectors;
-    let shape = MainShape::new(len, pair.placement.block_bytes)
-        .map_err(|_| refuse(Errno::EINVAL, c"main is empty, too long, or not a multiple of its logical block"))?;
+    let shape = MainShape::new(len, pair.placement.block_bytes).map_err(|_| {
+        refuse(Errno::EINVAL, c"main is empty, too long, or not a multiple of its logical block")
+    })?;
     match choose(pair, pool, buffer) {
         Ok(superblock) => check_main(&superblock, &shape, name).map(|()| Found::Set(superblock)),
         Err(ChooseError::NothingThere) if format => {
@@ -123,7 +131,10 @@ fn check_blank(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf, name: &str) ->
         let outcome = check.done(buffer.get(..bytes).filter(|_| read));
         if let Err(why) = outcome {
             print(Level::Error, format_args!("{name}: spare not formatted: {why}"));
-            return Err(refuse(Errno::ENXIO, c"the spare is not blank; zero its first and last MiB, or use dmremap format"));
+            return Err(refuse(
+                Errno::ENXIO,
+                c"the spare is not blank; zero its first and last MiB, or use dmremap format",
+            ));
         }
     }
     Ok(())
@@ -172,7 +183,10 @@ pub fn activate(set: &KArc<Set>, to_format: Option<Superblock>, writable: bool) 
     }
     load(set, superblock, &mut buffer, name)?;
     if writable && !commits::drive(set, Some(Work::Takeover)) {
-        print(Level::Error, format_args!("{name}: the copies of the metadata could not be made equal; see the spare's log"));
+        print(
+            Level::Error,
+            format_args!("{name}: the copies of the metadata could not be made equal; see the spare's log"),
+        );
         return Err(Errno::EIO);
     }
     announce(set, name);
@@ -197,7 +211,10 @@ fn load(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> 
     match loaded {
         Ok(()) => {
             if !clean {
-                print(Level::Info, format_args!("{name}: the set was not closed; its metadata is checked and whole"));
+                print(
+                    Level::Info,
+                    format_args!("{name}: the set was not closed; its metadata is checked and whole"),
+                );
             }
             Ok(())
         }

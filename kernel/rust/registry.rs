@@ -27,7 +27,10 @@ pub struct Registry {
 impl Registry {
     /// An empty registry; sleeps.
     pub fn new() -> Result<Registry> {
-        Ok(Registry { entries: Mutex::new(KSlice::filled(TABLES_MAX, None)?)?, next_ticket: AtomicU64::new(1) })
+        Ok(Registry {
+            entries: Mutex::new(KSlice::filled(TABLES_MAX, None)?)?,
+            next_ticket: AtomicU64::new(1),
+        })
     }
 
     /// Enters a table; refused with `EBUSY` while another mapping uses something of it.
@@ -45,7 +48,9 @@ impl Registry {
     /// Gives the set to this table; a table of the same mapped device that had it writes nothing to it any more.
     pub fn take_set(&self, ticket: u64) {
         let mut entries = self.entries.lock();
-        let Some(owner) = entries.iter().flatten().find(|e| e.ticket == ticket).map(|e| e.claim.owner) else { return };
+        let Some(owner) = entries.iter().flatten().find(|e| e.ticket == ticket).map(|e| e.claim.owner) else {
+            return;
+        };
         for entry in entries.iter_mut().flatten().filter(|entry| entry.claim.owner == owner) {
             entry.owns_set = entry.ticket == ticket;
         }

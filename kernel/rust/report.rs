@@ -43,10 +43,14 @@ fn line(name: &str, urgency: Level, notice: Notice) {
         Notice::Lost { group, mask } => {
             print_limited(urgency, format_args!("{name}: sector {}: mask {mask:#04x} lost", group.0))
         }
-        Notice::Evicted { copy } => print_limited(urgency, format_args!("{name}: metadata copy {copy} evicted")),
+        Notice::Evicted { copy } => {
+            print_limited(urgency, format_args!("{name}: metadata copy {copy} evicted"))
+        }
         Notice::CommitFailed => print_limited(
             urgency,
-            format_args!("{name}: commit failed; its sectors take no writes until resume_remap or the next activation"),
+            format_args!(
+                "{name}: commit failed; its sectors take no writes until resume_remap or the next activation"
+            ),
         ),
         Notice::WriteFailed { sector } => {
             print_limited(urgency, format_args!("{name}: sector {}: write failed", sector.0))

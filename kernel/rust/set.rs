@@ -52,13 +52,20 @@ impl Pair {
     }
 
     /// Carries out one request of core with a buffer.
-    pub fn run(&self, pool: &BioPool, request: IoRequest, buffer: &mut PageBuf) -> core::result::Result<(), ErrorKind> {
+    pub fn run(
+        &self,
+        pool: &BioPool,
+        request: IoRequest,
+        buffer: &mut PageBuf,
+    ) -> core::result::Result<(), ErrorKind> {
         let (device, sector) = self.locate(request.device, request.sector);
         let offset = (request.buffer_sector as usize).saturating_mul(512);
         let len = (request.sectors as usize).saturating_mul(512);
         let status = match request.op {
             Op::Flush => Some(pool.run_one(Request::flush(device))),
-            Op::Read => buffer.part_mut(offset, len).map(|part| pool.run_one(Request::read(device, sector, part))),
+            Op::Read => {
+                buffer.part_mut(offset, len).map(|part| pool.run_one(Request::read(device, sector, part)))
+            }
             Op::Write | Op::WriteFua => {
                 let fua = request.op == Op::WriteFua;
                 buffer.part(offset, len).map(|part| pool.run_one(Request::write(device, sector, part, fua)))

@@ -47,7 +47,9 @@ impl Line {
     fn parse(args: &Args<'_>) -> core::result::Result<Line, CtrError> {
         let invalid = |text| refuse(Errno::EINVAL, text);
         if args.len() < 5 {
-            return Err(invalid(c"needs <main_dev> <main_offset> 1 <spare_dev> <spare_offset> [<#features> <feature>...]"));
+            return Err(invalid(
+                c"needs <main_dev> <main_offset> 1 <spare_dev> <spare_offset> [<#features> <feature>...]",
+            ));
         }
         let number = |index, text| args.number(index).ok_or(invalid(text));
         let line = Line {
@@ -67,7 +69,10 @@ impl Line {
         }
         let count = args.number(5).and_then(|n| usize::try_from(n).ok());
         if count.and_then(|n| n.checked_add(6)) != Some(args.len()) {
-            return Err(refuse(Errno::EINVAL, c"the number of features is not the number of words that follow"));
+            return Err(refuse(
+                Errno::EINVAL,
+                c"the number of features is not the number of words that follow",
+            ));
         }
         for index in 6..args.len() {
             match args.bytes(index) {
@@ -91,7 +96,11 @@ fn facts(device: &Device, offset: u64) -> DeviceFacts {
 }
 
 impl Remap {
-    fn build(ti: &mut TargetInfo<'_>, args: &Args<'_>, ticket: &mut Option<u64>) -> core::result::Result<Remap, CtrError> {
+    fn build(
+        ti: &mut TargetInfo<'_>,
+        args: &Args<'_>,
+        ticket: &mut Option<u64>,
+    ) -> core::result::Result<Remap, CtrError> {
         let line = Line::parse(args)?;
         if ti.begin() != 0 {
             return Err(refuse(Errno::EINVAL, c"the target must begin at sector 0"));
@@ -100,7 +109,8 @@ impl Remap {
         let spare = ti.open(args, 3).map_err(|errno| refuse(errno, c"the spare device cannot be opened"))?;
         let placement = place(&facts(&main, line.main_offset), &facts(&spare, line.spare_offset), ti.len())
             .map_err(|why| refuse(Errno::EINVAL, why.text()))?;
-        let pair = Pair { main, main_offset: line.main_offset, spare, spare_offset: line.spare_offset, placement };
+        let pair =
+            Pair { main, main_offset: line.main_offset, spare, spare_offset: line.spare_offset, placement };
         let handle = ti.handle();
         let pool = BioPool::new(1).map_err(no_memory)?;
         let mut buffer = PageBuf::new(open::BUFFER_BYTES).map_err(no_memory)?;

@@ -6,7 +6,7 @@
 . tests/vm/lib.sh
 
 # Groups that are mapped for the runs through slots.
-GROUPS=${1:-2048}
+GROUP_COUNT=${1:-2048}
 RUNS=5
 TRANSFER=$WORK/transfer
 # Out of the host's file system, so that nothing of it is read while the clock runs.
@@ -27,24 +27,24 @@ null_blk() {
 # measure DEVICE NAME MAPPED: RUNS samples of each operation.
 measure() {
 	for operation in read write; do
-		"$TRANSFER" "$1" $operation "$GROUPS" $RUNS | sed "s/^/$2 $operation $3 /"
+		"$TRANSFER" "$1" $operation "$GROUP_COUNT" $RUNS | sed "s/^/$2 $operation $3 /"
 	done
 }
 
-# Maps the first GROUPS groups by writes that fail on main.
+# Maps the first GROUP_COUNT groups by writes that fail on main.
 map_groups() {
 	bad=/sys/kernel/config/nullb/nullb0/badblocks
 	# A range of null_blk has at most 512 sectors.
-	for first in $(seq 0 512 $((GROUPS * 8 - 1))); do
+	for first in $(seq 0 512 $((GROUP_COUNT * 8 - 1))); do
 		echo "+$first-$((first + 511))" >$bad
 	done
-	dd if=/dev/zero of=/dev/mapper/remap bs=124k count=$((GROUPS * 4 / 124 + 1)) oflag=direct 2>/dev/null
-	for first in $(seq 0 512 $((GROUPS * 8 - 1))); do
+	dd if=/dev/zero of=/dev/mapper/remap bs=124k count=$((GROUP_COUNT * 4 / 124 + 1)) oflag=direct 2>/dev/null
+	for first in $(seq 0 512 $((GROUP_COUNT * 8 - 1))); do
 		echo "-$first-$((first + 511))" >$bad
 	done
 	used=$(dmsetup status remap | cut -d' ' -f5 | cut -d/ -f1)
-	[ "$used" -ge "$GROUPS" ] || {
-		echo "only $used of $GROUPS groups are mapped" >&2
+	[ "$used" -ge "$GROUP_COUNT" ] || {
+		echo "only $used of $GROUP_COUNT groups are mapped" >&2
 		exit 1
 	}
 }

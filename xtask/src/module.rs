@@ -61,6 +61,7 @@ pub fn clippy(kernel: &Kernel) -> Result<()> {
         "-Aclippy::too_many_arguments",
         "-Aclippy::len_without_is_empty",
         "-Aclippy::new_without_default",
+        "-Aclippy::large_enum_variant",
     ]);
     job.arguments(&mut clippy, "dm_remap", &job.source.join("rust/lib.rs"), &flags, &core);
     output(clippy.arg("--out-dir").arg(&out)).map(|_| ())

@@ -42,8 +42,13 @@ pub struct Offers {
 
 impl Offers {
     /// Reads and writes only.
-    pub const NONE: Offers =
-        Offers { flush_bios: 0, discard_bios: 0, secure_erase_bios: 0, write_zeroes_bios: 0, always_flush: false };
+    pub const NONE: Offers = Offers {
+        flush_bios: 0,
+        discard_bios: 0,
+        secure_erase_bios: 0,
+        write_zeroes_bios: 0,
+        always_flush: false,
+    };
 }
 
 /// A target under construction.
@@ -139,7 +144,8 @@ impl Handle {
     /// The name of the mapped device's node: `MAJOR:MINOR`, written by dm core.
     pub fn device_name(&self) -> &str {
         // SAFETY: dm core keeps the name as long as the mapped device, which outlives its target.
-        let name = unsafe { CStr::from_ptr(sys::dm_device_name(sys::dm_table_get_md(self.raw.as_ref().table))) };
+        let name =
+            unsafe { CStr::from_ptr(sys::dm_device_name(sys::dm_table_get_md(self.raw.as_ref().table))) };
         name.to_str().unwrap_or("?")
     }
 }

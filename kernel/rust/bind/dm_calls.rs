@@ -168,7 +168,10 @@ pub(super) unsafe extern "C" fn resume<T: Target>(ti: *mut sys::dm_target) {
 ///
 /// # Safety
 /// `ti` must be a live target of type `T`, `bdev` a variable of dm core's.
-pub(crate) unsafe fn prepare_ioctl<T: Target>(ti: *mut sys::dm_target, bdev: *mut *mut sys::block_device) -> c_int {
+pub(crate) unsafe fn prepare_ioctl<T: Target>(
+    ti: *mut sys::dm_target,
+    bdev: *mut *mut sys::block_device,
+) -> c_int {
     // SAFETY: by contract.
     let (device, whole) = unsafe { target::<T>(ti) }.ioctl_device();
     // SAFETY: by contract; dm core keeps the table, and so the device, until the ioctl is done.

@@ -74,7 +74,8 @@ impl BioPool {
         // SAFETY: the device is open, and the allocation waits for a bio of the reserve, each of which comes back from
         // its own end. Request, batch and memory are borrowed until `run` has waited for that end.
         unsafe {
-            let bio = sys::bio_alloc_bioset(request.device.bdev(), vectors, opf, sys::DMR_GFP_NOIO, self.raw());
+            let bio =
+                sys::bio_alloc_bioset(request.device.bdev(), vectors, opf, sys::DMR_GFP_NOIO, self.raw());
             if bio.is_null() {
                 request.status = Status::RESOURCE;
                 batch.one_done();
@@ -150,7 +151,14 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// Reads from a sector on.
     pub fn read(device: &'a Device, sector: u64, into: PartMut<'a>) -> Self {
-        Request { device, what: What::Read(into), sector, fua: false, batch: core::ptr::null(), status: Status::OK }
+        Request {
+            device,
+            what: What::Read(into),
+            sector,
+            fua: false,
+            batch: core::ptr::null(),
+            status: Status::OK,
+        }
     }
 
     /// Writes from a sector on; with `fua` it is durable at the end.
@@ -160,7 +168,14 @@ impl<'a> Request<'a> {
 
     /// Makes durable what was written to the device before.
     pub fn flush(device: &'a Device) -> Self {
-        Request { device, what: What::Flush, sector: 0, fua: false, batch: core::ptr::null(), status: Status::OK }
+        Request {
+            device,
+            what: What::Flush,
+            sector: 0,
+            fua: false,
+            batch: core::ptr::null(),
+            status: Status::OK,
+        }
     }
 }
 

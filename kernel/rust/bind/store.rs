@@ -71,7 +71,8 @@ impl Store {
         };
         let groups = superblock.main.groups();
         let per_area = superblock.geometry.slots_per_area();
-        let Some(table) = Table::new(storage.records, storage.buckets, storage.summary, groups, per_area) else {
+        let Some(table) = Table::new(storage.records, storage.buckets, storage.summary, groups, per_area)
+        else {
             return Ok(None);
         };
         Ok(Some(Store {
