@@ -141,6 +141,8 @@ pub fn bindgen() -> Result<PathBuf> {
     let mut install =
         cmd("cargo", ["install", "--quiet", "--locked", "--version", VERSION, "bindgen-cli", "--root"]);
     install.arg(&staged).env_remove("CARGO_TARGET_DIR");
+    // It runs for a second; more optimization would take longer than it saves.
+    install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_LTO", "off");
     output(&mut install).context(|| "bindgen is needed to read the kernel's headers")?;
     paths::commit(&staged, &name)?;
     Ok(program)

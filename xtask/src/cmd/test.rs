@@ -6,7 +6,7 @@ use crate::kernels::{Kernel, SERIES};
 use crate::module;
 use crate::paths;
 use crate::scenarios::{self, Scenario};
-use crate::sh::{cmd, Context, Result};
+use crate::sh::{cmd, Context, Error, Result};
 use crate::vm::Vm;
 
 pub const COMMAND: Command = Command {
@@ -32,6 +32,13 @@ struct Count {
     failed: Vec<String>,
 }
 
+impl Count {
+    fn failure(&mut self, what: &str, error: &Error) {
+        println!("{what}: FAIL {error}");
+        self.failed.push(format!("{what}: {}", error.0.lines().next().unwrap_or_default()));
+    }
+}
+
 fn run(mut args: Args) -> Result<i32> {
     let (mut fast, mut kernels, mut names) = (false, Vec::new(), Vec::new());
     while let Some(word) = args.next() {
@@ -55,12 +62,8 @@ fn run(mut args: Args) -> Result<i32> {
         crates(&mut count)?;
     }
     if !fast {
-        for series in &kernels {
-            if let Err(e) = on_kernel(series, &chosen, &mut count) {
-                println!("{series}: FAIL {e}");
-                count.failed.push(format!("{series}: {}", e.0.lines().next().unwrap_or_default()));
-            }
-        }
+        let built: Vec<Vm> = kernels.iter().filter_map(|series| ready(series, &mut count)).collect();
+        in_guests(&built, &chosen, &mut count);
     }
     for name in &count.failed {
         println!("failed: {name}");
@@ -102,20 +105,46 @@ fn cargo_results(text: &str) -> (u32, u32) {
     })
 }
 
-fn on_kernel(series: &str, chosen: &[Scenario], count: &mut Count) -> Result<()> {
-    let kernel = Kernel::fetch(series)?;
-    println!("{series}: building for {}", kernel.version);
-    let built = module::build(&kernel)?;
-    for check in &built.checks {
-        println!("{series} module: ok {}: {}", check.name, check.seen);
-        count.passed += 1;
+/// Builds and checks the module for a kernel; a guest with it, unless that failed.
+fn ready(series: &str, count: &mut Count) -> Option<Vm> {
+    let built = Kernel::fetch(series).and_then(|kernel| {
+        println!("{series}: building for {}", kernel.version);
+        let built = module::build(&kernel)?;
+        Ok((kernel, built))
+    });
+    match built {
+        Ok((kernel, built)) => {
+            for check in &built.checks {
+                println!("{series} module: ok {}: {}", check.name, check.seen);
+                count.passed += 1;
+            }
+            let mut vm = Vm::new(kernel);
+            vm.module = Some(built.ko);
+            Some(vm)
+        }
+        Err(e) => {
+            count.failure(series, &e);
+            None
+        }
     }
-    let mut vm = Vm::new(kernel);
-    vm.module = Some(built.ko);
-    let tally = scenarios::run(&vm, chosen)?;
-    count.passed += tally.passed;
-    count.failed.extend(tally.failed);
-    Ok(())
+}
+
+/// Runs the scenarios on all kernels at once: a guest seldom keeps more than one processor busy.
+fn in_guests(guests: &[Vm], chosen: &[Scenario], count: &mut Count) {
+    let results = std::thread::scope(|scope| {
+        let running: Vec<_> = guests.iter().map(|vm| scope.spawn(|| scenarios::run(vm, chosen))).collect();
+        running.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+    });
+    for (vm, result) in guests.iter().zip(results) {
+        match result {
+            Ok(Ok(tally)) => {
+                count.passed += tally.passed;
+                count.failed.extend(tally.failed);
+            }
+            Ok(Err(e)) => count.failure(&vm.kernel.name, &e),
+            Err(_) => count.failure(&vm.kernel.name, &Error("the runner itself panicked".into())),
+        }
+    }
 }
 
 #[cfg(test)]
