@@ -61,7 +61,7 @@ enum Kind {
     Slot(u32),
     Bad(u32),
     Held,
-    Doubt(Option<u32>),
+    Doubt(Option<u32>, bool),
 }
 
 fn kind_of(model: &BTreeMap<u64, Mapping>, sector: u64) -> Kind {
@@ -69,7 +69,7 @@ fn kind_of(model: &BTreeMap<u64, Mapping>, sector: u64) -> Kind {
     let bit = 1u8 << (sector & 7);
     match m {
         _ if m.held => Kind::Held,
-        _ if m.doubt => Kind::Doubt((m.mask & bit != 0).then_some(m.slot)),
+        _ if m.doubt => Kind::Doubt((m.mask & bit != 0).then_some(m.slot), m.mask & m.bad & bit != 0),
         _ if m.mask & bit == 0 => Kind::Main,
         _ if m.bad & bit != 0 => Kind::Bad(m.slot),
         _ => Kind::Slot(m.slot),
@@ -97,7 +97,7 @@ fn check(
             }
             Run::Bad { slot, .. } => Kind::Bad(slot.0),
             Run::Held { .. } => Kind::Held,
-            Run::Doubt { slot, .. } => Kind::Doubt(slot.map(|s| s.0)),
+            Run::Doubt { slot, bad, .. } => Kind::Doubt(slot.map(|s| s.0), bad),
         };
         prop_assert_eq!(found, expected, "sector {} of the run at {}", sector, first);
     }

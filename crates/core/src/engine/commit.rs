@@ -13,7 +13,7 @@ use crate::io::{Device, IoRequest};
 /// What a host may order besides the commits that repairs cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Take a loaded set into service: equalise the copies, then count the activation.
+    /// Take a loaded set into service: count the activation, then make the copies equal.
     Takeover,
     /// Leave a set: write the superblock with *clean* set.
     Close,
@@ -75,6 +75,8 @@ pub struct Committer {
     pub(super) proposal: Option<Superblock>,
     /// Highest epoch that was ever proposed.
     pub(super) epoch_tried: u64,
+    /// A superblock of this activation is durable on more than half of the places.
+    pub(super) counted: bool,
     /// A mask was proposed that did not become the set's, and may be found on disk. It must be overwritten before a table block is
     /// written, as the copies that it leaves out are not all that a block is whole on.
     pub(super) in_question: bool,
@@ -114,6 +116,7 @@ impl Committer {
             failed: 0,
             proposal: None,
             epoch_tried: 0,
+            counted: false,
             in_question: false,
             evict: 0,
             refused: 0,
@@ -225,7 +228,8 @@ impl Committer {
             // What is under way becomes durable before the set is called clean.
             Some(Work::Close) if engine.has_queued() && engine.mode().remaps() => self.begin_changes(engine),
             Some(Work::Close) => self.begin_superblock(engine, Then::EndWork),
-            Some(Work::Takeover | Work::Resume) if self.in_question => {
+            // First of all the superblock of this activation, so that no other mask can be believed any more.
+            Some(Work::Takeover | Work::Resume) if self.in_question || !self.counted => {
                 self.begin_superblock(engine, Then::Begin);
             }
             Some(Work::Takeover | Work::Resume) => self.begin_equalising(engine),
@@ -251,7 +255,7 @@ impl Committer {
     fn begin_equalising(&mut self, engine: &mut Engine<'_>) {
         self.block_count = engine.unequal_blocks(&mut self.blocks);
         if self.block_count == 0 {
-            self.begin_superblock(engine, Then::EndWork);
+            self.end_work(engine, true);
         } else {
             self.carries_changes = false;
             self.begin_first(engine);

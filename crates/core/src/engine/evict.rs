@@ -95,6 +95,7 @@ impl Committer {
         self.evict = 0;
         self.refused = 0;
         self.in_question = false;
+        self.counted = true;
         match self.then {
             Then::Begin => self.enter(Phase::Idle),
             Then::First => self.begin_first_again(engine),
