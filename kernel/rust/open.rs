@@ -91,13 +91,19 @@ pub fn look(
     let shape = MainShape::new(len, pair.placement.block_bytes).map_err(|_| {
         refuse(Errno::EINVAL, c"main is empty, too long, or not a multiple of its logical block")
     })?;
+    let blocks = usable_blocks(pair.placement.region.sectors);
+    let geometry = Geometry::new(blocks, None).map_err(|why| {
+        print(Level::Error, format_args!("{name}: spare: {why}"));
+        refuse(Errno::EINVAL, c"the spare is too small; it needs at least 8 MiB")
+    })?;
+    let new = || Superblock::new(SetId::from_random(random::bytes()), shape, geometry, COPIES_DEFAULT);
     match choose(pair, pool, buffer) {
         Ok(superblock) => check_main(&superblock, &shape, name).map(|()| Found::Set(superblock)),
         Err(ChooseError::NothingThere) if format => {
             check_blank(pair, pool, buffer, name)?;
-            new_set(pair, shape, name)
+            Ok(Found::ToFormat(new()))
         }
-        Err(ChooseError::Formatting(_)) if format => new_set(pair, shape, name),
+        Err(ChooseError::Formatting(_)) if format => Ok(Found::ToFormat(new())),
         Err(error) => {
             print(Level::Error, format_args!("{name}: spare: {error}"));
             Err(refuse(choose_errno(&error), c"the spare cannot be used; the line before says why"))
@@ -138,16 +144,6 @@ fn check_blank(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf, name: &str) ->
         }
     }
     Ok(())
-}
-
-fn new_set(pair: &Pair, shape: MainShape, name: &str) -> Result<Found, CtrError> {
-    let blocks = usable_blocks(pair.placement.region.sectors);
-    let geometry = Geometry::new(blocks, None).map_err(|why| {
-        print(Level::Error, format_args!("{name}: spare not formatted: {why}"));
-        refuse(Errno::EINVAL, c"the spare is too small; it needs at least 8 MiB")
-    })?;
-    let id = SetId::from_random(random::bytes());
-    Ok(Found::ToFormat(Superblock::new(id, shape, geometry, COPIES_DEFAULT)))
 }
 
 /// Writes a new set.

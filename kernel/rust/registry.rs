@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use remap_core::format::SetId;
 use remap_core::placement::Claim;
 
 use crate::bind::alloc::KSlice;
@@ -43,6 +44,20 @@ impl Registry {
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         *place = Some(Entry { ticket, claim, owns_set: false });
         Ok(ticket)
+    }
+
+    /// Notes which set a table found on its spare; refused with `EBUSY` while another mapping has that set, by another way.
+    pub fn name_set(&self, ticket: u64, set: SetId) -> Result<()> {
+        let mut entries = self.entries.lock();
+        let found = entries.iter().flatten().find(|entry| entry.ticket == ticket);
+        let claim = Claim { set: Some(set), ..found.ok_or(Errno::EINVAL)?.claim };
+        if entries.iter().flatten().any(|entry| entry.claim.conflicts(&claim)) {
+            return Err(Errno::EBUSY);
+        }
+        for entry in entries.iter_mut().flatten().filter(|entry| entry.ticket == ticket) {
+            entry.claim = claim;
+        }
+        Ok(())
     }
 
     /// Gives the set to this table; a table of the same mapped device that had it writes nothing to it any more.

@@ -114,16 +114,20 @@ impl Remap {
         let handle = ti.handle();
         let pool = BioPool::new(1).map_err(no_memory)?;
         let mut buffer = PageBuf::new(open::BUFFER_BYTES).map_err(no_memory)?;
+        // Claimed before anything is read: what another mapping writes says nothing about what the spare holds.
+        let in_use = |errno| refuse(errno, c"main, the spare or its set is in use by another remap mapping");
+        let claim = Claim { owner: handle.device_number(), placement, set: None };
+        let registry = registry().map_err(in_use)?;
+        let entered = registry.enter(claim).map_err(in_use)?;
+        *ticket = Some(entered);
         let found = open::look(&pair, &pool, &mut buffer, handle.device_name(), line.format)?;
         if matches!(found, Found::ToFormat(_)) && !ti.is_writable() {
             return Err(refuse(Errno::EROFS, c"a read-only table does not format"));
         }
         let superblock = found.superblock().clone();
-        let set = matches!(found, Found::Set(_)).then_some(superblock.id);
-        let claim = Claim { owner: handle.device_number(), placement, set };
-        let in_use = c"main, the spare or its set is in use by another remap mapping";
-        let entered = registry().and_then(|r| r.enter(claim)).map_err(|errno| refuse(errno, in_use))?;
-        *ticket = Some(entered);
+        if let Found::Set(_) = found {
+            registry.name_set(entered, superblock.id).map_err(in_use)?;
+        }
         let set = Set::new(pair, &superblock, handle).map_err(no_memory)?;
         let set = set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))?;
         Ok(Remap {
