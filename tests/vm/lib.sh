@@ -22,8 +22,10 @@ t() {
 		echo "ok $name"
 	else
 		echo "FAIL $name (status $code)"
-		sed 's/^/    /' "$WORK/log"
+		tail -n 60 "$WORK/log" | cut -c 1-200 | sed 's/^/    /'
 		FAILED=$((FAILED + 1))
+		# Where tests do not build on each other, the next is to find no rest of this one.
+		[ -z "${ALONE-}" ] || dmsetup remove_all --force
 	fi
 }
 
@@ -41,24 +43,142 @@ load_module() {
 	insmod "$DM_REMAP_KO" "$@"
 }
 
-# Removes every mapped device and every RAM disk or loop device that a scenario may have left.
+# param NAME [VALUE]: reads or sets a parameter of the module.
+param() {
+	if [ $# = 2 ]; then
+		echo "$2" >"/sys/module/dm_remap/parameters/$1"
+	else
+		cat "/sys/module/dm_remap/parameters/$1"
+	fi
+}
+
+# Removes every mapped device and every disk that a scenario may have left.
 cleanup() {
-	for _ in 1 2 3; do
+	umount "$WORK/mnt" 2>/dev/null || true
+	for _ in 1 2 3 4; do
 		dmsetup remove_all --force >/dev/null 2>&1 || true
 	done
 	losetup -D || true
+	rm -f "$WORK"/*.img
 	rmmod brd 2>/dev/null || true
 	rmmod null_blk 2>/dev/null || true
 	rmmod scsi_debug 2>/dev/null || true
 }
 
-# ramdisks COUNT MIB: /dev/ram0 and so on, filled with zeroes.
+# ramdisks COUNT MIB: /dev/ram0 and so on, filled with zeroes. They have no write cache, so that nobody flushes them.
 ramdisks() {
 	rmmod brd 2>/dev/null || true
 	modprobe brd rd_nr="$1" rd_size=$(($2 * 1024))
 }
 
+# disk NAME MIB [LOGICAL BLOCK]: a new loop device full of zeroes, whose path is printed. It has a write cache.
+disk() {
+	modprobe loop
+	rm -f "$WORK/$1.img"
+	truncate -s "$2M" "$WORK/$1.img"
+	losetup -f --show ${3:+-b "$3"} "$WORK/$1.img"
+}
+
+# scsi_disk MIB [PARAMETER=VALUE...]: a SCSI disk in memory, whose path is printed.
+scsi_disk() {
+	modprobe sd_mod
+	size=$1
+	shift
+	modprobe scsi_debug dev_size_mb="$size" delay=0 "$@" >/dev/null
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		for entry in /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*; do
+			[ -b "/dev/${entry##*/}" ] && echo "/dev/${entry##*/}" && return
+		done
+		sleep 0.2
+	done
+	return 1
+}
+
 sectors() { blockdev --getsz "$1"; }
+
+# under NAME DEVICE [FIRST+COUNT]...: the device NAME, which is DEVICE but for these ranges of sectors, in ascending order,
+# that fail as $BAD says. If NAME is there it becomes that, live, under whatever uses it.
+#   BAD=error   reads and writes fail (the default)
+#   BAD=writes  only writes fail, and flushes, unless DEVICE has no write cache
+#   BAD=PATH    the range is on that device instead
+under() {
+	under_name=$1 device=$2
+	shift 2
+	under_table "$device" "$@" >"$WORK/table"
+	if dmsetup info "$under_name" >/dev/null 2>&1; then
+		dmsetup load "$under_name" "$WORK/table"
+		dmsetup suspend --noflush --nolockfs "$under_name"
+		dmsetup resume "$under_name"
+	else
+		dmsetup create "$under_name" "$WORK/table"
+	fi
+}
+
+under_table() {
+	device=$1 at=0 end=$(sectors "$1")
+	shift
+	for range in "$@"; do
+		first=${range%+*} count=${range#*+}
+		[ "$first" = "$at" ] || echo "$at $((first - at)) linear $device $at"
+		case ${BAD:-error} in
+		error) echo "$first $count error" ;;
+		writes) echo "$first $count flakey $device $first 0 60 1 error_writes" ;;
+		*) echo "$first $count linear $BAD 0" ;;
+		esac
+		at=$((first + count))
+	done
+	[ "$at" = "$end" ] || echo "$at $((end - at)) linear $device $at"
+}
+
+# remap NAME MAIN SPARE [FEATURE...]: a mapping of the whole of MAIN.
+remap() {
+	remap_name=$1 main=$2 spare=$3
+	shift 3
+	dmsetup create "$remap_name" --table "0 $(sectors "$main") remap $main 0 1 $spare 0 $# $*"
+}
+
+# status NAME N: field N of what `dmsetup status` prints after the target's name. See docs/interface.md.
+status() { dmsetup status "$1" | cut -d ' ' -f $(($2 + 3)); }
+used() { u=$(status "$1" 2) && echo "${u%/*}"; }
+
+# query NAME SECTOR: the state of a sector.
+query() { dmsetup message "$1" 0 query "$2" | sed 's/.* state=\([a-z]*\).*/\1/'; }
+
+# mapped NAME: how many sectors `list` names.
+mapped() {
+	from=0
+	while [ -n "$from" ]; do
+		dmsetup message "$1" 0 list "$from" >"$WORK/list"
+		cat "$WORK/list"
+		from=$(sed -n 's/^next=//p' "$WORK/list")
+	done | awk '/^sector=/ { sub("sectors=", "", $2); n += $2 } END { print n + 0 }'
+}
+
+# put FIRST COUNT: writes random sectors to /dev/mapper/r in one go, and, if that succeeds, to the file that says what must
+# be read from it.
+put() {
+	dd if=/dev/urandom of="$WORK/chunk" bs=$(($2 * 512)) count=1 iflag=fullblock status=none
+	dd if="$WORK/chunk" of=/dev/mapper/r bs=$(($2 * 512)) count=1 seek=$(($1 * 512)) oflag=direct,seek_bytes \
+		conv=notrunc status=none || return 1
+	dd if="$WORK/chunk" of="$WORK/model" bs=$(($2 * 512)) count=1 seek=$(($1 * 512)) oflag=seek_bytes \
+		conv=notrunc status=none
+}
+
+# get FIRST COUNT: reads sectors from /dev/mapper/r in one go, to $WORK/got.
+get() {
+	dd if=/dev/mapper/r of="$WORK/got" bs=$(($2 * 512)) count=1 skip=$(($1 * 512)) iflag=direct,skip_bytes status=none
+}
+
+# same [FIRST COUNT]: fails unless /dev/mapper/r, or these sectors of it, read as what was put there.
+same() {
+	if [ $# = 2 ]; then
+		get "$1" "$2"
+		dd if="$WORK/model" bs=$(($2 * 512)) count=1 skip=$(($1 * 512)) iflag=skip_bytes status=none | cmp - "$WORK/got"
+	else
+		dd if=/dev/mapper/r bs=1M iflag=direct status=none >"$WORK/got"
+		cmp "$WORK/model" "$WORK/got"
+	fi
+}
 
 # fails COMMAND...: succeeds if the command fails.
 fails() {
@@ -66,6 +186,18 @@ fails() {
 		echo "should have failed: $*"
 		return 1
 	fi
+}
+
+# refused TEXT COMMAND...: succeeds if the command fails and what it prints holds the text.
+refused() {
+	text=$1
+	shift
+	if "$@" >"$WORK/said" 2>&1; then
+		echo "should have failed: $*"
+		return 1
+	fi
+	cat "$WORK/said"
+	grep -qF -- "$text" "$WORK/said"
 }
 
 # equal A B: fails, and shows both, when the two texts differ.
@@ -76,6 +208,9 @@ equal() {
 		return 1
 	}
 }
+
+# logged PATTERN: whether the kernel log has such a line, from here or before.
+logged() { dmesg | grep -qE -- "$1"; }
 
 # clean_log: fails if the kernel complained. The runner looks as well; this names the scenario.
 clean_log() {
