@@ -29,7 +29,7 @@ bad_tables() {
 	while IFS= read -r line; do
 		args=$(echo "$line" | sed "s,%M,$other,g; s,%S,$spare2,g")
 		text='Invalid argument'
-		case $line in */nonexistent*) text='No such device' ;; esac
+		case $line in */nonexistent*) text='No such ' ;; esac
 		refused "$text" dmsetup create x --table "0 8 remap $args"
 	done <<-'END'
 
