@@ -95,7 +95,7 @@ void dmr_completion_init(struct completion *done)
 
 struct page *dmr_alloc_pages(unsigned int order)
 {
-	return alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
+	return alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_COMP, order);
 }
 
 void dmr_free_pages(struct page *page, unsigned int order)

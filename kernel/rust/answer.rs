@@ -154,6 +154,9 @@ fn list_groups(
 }
 
 fn resume(set: &KArc<Set>, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    if !set.writable {
+        return Err(Errno::EROFS);
+    }
     let stopped = set.store.with(|engine| engine.resume_writes() || engine.mode() == Mode::NoRemap);
     set.stepped();
     if stopped.ok_or(Errno::ENXIO)? {

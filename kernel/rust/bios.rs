@@ -1,13 +1,13 @@
 //! The path of a bio: in `map`, in `end_io`, and when it was held and goes on.
 
-use core::sync::atomic::Ordering;
-
 use remap_core::error::ErrorKind;
 use remap_core::path::{self, AfterError, Direction, Place, Request};
 use remap_core::units::{Sector, Slot};
 
 use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Op, Status};
+use crate::bind::held::HeldList;
+use crate::bind::sync::SpinLock;
 use crate::set::{Held, PerBio, Set, Shared, Way};
 use crate::status::{result_of, status_of};
 
@@ -25,26 +25,28 @@ pub fn map(set: &KArc<Set>, bio: Bio<'_, PerBio>) -> Mapped {
 #[inline]
 fn transfer(set: &KArc<Set>, mut bio: Bio<'_, PerBio>) -> Mapped {
     let first = bio.target_sector();
-    let write = bio.op() == Op::Write;
+    let (write, fua) = (bio.op() == Op::Write, bio.is_fua());
     let request = Request { first: Sector(first), sectors: bio.sectors(), write, nowait: bio.is_nowait() };
     let entered = set.gate.enter();
     let direction = path::direct(set.store.table(), &set.geometry, &set.access, set.block_sectors, request);
     match direction {
         Direction::Main { sectors } => {
             bio.accept_partial(sectors);
-            *bio.data_mut() = PerBio { first, way: Way::Main, entered: Some(entered), failed: None };
+            *bio.data_mut() = PerBio { first, way: Way::Main, entered: Some(entered), fua, failed: None };
             bio.redirect(&set.pair.main, set.pair.main_offset.wrapping_add(first));
             bio.remapped()
         }
         Direction::Spare { sector, slot, sectors } => {
             bio.accept_partial(sectors);
-            *bio.data_mut() = PerBio { first, way: Way::Slot(slot.0), entered: Some(entered), failed: None };
+            *bio.data_mut() =
+                PerBio { first, way: Way::Slot(slot.0), entered: Some(entered), fua, failed: None };
             bio.redirect(&set.pair.spare, set.pair.spare_offset.wrapping_add(sector));
             bio.remapped()
         }
         other => {
             set.gate.leave(entered);
             bio.data_mut().first = first;
+            bio.data_mut().fua = fua;
             keep(set, bio, other)
         }
     }
@@ -56,24 +58,23 @@ fn keep(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, direction: Direction) -> Mapp
         Direction::Defer { sectors } => {
             bio.accept_partial(sectors);
             let (held, mapped) = bio.map_hold();
-            set.deferred.lock().push(held);
-            // The hold may have ended before the bio was in the list: the repair worker looks again.
+            let mut list = set.deferred.lock();
+            list.push(held);
+            // The hold may have ended before the bio was in the list: the worker looks again.
             set.kick_commit();
             mapped
         }
         Direction::AskEngine { sectors } => {
             bio.accept_partial(sectors);
             let (held, mapped) = bio.map_hold();
-            set.asking.lock().push(held);
-            set.kick_repair();
+            hand_over(set, &set.asking, held);
             mapped
         }
         Direction::Repair { sectors } => {
             bio.accept_partial(sectors);
             bio.data_mut().failed = Some(Status::IOERR);
             let (held, mapped) = bio.map_hold();
-            set.failed.lock().push(held);
-            set.kick_repair();
+            hand_over(set, &set.failed, held);
             mapped
         }
         Direction::Refuse(ErrorKind::Again) => {
@@ -83,6 +84,14 @@ fn keep(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, direction: Direction) -> Mapp
         }
         Direction::Refuse(_) | Direction::Main { .. } | Direction::Spare { .. } => bio.kill(),
     }
+}
+
+/// Puts a bio into a list for the repair workers. They are woken under the list's lock: once the bio can be taken out it may
+/// complete, and with the last bio the set may go.
+fn hand_over(set: &KArc<Set>, list: &SpinLock<HeldList<PerBio>>, bio: Held) {
+    let mut list = list.lock();
+    list.push(bio);
+    set.kick_repair();
 }
 
 /// A flush: copy 0 goes to main, copy 1 to the spare if it holds something new (S8).
@@ -124,13 +133,17 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             bio.done(status)
         }
         Way::Slot(_) if status.is_ok() => {
-            if bio.op() == Op::Write && !bio.is_fua() {
+            if bio.op() == Op::Write && !data.fua {
                 set.dirty.mark();
             }
             leave();
             bio.done(status)
         }
         Way::Main | Way::Slot(_) => {
+            if matches!(data.way, Way::Slot(_)) && bio.op() == Op::Write {
+                // Part of it may have reached the slot.
+                set.dirty.mark();
+            }
             bio.data_mut().entered = None;
             let verdict = judge(set, &bio, data, status);
             leave();
@@ -139,8 +152,7 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             }
             bio.data_mut().failed = Some(status);
             let (held, ended) = bio.end_hold(status);
-            set.failed.lock().push(held);
-            set.kick_repair();
+            hand_over(set, &set.failed, held);
             ended
         }
         Way::FlushSpare(mark) if status.is_ok() => {
@@ -148,9 +160,7 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             bio.done(status)
         }
         Way::FlushMain | Way::FlushSpare(_) if !status.is_ok() => {
-            // In this order: whoever updates the access meanwhile tells the engine first.
-            set.flush_failed.store(true, Ordering::Release);
-            set.access.refuse_writes();
+            set.access.flush_failed();
             set.kick_commit();
             bio.done(status)
         }
@@ -177,6 +187,7 @@ fn judge(set: &Set, bio: &Bio<'_, PerBio>, data: PerBio, status: Status) -> Afte
 
 /// Sends on the bios of groups that are no longer held.
 pub fn run_deferred(set: &KArc<Set>) {
+    let seen = set.steps();
     let mut waiting = set.deferred.lock().take();
     while let Some(bio) = waiting.pop() {
         let request = request_of(&bio);
@@ -185,6 +196,10 @@ pub fn run_deferred(set: &KArc<Set>) {
             Direction::Defer { .. } => {
                 set.gate.leave(entered);
                 set.deferred.lock().push(bio);
+                if set.steps() != seen {
+                    // Whoever ended the hold meanwhile found the list empty.
+                    set.kick_commit();
+                }
             }
             direction => send(set, bio, direction, entered),
         }
@@ -233,6 +248,5 @@ fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: crate::bi
         }
     };
     set.gate.leave(entered);
-    list.lock().push(bio);
-    set.kick_repair();
+    hand_over(set, list, bio);
 }

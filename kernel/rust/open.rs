@@ -18,7 +18,7 @@ use crate::bind::dm::CtrError;
 use crate::bind::io::{BioPool, PageBuf};
 use crate::bind::print::{print, Level};
 use crate::bind::{random, Errno};
-use crate::set::{Pair, Set};
+use crate::set::{Pair, Set, Shared};
 use crate::{commits, params};
 
 /// Bytes that are read or written at once.
@@ -160,16 +160,49 @@ fn format(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -
     Ok(())
 }
 
-/// Takes a set into service: format if that is due, read again what the constructor saw, load, equalise (S12, S19).
+/// Takes a set into service: format if that is due, read again what the constructor saw, load, equalise (S12, S19). It may be
+/// called again after it failed, and goes on where it stopped.
 ///
 /// A read-only table skips what writes. What it reads is right all the same, since nothing it serves can change.
-pub fn activate(set: &KArc<Set>, to_format: Option<Superblock>, writable: bool) -> Result<(), Errno> {
+///
+/// The buffer is the one of the first repair context, which has nothing to do yet: the device may be suspended, with memory
+/// that can only be had by writing to it.
+pub fn activate(set: &KArc<Set>, to_format: Option<&Superblock>) -> Result<(), Errno> {
     let name = set.handle().device_name();
-    let mut buffer = PageBuf::new(BUFFER_BYTES)?;
-    if let Some(superblock) = to_format {
-        format(set, superblock, &mut buffer, name)?;
+    if !set.store.is_live() {
+        let [context, ..] = &set.contexts;
+        read_in(set, to_format, &mut context.lock(), name)?;
     }
-    let superblock = choose(&set.pair, &set.pool, &mut buffer).map_err(|error| {
+    if set.writable && !commits::drive(set, Some(Work::Takeover)) {
+        print(
+            Level::Error,
+            format_args!("{name}: the copies of the metadata could not be made equal; see the spare's log"),
+        );
+        return Err(Errno::EIO);
+    }
+    set.stepped();
+    announce(set, name);
+    Ok(())
+}
+
+fn read_in(set: &Set, to_format: Option<&Superblock>, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
+    let mut found = choose(&set.pair, &set.pool, buffer);
+    if let (Some(superblock), Err(why)) = (to_format, &found) {
+        // Time may have passed since the constructor looked.
+        match why {
+            ChooseError::NothingThere => {
+                check_blank(&set.pair, &set.pool, buffer, name).map_err(|refused| refused.errno)?;
+                format(set, superblock.clone(), buffer, name)?;
+                found = choose(&set.pair, &set.pool, buffer);
+            }
+            ChooseError::Formatting(_) => {
+                format(set, superblock.clone(), buffer, name)?;
+                found = choose(&set.pair, &set.pool, buffer);
+            }
+            _ => {}
+        }
+    }
+    let superblock = found.map_err(|error| {
         print(Level::Error, format_args!("{name}: spare: {error}"));
         choose_errno(&error)
     })?;
@@ -177,16 +210,7 @@ pub fn activate(set: &KArc<Set>, to_format: Option<Superblock>, writable: bool) 
         print(Level::Error, format_args!("{name}: the spare was changed since the table was loaded"));
         return Err(Errno::EUCLEAN);
     }
-    load(set, superblock, &mut buffer, name)?;
-    if writable && !commits::drive(set, Some(Work::Takeover)) {
-        print(
-            Level::Error,
-            format_args!("{name}: the copies of the metadata could not be made equal; see the spare's log"),
-        );
-        return Err(Errno::EIO);
-    }
-    announce(set, name);
-    Ok(())
+    load(set, superblock, buffer, name)
 }
 
 #[inline(never)]
@@ -218,7 +242,13 @@ fn load(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> 
             print(Level::Error, format_args!("{name}: set not loaded: {why}"));
             Err(Errno::EUCLEAN)
         }
-        Err(None) => Err(Errno::EINVAL),
+        Err(None) => {
+            print(
+                Level::Error,
+                format_args!("{name}: a table that could not be loaded cannot be resumed: load it again"),
+            );
+            Err(Errno::EINVAL)
+        }
     }
 }
 

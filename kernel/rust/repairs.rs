@@ -2,6 +2,7 @@
 
 use remap_core::engine::repair::{Event, Job, Next, Repair};
 use remap_core::error::ErrorKind;
+use remap_core::io::{Device, Op};
 use remap_core::units::Sector;
 
 use crate::bind::arc::KArc;
@@ -40,20 +41,29 @@ fn repair(set: &KArc<Set>, context: u8, mut bio: Held, buffer: &mut PageBuf) {
     let failed = bio.data().failed.unwrap_or(Status::IOERR);
     let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
     let first = Sector(bio.data().first);
-    let job = Job { first, sectors: bio.sent_sectors(), fua: bio.is_fua(), error };
+    let job = Job { first, sectors: bio.sent_sectors(), fua: bio.data().fua, error };
     crate::report::repairing(set.handle(), first, job.sectors);
-    let verdict = run(set, context, job, &bio, buffer);
+    let mut last = failed;
+    let verdict = run(set, context, job, &bio, buffer, &mut last);
     set.stepped();
     bio.data_mut().way = Way::Settled;
     bio.complete(match verdict {
         Ok(()) => Status::OK,
-        // What the device said itself goes up as it was.
+        // What a device said itself goes up as it was (S15).
         Err(kind) if kind == error => failed,
+        Err(kind) if result_of(last) == Err(kind) => last,
         Err(kind) => status_of(kind),
     });
 }
 
-fn run(set: &KArc<Set>, context: u8, job: Job, bio: &Held, buffer: &mut PageBuf) -> Result<(), ErrorKind> {
+fn run(
+    set: &KArc<Set>,
+    context: u8,
+    job: Job,
+    bio: &Held,
+    buffer: &mut PageBuf,
+    last: &mut Status,
+) -> Result<(), ErrorKind> {
     let settings = params::settings(set.pair.main.physical_block_bytes());
     let machine = set.store.with(|engine| {
         engine.set_settings(settings);
@@ -78,7 +88,17 @@ fn run(set: &KArc<Set>, context: u8, job: Job, bio: &Held, buffer: &mut PageBuf)
                 }
                 Event::Loaded
             }
-            Next::Io(request) => Event::Io(set.pair.run(&set.pool, request, buffer)),
+            Next::Io(request) => {
+                let status = set.pair.run(&set.pool, request, buffer);
+                if request.device == Device::Spare && request.op != Op::Read {
+                    // A repair writes to slots in place as well, and the next flush has to cover that (S8).
+                    set.dirty.mark();
+                }
+                if !status.is_ok() {
+                    *last = status;
+                }
+                Event::Io(result_of(status))
+            }
             Next::Commit => {
                 wait_for_commit(set, context);
                 Event::Committed

@@ -1,10 +1,9 @@
 //! One live set: the engine, the devices, and what the threads that serve them share.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use remap_core::engine::repair::REPAIR_BUFFER_BYTES;
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
-use remap_core::error::ErrorKind;
 use remap_core::format::{Geometry, SetId, Superblock};
 use remap_core::io::{Device as Which, IoRequest, Op};
 use remap_core::path::{Access, FlushMark, SpareDirty};
@@ -21,7 +20,6 @@ use crate::bind::work::{Work, Workqueue};
 use crate::bind::Result;
 use crate::commits::{self, CommitSide};
 use crate::repairs;
-use crate::status::result_of;
 
 /// Repair contexts of a set.
 pub const CONTEXTS: usize = 4;
@@ -52,12 +50,7 @@ impl Pair {
     }
 
     /// Carries out one request of core with a buffer.
-    pub fn run(
-        &self,
-        pool: &BioPool,
-        request: IoRequest,
-        buffer: &mut PageBuf,
-    ) -> core::result::Result<(), ErrorKind> {
+    pub fn run(&self, pool: &BioPool, request: IoRequest, buffer: &mut PageBuf) -> Status {
         let (device, sector) = self.locate(request.device, request.sector);
         let offset = (request.buffer_sector as usize).saturating_mul(512);
         let len = (request.sectors as usize).saturating_mul(512);
@@ -72,7 +65,7 @@ impl Pair {
             }
         };
         // A request that goes past its buffer is a fault of ours, never the device's.
-        status.map_or(Err(ErrorKind::Invalid), result_of)
+        status.unwrap_or(Status::INVAL)
     }
 }
 
@@ -99,6 +92,8 @@ pub struct PerBio {
     pub first: u64,
     /// Where it is.
     pub way: Way,
+    /// Whether its content must be durable when it completes. Of the bio itself the block layer may take the flag away.
+    pub fua: bool,
     /// Its place in the gate, while it is on a device.
     pub entered: Option<Entered>,
     /// How it failed, when it goes to repair.
@@ -116,6 +111,8 @@ pub struct Set {
     pub id: SetId,
     /// Layout of the spare.
     pub geometry: Geometry,
+    /// Whether the table is writable; a read-only one writes nothing at all.
+    pub writable: bool,
     /// Main's logical block in sectors.
     pub block_sectors: u32,
     /// Engine and memory.
@@ -134,8 +131,6 @@ pub struct Set {
     pub asking: SpinLock<HeldList<PerBio>>,
     /// Bios of held groups.
     pub deferred: SpinLock<HeldList<PerBio>>,
-    /// A flush failed, and the engine has not been told.
-    pub flush_failed: AtomicBool,
     /// Counts the steps of the machines.
     steps: AtomicU64,
     stepped: WaitQueue,
@@ -152,12 +147,13 @@ pub struct Set {
 
 impl Set {
     /// Sets aside all that a set needs; `None` if the superblock asks for what cannot be.
-    pub fn new(pair: Pair, superblock: &Superblock, handle: Handle) -> Result<Option<Set>> {
+    pub fn new(pair: Pair, superblock: &Superblock, handle: Handle, writable: bool) -> Result<Option<Set>> {
         let Some(store) = Store::new(superblock)? else { return Ok(None) };
         let context = || Mutex::new(PageBuf::new(REPAIR_BUFFER_BYTES)?);
         Ok(Some(Set {
             block_sectors: pair.placement.block_bytes / 512,
             pair,
+            writable,
             id: superblock.id,
             geometry: superblock.geometry,
             store,
@@ -168,7 +164,6 @@ impl Set {
             failed: SpinLock::new(HeldList::new())?,
             asking: SpinLock::new(HeldList::new())?,
             deferred: SpinLock::new(HeldList::new())?,
-            flush_failed: AtomicBool::new(false),
             steps: AtomicU64::new(0),
             stepped: WaitQueue::new()?,
             contexts: [context()?, context()?, context()?, context()?],
@@ -234,9 +229,6 @@ impl Shared for KArc<Set> {
 
     fn stepped(&self) {
         let told = self.store.with(|engine| {
-            if self.flush_failed.swap(false, Ordering::AcqRel) {
-                engine.flush_failed();
-            }
             self.access.update(engine);
             crate::report::tell(&self.handle, engine)
         });

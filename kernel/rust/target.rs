@@ -1,18 +1,20 @@
 //! The `remap` target: what device-mapper asks, and who answers.
 
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use remap_core::engine::commit::Work;
+use remap_core::engine::{Engine, FailReason};
 use remap_core::format::Superblock;
 use remap_core::placement::{place, Claim, DeviceFacts};
 
+use crate::bind::alloc::KBox;
 use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Status};
 use crate::bind::dm::{
     Args, CtrError, Device, DeviceVisitor, Limits, Offers, StatusKind, StatusText, Target, TargetInfo,
 };
 use crate::bind::io::{BioPool, PageBuf};
-use crate::bind::sync::Mutex;
 use crate::bind::{Errno, Result};
 use crate::open::{self, Found};
 use crate::set::{Pair, PerBio, Set, Shared};
@@ -22,10 +24,10 @@ use crate::{answer, bios, commits, params, registry};
 pub struct Remap {
     set: KArc<Set>,
     ticket: u64,
-    /// Whether the table is; a read-only one writes nothing at all.
-    writable: bool,
-    /// The set that the first resume writes.
-    to_format: Mutex<Option<Superblock>>,
+    /// The set that the first resume writes, if the spare is still blank then.
+    to_format: Option<KBox<Superblock>>,
+    /// Whether that resume has succeeded.
+    activated: AtomicBool,
 }
 
 fn refuse(errno: Errno, text: &'static CStr) -> CtrError {
@@ -128,17 +130,16 @@ impl Remap {
         if let Found::Set(_) = found {
             registry.name_set(entered, superblock.id).map_err(in_use)?;
         }
-        let set = Set::new(pair, &superblock, handle).map_err(no_memory)?;
+        let set = Set::new(pair, &superblock, handle, ti.is_writable()).map_err(no_memory)?;
         let set = set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))?;
         Ok(Remap {
             set: KArc::new(set).map_err(no_memory)?,
             ticket: entered,
-            writable: ti.is_writable(),
-            to_format: Mutex::new(match found {
+            to_format: match found {
                 Found::Set(_) => None,
-                Found::ToFormat(superblock) => Some(superblock),
-            })
-            .map_err(no_memory)?,
+                Found::ToFormat(superblock) => Some(KBox::new(superblock).map_err(no_memory)?),
+            },
+            activated: AtomicBool::new(false),
         })
     }
 }
@@ -213,12 +214,14 @@ impl Target for Remap {
 
     fn preresume(&self) -> Result<()> {
         registry()?.take_set(self.ticket);
-        if self.set.store.is_live() {
+        if self.activated.load(Ordering::Acquire) {
             let settings = params::settings(self.set.pair.main.physical_block_bytes());
             self.set.store.with(|engine| engine.set_settings(settings));
             return Ok(());
         }
-        open::activate(&self.set, self.to_format.lock().take(), self.writable)
+        open::activate(&self.set, self.to_format.as_deref())?;
+        self.activated.store(true, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -226,8 +229,14 @@ impl Drop for Remap {
     fn drop(&mut self) {
         self.set.quiesce();
         let Ok(registry) = registry() else { return };
-        if self.writable && registry.owns_set(self.ticket) && self.set.store.is_live() {
-            // Without the mark the next activation looks a little closer; nothing depends on it.
+        // A set that broke is not called clean; without the mark the next activation only looks a little closer.
+        let sound = |engine: &mut Engine<'_>| !matches!(engine.fail_reason(), Some(FailReason::Invariant(_)));
+        let sound = self.set.store.with(sound) == Some(true);
+        if sound
+            && self.set.writable
+            && self.activated.load(Ordering::Acquire)
+            && registry.owns_set(self.ticket)
+        {
             commits::drive(&self.set, Some(Work::Close));
             self.set.quiesce();
         }

@@ -15,6 +15,8 @@ pub struct Access(AtomicU32);
 const WRITES_REFUSED: u32 = 1;
 const READS_REFUSED: u32 = 2;
 const REPAIR_OFF: u32 = 4;
+/// A flush failed, and the engine does not know yet.
+const FLUSH_UNTOLD: u32 = 8;
 
 impl Access {
     /// Everything is served.
@@ -22,8 +24,22 @@ impl Access {
         Access(AtomicU32::new(0))
     }
 
-    /// Takes over what the engine decided. The host calls it after every step of a machine.
-    pub fn update(&self, engine: &Engine<'_>) {
+    /// Tells the engine of a failed flush, and takes over what it decided. The host calls it after every step of a machine.
+    pub fn update(&self, engine: &mut Engine<'_>) {
+        let mut seen = self.0.load(Ordering::Acquire);
+        loop {
+            if seen & FLUSH_UNTOLD != 0 {
+                engine.flush_failed();
+            }
+            // A flush that fails between the two is seen by the exchange, and told in its turn.
+            match self.0.compare_exchange(seen, Self::bits(engine), Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    fn bits(engine: &Engine<'_>) -> u32 {
         let mut bits = 0;
         if let Some(reason) = engine.fail_reason() {
             bits |= WRITES_REFUSED;
@@ -34,12 +50,12 @@ impl Access {
         if !engine.mode().remaps() {
             bits |= REPAIR_OFF;
         }
-        self.0.store(bits, Ordering::Release);
+        bits
     }
 
-    /// Refuses writes at once, before the engine has been told of a failed flush (S8).
-    pub fn refuse_writes(&self) {
-        self.0.fetch_or(WRITES_REFUSED, Ordering::AcqRel);
+    /// A flush failed: writes are refused at once, and the engine is told at the next [`Access::update`] (S8). In any context.
+    pub fn flush_failed(&self) {
+        self.0.fetch_or(WRITES_REFUSED | FLUSH_UNTOLD, Ordering::AcqRel);
     }
 
     fn has(&self, bit: u32) -> bool {
@@ -263,7 +279,7 @@ mod tests {
     fn s08_writes_are_refused_at_once_after_a_failed_flush() {
         let access = Access::new();
         assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::Repair);
-        access.refuse_writes();
+        access.flush_failed();
         assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::PassUp);
         assert!(!access.flushes());
     }

@@ -118,7 +118,9 @@ pub fn place(main: &DeviceFacts, spare: &DeviceFacts, len: u64) -> Result<Placem
     }
     let follows = main.number == spare.number && main.offset > spare.offset;
     let end = if follows { main.offset } else { spare.sectors };
-    let sectors = end.checked_sub(spare.offset).filter(|n| *n > 0).ok_or(PlacementError::SpareOffset)?;
+    // Whole blocks only: what is behind the last one is never used, and could not be stacked under larger logical blocks.
+    let room = end.checked_sub(spare.offset).map(|n| n - n % u64::from(SECTORS_PER_BLOCK));
+    let sectors = room.filter(|n| *n > 0).ok_or(PlacementError::SpareOffset)?;
     let placement = Placement {
         main: Extent { device: main.number, first: main.offset, sectors: len },
         region: Extent { device: spare.number, first: spare.offset, sectors },

@@ -98,8 +98,8 @@ impl Session<'_, '_> {
                 }
             }
             Err(_) => {
-                self.access.refuse_writes();
-                self.engine.flush_failed();
+                self.access.flush_failed();
+                self.access.update(&mut self.engine);
                 self.commit_ready = true;
             }
         }

@@ -271,7 +271,7 @@ impl Session<'_, '_> {
         }
         if accept && self.engine.fail_reason() == Some(FailReason::Flush) {
             self.engine.resume_writes();
-            self.access.update(&self.engine);
+            self.access.update(&mut self.engine);
         }
     }
 }

@@ -236,7 +236,7 @@ impl<'w, 'e> Session<'w, 'e> {
             Action::Commit => self.step_committer(),
             Action::Begin(task) => self.begin_bio(task),
         }
-        self.access.update(&self.engine);
+        self.access.update(&mut self.engine);
         self.hear_notices()?;
         Ok(true)
     }

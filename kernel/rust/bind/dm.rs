@@ -123,9 +123,9 @@ unsafe impl Send for Handle {}
 unsafe impl Sync for Handle {}
 
 impl Handle {
-    /// Wakes those who wait for an event of the mapped device.
+    /// Wakes those who wait for an event of the mapped device. Sleeps.
     pub fn event(&self) {
-        // SAFETY: the target and its table live as long as the handle's holder; any context is allowed.
+        // SAFETY: the target and its table live as long as the handle's holder, which calls this where sleeping is allowed.
         unsafe { sys::dm_table_event(self.raw.as_ref().table) }
     }
 

@@ -129,7 +129,12 @@ pub struct Repair {
     to_write: u8,
     kept: u8,
     to_write_kept: u8,
+    /// Sectors of the old slot: lost since long; unreadable now; read and already in the new slot.
     lost: u8,
+    unread: u8,
+    written_kept: u8,
+    /// The unreadable ones are being read a second time.
+    read_again: bool,
     queued: bool,
     moved: bool,
 }
@@ -161,6 +166,9 @@ impl Repair {
             kept: 0,
             to_write_kept: 0,
             lost: 0,
+            unread: 0,
+            written_kept: 0,
+            read_again: false,
             queued: false,
             moved: false,
         }

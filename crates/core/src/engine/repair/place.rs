@@ -43,7 +43,10 @@ impl Repair {
         self.slot_tries = 0;
         self.to_read = 0;
         self.kept = 0;
+        self.written_kept = 0;
+        self.unread = 0;
         self.lost = 0;
+        self.read_again = false;
         match engine.table.record_of(self.group()) {
             None => {
                 self.placing = Placing::New;
@@ -88,11 +91,18 @@ impl Repair {
         let rest = mask & !self.needed();
         self.lost = engine.lost_mask(from) & rest;
         self.to_read = rest & !self.lost;
+        self.unread = 0;
+        self.read_again = false;
         self.read_next(engine)
     }
 
     fn read_next(&mut self, engine: &mut Engine<'_>) -> Next {
         let Placing::Move { from } = self.placing else { return self.begin_slot(engine) };
+        if self.to_read == 0 && self.read_again {
+            // The new slot has all but what was read this time.
+            self.to_write_kept = self.kept & !self.written_kept;
+            return self.write_next(engine);
+        }
         if self.to_read == 0 {
             return self.begin_slot(engine);
         }
@@ -117,7 +127,7 @@ impl Repair {
     ) -> Next {
         match result {
             Ok(()) => self.kept |= mask,
-            Err(error) if error.can_mean_medium() => self.lost |= mask,
+            Err(error) if error.can_mean_medium() => self.unread |= mask,
             Err(error) => return self.give_up_group(engine, error),
         }
         self.to_read &= !mask;
@@ -151,6 +161,9 @@ impl Repair {
     fn write_next(&mut self, engine: &mut Engine<'_>) -> Next {
         let kept = self.to_write == 0;
         let left = if kept { self.to_write_kept } else { self.to_write };
+        if left == 0 && self.unread != 0 && !self.read_again {
+            return self.read_once_more(engine);
+        }
         if left == 0 {
             return self.queue_change(engine);
         }
@@ -165,6 +178,16 @@ impl Repair {
         } else {
             self.write_window(Device::Spare, sector, from, count, Op::Write)
         })
+    }
+
+    /// What could not be read is lost only if it still cannot be now that the spare has taken a write: a spare that was away
+    /// for a moment would otherwise cost content that it has.
+    fn read_once_more(&mut self, engine: &mut Engine<'_>) -> Next {
+        self.read_again = true;
+        self.written_kept = self.kept;
+        self.to_read = self.unread;
+        self.unread = 0;
+        self.read_next(engine)
     }
 
     pub(super) fn slot_written(
@@ -222,7 +245,10 @@ impl Repair {
                 let old = engine.entry(self.slot);
                 (Kind::Extend, old.mask | need, old.lost)
             }
-            Placing::Move { from } => (Kind::Move { from }, need | self.kept | self.lost, self.lost),
+            Placing::Move { from } => {
+                let lost = self.lost | self.unread;
+                (Kind::Move { from }, need | self.kept | lost, lost)
+            }
         };
         let state = if lost == 0 { SlotState::Mapped } else { SlotState::Lost };
         let Some(generation) = engine.next_generation() else {
