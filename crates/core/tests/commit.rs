@@ -1,0 +1,230 @@
+//! The commit protocol: copies that fail, commits that may have landed, superblocks.
+
+mod world;
+
+use remap_core::engine::commit::Work;
+use remap_core::engine::{Mode, Notice};
+use remap_core::io::{IoRequest, Op};
+use remap_core::units::Sector;
+use world::{choose, format, load, reload, served, Disks, Set};
+
+fn written(set: &Set<'_>) -> Vec<u64> {
+    set.disks.log.iter().filter(|r| r.op == Op::WriteFua).map(|r| r.sector).collect()
+}
+
+/// Fails one repair of the group of sector 40: metadata of `copies` and the superblocks of `superblocks` fail writes.
+fn fail_copies(set: &mut Set<'_>, copies: &[u8], superblocks: &[u8], fails: bool) {
+    for copy in copies {
+        let at = set.table_block(*copy, 0);
+        set.disks.fail_block(at, fails);
+    }
+    for copy in superblocks {
+        let at = set.superblock(*copy);
+        set.disks.fail_block(at, fails);
+    }
+}
+
+#[test]
+fn s12_a_copy_that_fails_is_evicted_and_the_commit_goes_on() {
+    for bad in 0..5 {
+        let mut disks = Disks::new();
+        disks.fail_main(40);
+        let mut set = served(&mut disks, 20, 5);
+        fail_copies(&mut set, &[bad], &[], true);
+        assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+        let sb = set.engine.superblock().clone();
+        assert_eq!((sb.in_sync, sb.epoch, set.engine.mode()), (0b11111 & !(1 << bad), 2, Mode::Degraded));
+        assert!(std::iter::from_fn(|| set.engine.take_notice()).any(|n| n == Notice::Evicted { copy: bad }));
+        // It comes back with what it held before, and does not count.
+        disks.bad_writes.retain(|(spare, _)| !spare);
+        assert_eq!(choose(&mut disks).in_sync, sb.in_sync);
+        let mut set = reload(&mut disks);
+        assert_eq!(set.read(40), Ok(0x22));
+        // Nothing more of it is written but its superblock, which says that it does not count.
+        set.repair(40, 8, 0x33).unwrap();
+        let stale = set.table_block(bad, 0);
+        assert!(!written(&set).contains(&stale));
+    }
+}
+
+#[test]
+fn s12_round_two_begins_after_round_one_and_writes_every_copy_in_sync() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 300, 4);
+    set.repair(40, 8, 0x22).unwrap();
+    let expected: Vec<_> = (0..4).map(|c| set.table_block(c, 0)).collect();
+    assert_eq!(written(&set), expected);
+}
+
+#[test]
+fn s12_an_eviction_needs_more_than_half_of_the_superblocks() {
+    // Of four, two are not enough.
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 4);
+    fail_copies(&mut set, &[1], &[2, 3], true);
+    assert!(set.repair(40, 8, 0x22).is_err());
+    assert_eq!((set.engine.mode(), set.engine.copies_in_sync()), (Mode::NoRemap, 4));
+    // Three are.
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 4);
+    fail_copies(&mut set, &[1], &[1], true);
+    assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+    assert_eq!(set.engine.superblock().in_sync, 0b1101);
+}
+
+#[test]
+fn s12_the_last_copy_is_never_rewritten() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 2);
+    fail_copies(&mut set, &[0], &[], true);
+    assert!(set.repair(40, 8, 0x22).is_err());
+    assert_eq!((set.engine.mode(), set.engine.superblock().in_sync), (Mode::NoRemap, 0b10));
+    let last = set.table_block(1, 0);
+    assert!(!written(&set).contains(&last));
+    // Nothing of it can have landed on a copy that counts, so nothing is in doubt and the slot is free again.
+    assert!(!set.engine.in_doubt());
+    assert_eq!((set.read(40), set.engine.used()), (Ok(0xee), 0));
+}
+
+#[test]
+fn s12_a_commit_whose_round_one_is_done_finishes_on_the_copy_that_is_left() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 2);
+    fail_copies(&mut set, &[1], &[], true);
+    assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+    assert_eq!((set.engine.mode(), set.engine.superblock().in_sync), (Mode::NoRemap, 0b01));
+    assert!(set.repair(80, 8, 0x22).is_err());
+    assert_eq!(reload(&mut disks).read(40), Ok(0x22));
+}
+
+#[test]
+fn s12_copies_are_made_equal_before_the_first_io_and_never_from_the_only_whole_one() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(40, 8, 0x22).unwrap();
+    let tables: Vec<_> = (0..3).map(|c| set.table_block(c, 0)).collect();
+    // Copies 0 and 1 were torn.
+    for torn in &tables[..2] {
+        disks.spare[*torn as usize * 512 + 100] ^= 1;
+    }
+    let mut set = load(&mut disks).unwrap();
+    set.disks.log.clear();
+    assert!(set.work(Work::Takeover));
+    let order: Vec<_> = written(&set).into_iter().filter(|s| tables.contains(s)).collect();
+    assert_eq!(order, [tables[0], tables[1], tables[2]]);
+    assert_eq!(set.on_disk(0, 0), set.on_disk(2, 0));
+    // The lowest copy is the only whole one: it is written last.
+    for torn in &tables[1..] {
+        disks.spare[*torn as usize * 512 + 100] ^= 1;
+    }
+    let mut set = load(&mut disks).unwrap();
+    set.disks.log.clear();
+    assert!(set.work(Work::Takeover));
+    let order: Vec<_> = written(&set).into_iter().filter(|s| tables.contains(s)).collect();
+    assert_eq!(order, [tables[1], tables[0], tables[2]]);
+    assert_eq!(set.read(40), Ok(0x22));
+}
+
+#[test]
+fn s12_every_superblock_of_a_session_carries_its_number_and_comes_before_table_blocks() {
+    let mut disks = Disks::new();
+    format(&mut disks, 20, 3);
+    let set = load(&mut disks).unwrap();
+    let before = set.engine.superblock().activations;
+    let table = set.table_block(0, 0);
+    set.disks.spare[table as usize * 512 + 100] ^= 1;
+    let mut set = load(&mut disks).unwrap();
+    set.disks.log.clear();
+    set.disks.fail_block(table, true);
+    assert!(set.work(Work::Takeover));
+    let sb = set.engine.superblock().clone();
+    assert_eq!((sb.activations, sb.in_sync, sb.clean), (before + 1, 0b110, false));
+    assert_eq!(written(&set)[..3], [set.superblock(0), set.superblock(1), set.superblock(2)]);
+    assert!(set.work(Work::Close));
+    assert_eq!(choose(&mut disks).activations, before + 1);
+}
+
+#[test]
+fn s12_a_spoilt_superblock_is_written_before_a_whole_one() {
+    let mut disks = Disks::new();
+    format(&mut disks, 20, 2);
+    let set = load(&mut disks).unwrap();
+    let places = [set.superblock(0), set.superblock(1)];
+    disks.spare[places[1] as usize * 512] ^= 1;
+    let mut set = load(&mut disks).unwrap();
+    set.disks.log.clear();
+    set.disks.fail_block(places[1], true);
+    // Served, as the copies are equal, but nothing can be mapped; and the last superblock was not put at risk.
+    assert!(set.work(Work::Takeover));
+    assert_eq!((written(&set), set.engine.mode()), (vec![places[1]], Mode::NoRemap));
+}
+
+#[test]
+fn s13_a_failed_commit_may_have_landed_until_a_later_one_without_it_is_durable() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    // Round one lands, round two fails, and so does the eviction.
+    fail_copies(&mut set, &[1, 2], &[0, 1, 2], true);
+    assert!(set.repair(40, 8, 0x22).is_err());
+    assert_eq!((set.engine.mode(), set.engine.in_doubt()), (Mode::NoRemap, true));
+    assert_eq!(set.on_disk(0, 0).mask, 0xff);
+    // Reads see what was there before, writes of the whole group are refused, its slot stays reserved.
+    assert_eq!(set.read(40), Ok(0xee));
+    assert!(set.engine.is_in_doubt(Sector(40)) && set.engine.is_in_doubt(Sector(47)));
+    assert!(set.repair(40, 8, 0x33).is_err());
+    assert_eq!(set.engine.used(), 1);
+    // While it cannot be settled, it stays in doubt.
+    assert!(!set.work(Work::Resume));
+    assert!(set.engine.in_doubt());
+    fail_copies(&mut set, &[1, 2], &[0, 1, 2], false);
+    assert!(set.work(Work::Resume));
+    assert_eq!((set.engine.mode(), set.engine.in_doubt()), (Mode::Rw, false));
+    for copy in 0..3 {
+        assert_eq!(set.on_disk(copy, 0).mask, 0, "copy {copy}");
+    }
+    assert_eq!(set.repair(40, 8, 0x33), Ok(()));
+    assert_eq!(reload(&mut disks).read(40), Ok(0x33));
+}
+
+#[test]
+fn s13_after_a_crash_what_is_on_disk_counts() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    fail_copies(&mut set, &[1, 2], &[0, 1, 2], true);
+    assert!(set.repair(40, 8, 0x22).is_err());
+    disks.bad_writes.retain(|(spare, _)| !spare);
+    let mut set = reload(&mut disks);
+    assert_eq!(set.read(40), Ok(0x22));
+    assert_eq!(set.on_disk(2, 0).mask, 0xff);
+}
+
+#[test]
+fn s13_accepting_writes_again_does_not_take_up_remapping() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    fail_copies(&mut set, &[1, 2], &[0, 1, 2], true);
+    assert!(set.repair(40, 8, 0x22).is_err());
+    set.engine.flush_failed();
+    assert!(set.engine.resume_writes());
+    assert_eq!(set.engine.mode(), Mode::NoRemap);
+}
+
+#[test]
+fn a_commit_carries_many_changes_in_two_rounds() {
+    let mut disks = Disks::new();
+    (0..20).for_each(|g| disks.fail_main(g * 16));
+    let mut set = served(&mut disks, 300, 3);
+    set.repair(0, 248, 0x22).unwrap();
+    assert_eq!((set.engine.used(), set.engine.counters().commits), (16, 1));
+    let flushes = set.disks.log.iter().filter(|r: &&IoRequest| r.op == Op::Flush).count();
+    assert_eq!((flushes, written(&set).len()), (1, 3));
+}

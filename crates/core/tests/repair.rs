@@ -1,0 +1,243 @@
+//! Write repair, one failed write at a time.
+
+mod world;
+
+use remap_core::engine::commit::Work;
+use remap_core::engine::{Mode, Notice};
+use remap_core::error::ErrorKind;
+use remap_core::format::SlotState;
+use remap_core::io::{Device, IoRequest, Op};
+use remap_core::lookup::{Record, Run, Table, Use};
+use remap_core::units::{Sector, Slot};
+use world::{reload, served, Disks};
+
+/// Writes to main that touch `sector`.
+fn attempts(disks: &Disks, sector: u64) -> usize {
+    let touches = |r: &&IoRequest| {
+        r.device == Device::Main && r.sector <= sector && sector < r.sector + u64::from(r.sectors)
+    };
+    disks.log.iter().filter(touches).count()
+}
+
+#[test]
+fn s05_a_failed_write_is_narrowed_to_its_physical_block() {
+    let mut disks = Disks::new();
+    disks.fail_main(100);
+    let mut set = served(&mut disks, 20, 3);
+    assert_eq!(set.repair(64, 128, 0x11), Ok(()));
+    assert_eq!(set.engine.used(), 1);
+    let (_, record) = set.engine.table().record_of(Sector(100).group()).unwrap();
+    assert_eq!(record.mask(), 0xff);
+    for s in 64..192 {
+        assert_eq!(set.read(s), Ok(0x11), "sector {s}");
+    }
+    // 128 sectors are 16 physical blocks: 2 log n and the threshold.
+    assert!(attempts(set.disks, 100) <= 3 + 8, "{}", attempts(set.disks, 100));
+}
+
+#[test]
+fn s05_a_block_counts_as_bad_after_error_threshold_attempts() {
+    for threshold in [1, 2, 5] {
+        let mut disks = Disks::new();
+        disks.fail_main(40);
+        let mut set = served(&mut disks, 20, 2);
+        let mut settings = *set.engine.settings();
+        settings.error_threshold = threshold;
+        set.engine.set_settings(settings);
+        assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+        // The user's own write was the first attempt.
+        assert_eq!(attempts(set.disks, 40), threshold as usize - 1);
+    }
+}
+
+#[test]
+fn s05_only_the_sectors_of_the_write_go_to_the_slot() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 2);
+    assert_eq!(set.repair(42, 3, 0x22), Ok(()));
+    assert_eq!(
+        (set.read(41), set.read(42), set.read(44), set.read(45)),
+        (Ok(0xee), Ok(0x22), Ok(0x22), Ok(0xee))
+    );
+    assert_eq!(set.repair(46, 1, 0x33), Ok(()));
+    assert_eq!(set.engine.used(), 1);
+    assert_eq!((set.read(42), set.read(46), set.read(47)), (Ok(0x22), Ok(0x33), Ok(0xee)));
+    let mut set = reload(&mut disks);
+    assert_eq!((set.read(42), set.read(46), set.read(47)), (Ok(0x22), Ok(0x33), Ok(0xee)));
+}
+
+#[test]
+fn s06_content_then_flush_then_one_copy_then_the_others_then_visible() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    set.hook = Some(|_, table: &Table<'_>, _| {
+        assert!(matches!(table.find(Sector(40), 8), Run::Main { .. }), "visible before it is durable");
+    });
+    assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+    let slot = set.engine.geometry().slot_block(Slot(0)).first_sector();
+    let spare: Vec<_> =
+        set.disks.log.iter().filter(|r| r.device == Device::Spare).map(|r| (r.op, r.sector)).collect();
+    let fua = |copy| (Op::WriteFua, set.table_block(copy, 0));
+    assert_eq!(spare, [(Op::Write, slot), (Op::Flush, 0), fua(0), fua(1), fua(2)]);
+}
+
+#[test]
+fn s06_a_failed_flush_commits_nothing_and_stops_writes() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    set.disks.bad_flush = true;
+    assert!(set.repair(40, 8, 0x22).is_err());
+    assert_eq!((set.engine.mode(), set.engine.used()), (Mode::Fail, 0));
+    assert!(!set.disks.log.iter().any(|r| r.op == Op::WriteFua));
+    set.disks.bad_flush = false;
+    assert!(set.engine.resume_writes());
+    assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+}
+
+#[test]
+fn s07_a_slot_that_fails_is_given_up_with_what_can_be_read_of_it() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(40, 8, 0x22).unwrap();
+    let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
+    set.disks.bad_writes.insert((true, old + 3));
+    set.disks.bad_reads.insert((true, old + 6));
+    assert_eq!(set.repair(42, 3, 0x33), Ok(()));
+    let content: Vec<_> = (40..48).map(|s| set.read(s).ok()).collect();
+    let (a, b) = (Some(0x22), Some(0x33));
+    assert_eq!(content, [a, a, b, b, b, a, None, a]);
+    assert_eq!(set.engine.lost_sectors(), 1);
+    // The new entry was durable before the old slot was retired, and both are on every copy.
+    for copy in 0..3 {
+        assert_eq!(set.on_disk(copy, 0).state, SlotState::Retired);
+        assert_eq!(set.on_disk(copy, 1).lost, 0b0100_0000);
+    }
+    assert!(set.on_disk(0, 0).generation > set.on_disk(0, 1).generation);
+    assert_eq!((set.engine.used(), set.engine.retired()), (1, 1));
+    let mut set = reload(&mut disks);
+    assert_eq!((40..48).map(|s| set.read(s).ok()).collect::<Vec<_>>(), content);
+}
+
+#[test]
+fn s07_write_to_lost_block_heals() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(40, 8, 0x22).unwrap();
+    let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
+    set.disks.bad_reads.insert((true, old + 6));
+    set.engine.table().mark_suspect(Slot(0), 0b0100_0000);
+    // A write of another sector of the group leaves the suspect one where it is.
+    set.repair(40, 1, 0x33).unwrap();
+    assert_eq!(set.engine.lost_sectors(), 0);
+    set.disks.bad_writes.insert((true, old));
+    set.repair(40, 1, 0x33).unwrap();
+    assert_eq!((set.read(46), set.engine.lost_sectors()), (Err(ErrorKind::Medium), 1));
+    let mut set = reload(&mut disks);
+    assert_eq!((set.read(46), set.engine.lost_sectors()), (Err(ErrorKind::Medium), 1));
+    assert_eq!(set.repair(46, 1, 0x44), Ok(()));
+    assert_eq!((set.read(46), set.read(47), set.engine.lost_sectors()), (Ok(0x44), Ok(0x22), 0));
+    assert_eq!(reload(&mut disks).read(46), Ok(0x44));
+}
+
+#[test]
+fn s07_two_entries_for_a_group_after_a_crash_the_newer_wins() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(40, 8, 0x22).unwrap();
+    let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
+    set.disks.bad_writes.insert((true, old));
+    // The crash comes before the commit that retires the old slot: that one changes nothing on disk.
+    set.hook = Some(|disks, table, request| {
+        let moved = matches!(table.find(Sector(40), 8), Run::Slot { slot: Slot(1), .. });
+        if moved && request.op != Op::Flush {
+            disks.fail_block(request.sector, true);
+        }
+    });
+    set.repair(40, 8, 0x33).unwrap();
+    assert_eq!(set.on_disk(0, 0).state, SlotState::Mapped);
+    disks.bad_writes.retain(|(spare, _)| !spare);
+    let mut set = reload(&mut disks);
+    assert_eq!((set.read(40), set.engine.used(), set.engine.retired()), (Ok(0x33), 1, 1));
+    assert_eq!(set.on_disk(0, 0).state, SlotState::Retired);
+}
+
+#[test]
+fn s15_an_error_that_is_not_the_mediums_ends_the_repair() {
+    use remap_core::engine::repair::{Event, Job, Next, Repair};
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 20, 2);
+    let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::NoSpace };
+    let mut repair = Repair::new(0, job, &mut set.engine, 0);
+    assert_eq!(repair.next(&mut set.engine, Event::Go, 0), Next::Done(Err(ErrorKind::NoSpace)));
+}
+
+#[test]
+fn s09_two_repairs_of_one_group_do_not_run_at_once() {
+    use remap_core::engine::repair::{Event, Job, Next, Repair};
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 20, 2);
+    let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::Io };
+    let mut first = Repair::new(0, job, &mut set.engine, 0);
+    let mut second = Repair::new(1, Job { first: Sector(10), sectors: 2, ..job }, &mut set.engine, 0);
+    let mut other = Repair::new(2, Job { first: Sector(16), ..job }, &mut set.engine, 0);
+    assert!(matches!(first.next(&mut set.engine, Event::Go, 0), Next::Load { .. }));
+    assert_eq!(second.next(&mut set.engine, Event::Go, 0), Next::Wait);
+    assert!(matches!(other.next(&mut set.engine, Event::Go, 0), Next::Load { .. }));
+    assert!(matches!(first.next(&mut set.engine, Event::Loaded, 0), Next::Io(_)));
+    while first.next(&mut set.engine, Event::Io(Ok(())), 0) != Next::Done(Ok(())) {}
+    assert!(matches!(second.next(&mut set.engine, Event::Go, 0), Next::Load { .. }));
+}
+
+#[test]
+fn s22_a_full_spare_fails_new_writes_with_their_own_error_and_serves_the_rest() {
+    let mut disks = Disks::new();
+    (0..5).for_each(|g| disks.fail_main(g * 8));
+    let mut set = served(&mut disks, 3, 3);
+    for g in 0..3 {
+        assert_eq!(set.repair(g * 8, 8, g as u8), Ok(()));
+    }
+    assert!(set.repair(24, 16, 0x55).is_err());
+    let told = std::iter::from_fn(|| set.engine.take_notice());
+    let marks: Vec<_> = told.filter(|n| matches!(n, Notice::Watermark { .. })).collect();
+    assert_eq!(marks.last(), Some(&Notice::Watermark { percent: 100 }));
+    assert_eq!((set.engine.mode(), set.engine.used()), (Mode::Rw, 3));
+    for g in 0..3 {
+        assert_eq!(set.read(g * 8), Ok(g as u8));
+        assert_eq!(set.repair(g * 8, 8, 0x66), Ok(()));
+    }
+}
+
+#[test]
+fn s22_taking_a_slot_looks_at_no_other() {
+    let mut disks = Disks::new();
+    (0..20).for_each(|g| disks.fail_main(g * 8));
+    let mut set = served(&mut disks, 1800, 2);
+    let table = set.engine.table();
+    // Whatever else stood in the list of free slots, only the head and its link are asked for.
+    let poisoned: Vec<_> = (5..table.slots()).map(Slot).collect();
+    poisoned.iter().for_each(|slot| table.set_record(*slot, Record::retired()));
+    for g in 0..4 {
+        assert_eq!(set.repair(g * 8, 8, 1), Ok(()));
+    }
+    assert_eq!(set.engine.used(), 4);
+    let untouched = |slot: &Slot| table.record(*slot).is_some_and(|r| r.usage() == Use::Retired);
+    assert!(poisoned.iter().all(untouched));
+}
+
+#[test]
+fn a_close_comes_after_the_changes_that_wait() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 2);
+    set.repair(40, 8, 0x22).unwrap();
+    assert!(set.work(Work::Close));
+    assert!(set.engine.superblock().clean);
+    let last = set.disks.log.last().map(|r| r.sector);
+    assert_eq!(last, Some(set.superblock(1)));
+}

@@ -1,0 +1,255 @@
+//! A set on two small disks, driven one request after the other: what a host does, without anything at the same time.
+
+#![allow(dead_code)] // Each test binary uses a part of it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use remap_core::engine::commit::{Committer, Step, Work};
+use remap_core::engine::load::{LoadError, Loader};
+use remap_core::engine::repair::{Event, Job, Next, Repair, REPAIR_BUFFER_BYTES};
+use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
+use remap_core::engine::{Change, Engine, Settings, Storage, StorageSizes};
+use remap_core::error::ErrorKind;
+use remap_core::format::{
+    Block, Chooser, Formatter, Geometry, MainShape, SetId, Superblock, TableBlock, COPIES_MAX,
+};
+use remap_core::io::{Device, IoRequest, Op};
+use remap_core::lookup::{Run, Table};
+use remap_core::units::{Sector, Slot};
+
+pub const REGION_BLOCKS: u64 = 2048;
+pub const MAIN_SECTORS: u64 = 4096;
+
+/// Two disks that write through, and remember what they were asked.
+pub struct Disks {
+    main: Vec<u8>,
+    pub spare: Vec<u8>,
+    /// Sectors that fail reads or writes.
+    pub bad_reads: BTreeSet<(bool, u64)>,
+    pub bad_writes: BTreeSet<(bool, u64)>,
+    /// Flushes fail.
+    pub bad_flush: bool,
+    /// Every request since the list was last cleared.
+    pub log: Vec<IoRequest>,
+}
+
+fn is_spare(device: Device) -> bool {
+    device == Device::Spare
+}
+
+impl Disks {
+    pub fn new() -> Disks {
+        Disks {
+            main: vec![0xee; MAIN_SECTORS as usize * 512],
+            spare: vec![0; REGION_BLOCKS as usize * 4096],
+            bad_reads: BTreeSet::new(),
+            bad_writes: BTreeSet::new(),
+            bad_flush: false,
+            log: Vec::new(),
+        }
+    }
+
+    pub fn run(&mut self, r: &IoRequest, buffer: &mut [u8]) -> Result<(), ErrorKind> {
+        self.log.push(*r);
+        let sectors = (r.sector..r.sector + u64::from(r.sectors)).map(|s| (is_spare(r.device), s));
+        let faults = if r.op == Op::Read { &self.bad_reads } else { &self.bad_writes };
+        if r.op == Op::Flush && self.bad_flush || sectors.into_iter().any(|s| faults.contains(&s)) {
+            return Err(ErrorKind::Medium);
+        }
+        let disk = if is_spare(r.device) { &mut self.spare } else { &mut self.main };
+        let at = r.sector as usize * 512..(r.sector as usize + r.sectors as usize) * 512;
+        let part = &mut buffer[r.buffer_sector as usize * 512..][..r.sectors as usize * 512];
+        match r.op {
+            Op::Read => part.copy_from_slice(&disk[at]),
+            Op::Write | Op::WriteFua => disk[at].copy_from_slice(part),
+            Op::Flush => {}
+        }
+        Ok(())
+    }
+
+    /// Makes writes to a 4096-byte block of the spare fail, or succeed again.
+    pub fn fail_block(&mut self, first_sector: u64, fails: bool) {
+        for s in first_sector..first_sector + 8 {
+            match fails {
+                true => self.bad_writes.insert((true, s)),
+                false => self.bad_writes.remove(&(true, s)),
+            };
+        }
+    }
+
+    /// Physical blocks of eight sectors of main that fail writes.
+    pub fn fail_main(&mut self, sector: u64) {
+        self.bad_writes.extend((sector / 8 * 8..sector / 8 * 8 + 8).map(|s| (false, s)));
+    }
+}
+
+/// Formats the spare for `slots` slots and `copies` copies.
+pub fn format(disks: &mut Disks, slots: u32, copies: u8) {
+    let geometry = Geometry::new(REGION_BLOCKS, Some(slots)).unwrap();
+    let shape = MainShape::new(MAIN_SECTORS, 512).unwrap();
+    let mut formatter = Formatter::new(Superblock::new(SetId([7; 16]), shape, geometry, copies));
+    let mut buffer = vec![0; 4096];
+    while let Some(request) = formatter.next(&mut buffer) {
+        let ok = disks.run(&request, &mut buffer).is_ok();
+        formatter.done(ok).unwrap();
+    }
+}
+
+/// The superblock that counts.
+pub fn choose(disks: &mut Disks) -> Superblock {
+    let mut chooser = Chooser::new(REGION_BLOCKS);
+    for copy in 0..COPIES_MAX {
+        let at = Geometry::superblock_at(REGION_BLOCKS, copy).unwrap().0 as usize * 4096;
+        let block: &Block = disks.spare[at..at + 4096].try_into().unwrap();
+        let unreadable = disks.bad_reads.contains(&(true, at as u64 / 512));
+        let _ = chooser.offer(copy, (!unreadable).then_some(block));
+    }
+    chooser.finish(false).unwrap()
+}
+
+/// Loads the set into memory that is never given back, which keeps tests short.
+pub fn load(disks: &mut Disks) -> Result<Set<'_>, LoadError> {
+    let superblock = choose(disks);
+    let sizes = StorageSizes::for_geometry(&superblock.geometry);
+    let words = |n| (0..n).map(|_| AtomicU64::new(0)).collect::<Vec<_>>().leak();
+    let storage = Storage {
+        records: words(sizes.table.records),
+        buckets: (0..sizes.table.buckets).map(|_| AtomicU32::new(0)).collect::<Vec<_>>().leak(),
+        summary: words(sizes.table.summary),
+        generations: vec![0; sizes.generations].leak(),
+        blocks: vec![0; sizes.blocks].leak(),
+        changes: vec![Change::default(); sizes.changes].leak(),
+    };
+    let settings = Settings::default();
+    let mut loader = Loader::new(superblock, settings, storage)?;
+    let mut buffer = vec![0; 2 * 4096];
+    while let Some(request) = loader.next(buffer.len())? {
+        let ok = disks.run(&request, &mut buffer).is_ok();
+        loader.done(ok, &buffer);
+    }
+    let engine = loader.finish()?;
+    Ok(Set { engine, committer: Committer::new(), disks, hook: None })
+}
+
+/// Formats, loads and takes a set into service.
+pub fn served(disks: &mut Disks, slots: u32, copies: u8) -> Set<'_> {
+    format(disks, slots, copies);
+    reload(disks)
+}
+
+/// Loads a set and takes it into service.
+pub fn reload(disks: &mut Disks) -> Set<'_> {
+    let mut set = load(disks).unwrap();
+    assert!(set.work(Work::Takeover));
+    set.disks.log.clear();
+    set
+}
+
+type Hook = fn(&mut Disks, &Table<'_>, &IoRequest);
+
+/// A set in service.
+pub struct Set<'d> {
+    pub engine: Engine<'static>,
+    pub committer: Committer,
+    pub disks: &'d mut Disks,
+    /// Called before every request of the committer.
+    pub hook: Option<Hook>,
+}
+
+impl Set<'_> {
+    /// Runs the committer until it has nothing to do; what came of ordered work.
+    pub fn commit(&mut self) -> Option<(Work, bool)> {
+        let mut buffer = vec![0; COMMIT_BUFFER_BYTES];
+        let mut ended = None;
+        loop {
+            match self.committer.next(&mut self.engine, &mut buffer) {
+                Step::Io(request, tag) => {
+                    if let Some(hook) = self.hook {
+                        hook(self.disks, &self.engine.table(), &request);
+                    }
+                    let ok = self.disks.run(&request, &mut buffer).is_ok();
+                    self.committer.done(&mut self.engine, tag, ok);
+                }
+                Step::Wait => panic!("nothing is under way"),
+                Step::Ended(work, ok) => ended = Some((work, ok)),
+                Step::Idle => return ended,
+            }
+        }
+    }
+
+    /// Orders work and does it; whether it succeeded.
+    pub fn work(&mut self, work: Work) -> bool {
+        assert!(self.committer.order(work));
+        self.commit() == Some((work, true))
+    }
+
+    /// Repairs a failed write of `sectors` sectors that are all `byte`.
+    pub fn repair(&mut self, first: u64, sectors: u32, byte: u8) -> Result<(), ErrorKind> {
+        let job = Job { first: Sector(first), sectors, fua: false, error: ErrorKind::Io };
+        let mut machine = Repair::new(0, job, &mut self.engine, 0);
+        let mut buffer = vec![byte; REPAIR_BUFFER_BYTES];
+        let mut event = Event::Go;
+        loop {
+            event = match machine.next(&mut self.engine, event, 0) {
+                Next::Load { sectors, .. } => {
+                    buffer[..sectors as usize * 512].fill(byte);
+                    Event::Loaded
+                }
+                Next::Io(request) => Event::Io(self.disks.run(&request, &mut buffer)),
+                Next::Commit => {
+                    self.commit();
+                    Event::Committed
+                }
+                Next::Drain => Event::Drained,
+                Next::Wait => panic!("nobody else repairs"),
+                Next::Done(verdict) => {
+                    self.commit();
+                    return verdict;
+                }
+            };
+        }
+    }
+
+    /// What a read of one sector gives: its first byte.
+    pub fn read(&mut self, sector: u64) -> Result<u8, ErrorKind> {
+        let mut buffer = vec![0; 512];
+        let from =
+            |slot: Slot| (Device::Spare, self.engine.geometry().slot_block(slot).first_sector() + sector % 8);
+        let (device, at) = match self.engine.table().find(Sector(sector), 1) {
+            Run::Slot { slot, .. } => from(slot),
+            Run::Bad { slot, .. } | Run::Doubt { slot: Some(slot), bad: true, .. } => {
+                if self.engine.lost_mask(slot) & (1 << (sector % 8)) != 0 {
+                    return Err(ErrorKind::Medium);
+                }
+                from(slot)
+            }
+            Run::Doubt { slot: Some(slot), .. } => from(slot),
+            Run::Main { .. } | Run::Doubt { .. } => (Device::Main, sector),
+            Run::Held { .. } => panic!("sector {sector} is held for ever"),
+        };
+        let request = IoRequest { device, op: Op::Read, sector: at, sectors: 1, buffer_sector: 0 };
+        self.disks.run(&request, &mut buffer)?;
+        Ok(buffer[0])
+    }
+
+    /// First sector of a table block of a copy.
+    pub fn table_block(&self, copy: u8, index: u32) -> u64 {
+        self.engine.geometry().table_block(copy, index).first_sector()
+    }
+
+    /// First sector of a superblock.
+    pub fn superblock(&self, copy: u8) -> u64 {
+        self.engine.geometry().superblock(copy).first_sector()
+    }
+
+    /// The state and mask of a slot in one copy on disk.
+    pub fn on_disk(&self, copy: u8, slot: u32) -> remap_core::format::Entry {
+        let at = self.table_block(copy, slot / 252) as usize * 512;
+        let bytes: &Block = self.disks.spare[at..at + 4096].try_into().unwrap();
+        let sb = self.engine.superblock();
+        let block =
+            TableBlock::parse(bytes, &sb.id, slot / 252, copy, &sb.main, sb.geometry.slot_count()).unwrap();
+        block.entry(slot as usize % 252)
+    }
+}
