@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod install;
 pub mod lint;
 pub mod sim;
 pub mod test;
@@ -23,5 +24,13 @@ pub struct Command {
 }
 
 /// All of them, in the order in which help lists them.
-pub const ALL: &[Command] =
-    &[vm::COMMAND, test::COMMAND, sim::COMMAND, lint::COMMAND, build::COMMAND, bench::COMMAND];
+pub const ALL: &[Command] = &[
+    vm::COMMAND,
+    test::COMMAND,
+    sim::COMMAND,
+    lint::COMMAND,
+    build::COMMAND,
+    bench::COMMAND,
+    install::INSTALL,
+    install::UNINSTALL,
+];

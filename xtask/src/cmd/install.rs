@@ -1,0 +1,156 @@
+//! `install` and `uninstall`: the module and the tool, for the kernel that runs.
+
+use std::path::{Path, PathBuf};
+
+use super::Command;
+use crate::args::Args;
+use crate::kernels::Kernel;
+use crate::sh::{cmd, mkdir, output, Context, Error, Result};
+use crate::{module, paths, probe};
+
+pub const INSTALL: Command = Command {
+    name: "install",
+    about: "build and install module and tool for the running kernel",
+    help: "\
+usage: sudo ./x install [--prefix DIR] [--destdir DIR] [--headers DIR]
+
+Builds dm_remap.ko for the kernel that runs now, and the tool dmremap, and
+installs them:
+
+  /lib/modules/VERSION/updates/dm_remap.ko
+  PREFIX/sbin/dmremap
+
+A new kernel needs a new module: run it again after an upgrade.
+
+  --prefix DIR   where the tool goes (default /usr/local)
+  --destdir DIR  put everything below DIR, for packages
+  --headers DIR  for the kernel whose headers are in DIR
+",
+    run: install,
+};
+
+pub const UNINSTALL: Command = Command {
+    name: "uninstall",
+    about: "remove what install installed",
+    help: "\
+usage: sudo ./x uninstall [--prefix DIR] [--destdir DIR] [--headers DIR]
+
+Removes the module and the tool, for the same words that install was given. The
+module must not be in use.
+",
+    run: uninstall,
+};
+
+/// Where things go.
+struct Places {
+    kernel: Kernel,
+    module: PathBuf,
+    tool: PathBuf,
+    destdir: Option<PathBuf>,
+}
+
+impl Places {
+    fn parse(mut args: Args) -> Result<Places> {
+        let (mut prefix, mut destdir, mut kernel) = (PathBuf::from("/usr/local"), None, None);
+        while let Some(word) = args.next() {
+            match word.as_str() {
+                "--prefix" => prefix = args.value(&word)?.into(),
+                "--destdir" => destdir = Some(PathBuf::from(args.value(&word)?)),
+                "--headers" => kernel = Some(Kernel::from_headers(Path::new(&args.value(&word)?))?),
+                _ => return Err(Args::unknown(&word)),
+            }
+        }
+        let kernel = match kernel {
+            Some(kernel) => kernel,
+            None => Kernel::running()?,
+        };
+        let below = |path: PathBuf| match &destdir {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(&path)),
+            None => path,
+        };
+        let modules = PathBuf::from("/lib/modules").join(&kernel.version);
+        Ok(Places {
+            module: below(modules.join("updates/dm_remap.ko")),
+            tool: below(prefix.join("sbin/dmremap")),
+            kernel,
+            destdir,
+        })
+    }
+
+    /// Has modprobe find the module, or forget it. A package does that itself.
+    fn depmod(&self) -> Result<()> {
+        if self.destdir.is_none() {
+            output(cmd("/sbin/depmod", ["-a"]).arg(&self.kernel.version))?;
+        }
+        Ok(())
+    }
+}
+
+fn put(from: &Path, to: &Path, mode: &str) -> Result<()> {
+    output(cmd("install", ["-D", "-m", mode]).arg(from).arg(to))?;
+    println!("installed {}", to.display());
+    Ok(())
+}
+
+fn install(args: Args) -> Result<i32> {
+    let places = Places::parse(args)?;
+    if let Some(missing) = probe::missing(&places.kernel) {
+        return Err(Error(format!("no module for {}: {missing}", places.kernel.version)));
+    }
+    let built = module::build(&places.kernel)?;
+    let mut cargo = cmd("cargo", ["build", "--quiet", "--release", "--package", "dmremap"]);
+    output(cargo.current_dir(paths::checkout()))?;
+    mkdir(places.module.parent().unwrap_or(Path::new("/")))?;
+    put(&built.ko, &places.module, "0644")?;
+    put(&paths::checkout().join("target/release/dmremap"), &places.tool, "0755")?;
+    places.depmod()?;
+    if places.destdir.is_none() {
+        println!("next: modprobe dm_remap; dmremap help");
+        println!("A kernel that asks for signed modules (secure boot) refuses it until it is signed with a key that");
+        println!("the machine's owner has enrolled.");
+    }
+    Ok(0)
+}
+
+/// Whether the module is loaded, and by how many it is used.
+fn loaded() -> Option<u32> {
+    let modules = std::fs::read_to_string("/proc/modules").ok()?;
+    let line = modules.lines().find(|line| line.starts_with("dm_remap "))?;
+    line.split_whitespace().nth(2)?.parse().ok()
+}
+
+fn uninstall(args: Args) -> Result<i32> {
+    let places = Places::parse(args)?;
+    if places.destdir.is_none() {
+        match loaded() {
+            Some(0) => drop(output(&mut cmd("/sbin/rmmod", ["dm_remap"]))?),
+            Some(_) => {
+                return Err(Error("the module is in use: close every device first (dmremap status)".into()));
+            }
+            None => {}
+        }
+    }
+    let mut found = false;
+    for path in [&places.module, &places.tool] {
+        if path.exists() {
+            std::fs::remove_file(path).context(|| format!("cannot remove {}", path.display()))?;
+            println!("removed {}", path.display());
+            found = true;
+        }
+    }
+    if !found {
+        return Err(Error("nothing is installed there".into()));
+    }
+    places.depmod()?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_word_is_refused() {
+        assert!(Places::parse(Args::new(vec!["--sideways".into()])).is_err());
+    }
+}
