@@ -60,15 +60,11 @@ cleanup() {
 	done
 	losetup -D || true
 	rm -f "$WORK"/*.img
-	rmmod brd 2>/dev/null || true
+	for entry in /sys/kernel/config/nullb/*/; do
+		[ ! -d "$entry" ] || rmdir "$entry"
+	done
 	rmmod null_blk 2>/dev/null || true
 	rmmod scsi_debug 2>/dev/null || true
-}
-
-# ramdisks COUNT MIB: /dev/ram0 and so on, filled with zeroes. They have no write cache, so that nobody flushes them.
-ramdisks() {
-	rmmod brd 2>/dev/null || true
-	modprobe brd rd_nr="$1" rd_size=$(($2 * 1024))
 }
 
 # disk NAME MIB [LOGICAL BLOCK]: a new loop device full of zeroes, whose path is printed. It has a write cache.
@@ -77,6 +73,21 @@ disk() {
 	rm -f "$WORK/$1.img"
 	truncate -s "$2M" "$WORK/$1.img"
 	losetup -f --show ${3:+-b "$3"} "$WORK/$1.img"
+}
+
+# cacheless NAME MIB: a new disk in memory, full of zeroes, whose path is printed. It has sectors of 512 bytes and no write
+# cache: nobody flushes it, so that under BAD=writes nothing but writes fails.
+cacheless() {
+	modprobe null_blk nr_devices=0
+	mkdir "/sys/kernel/config/nullb/$1"
+	for pair in "size=$2" blocksize=512 memory_backed=1 power=1; do
+		echo "${pair#*=}" >"/sys/kernel/config/nullb/$1/${pair%=*}"
+	done
+	# Named by its number or by its name, as the kernel's version has it.
+	for path in "/dev/$1" "/dev/nullb$(cat "/sys/kernel/config/nullb/$1/index")"; do
+		[ -b "$path" ] && echo "$path" && return
+	done
+	return 1
 }
 
 # scsi_disk MIB [PARAMETER=VALUE...]: a SCSI disk in memory, whose path is printed.
