@@ -10,10 +10,14 @@ pub fn checkout() -> PathBuf {
     manifest.parent().map(PathBuf::from).unwrap_or(manifest)
 }
 
+/// Where cargo puts what it builds.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout().join("target"), PathBuf::from)
+}
+
 /// Build results of this checkout, which `cargo clean` may remove.
 pub fn build_dir() -> Result<PathBuf> {
-    let dir = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout().join("target"), PathBuf::from);
-    let dir = dir.join("dm-remap");
+    let dir = target_dir().join("dm-remap");
     mkdir(&dir)?;
     Ok(dir)
 }

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod demo;
 pub mod install;
 pub mod lint;
 pub mod sim;
@@ -25,6 +26,7 @@ pub struct Command {
 
 /// All of them, in the order in which help lists them.
 pub const ALL: &[Command] = &[
+    demo::COMMAND,
     vm::COMMAND,
     test::COMMAND,
     sim::COMMAND,
