@@ -52,6 +52,7 @@ impl Disks {
 
     pub fn run(&mut self, r: &IoRequest, buffer: &mut [u8]) -> Result<(), ErrorKind> {
         self.log.push(*r);
+        assert!(self.log.len() < 10_000, "the engine goes round in circles");
         let sectors = (r.sector..r.sector + u64::from(r.sectors)).map(|s| (is_spare(r.device), s));
         let faults = if r.op == Op::Read { &self.bad_reads } else { &self.bad_writes };
         if r.op == Op::Flush && self.bad_flush || sectors.into_iter().any(|s| faults.contains(&s)) {
