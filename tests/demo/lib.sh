@@ -14,7 +14,7 @@ title() { printf '\n== %s\n\n' "$*"; }
 
 # holds WHAT FOUND RELATION WANTED: one claim; RELATION is one of `test`.
 holds() {
-	[ "$2" "$3" "$4" ] && return
+	test "$2" "$3" "$4" && return
 	case $3 in
 	=) relation= ;;
 	-gt) relation='more than ' ;;
