@@ -194,6 +194,24 @@ fn s13_a_failed_commit_may_have_landed_until_a_later_one_without_it_is_durable()
 }
 
 #[test]
+fn s12_a_mask_that_was_proposed_in_vain_is_overwritten_before_any_table_block() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    // The eviction of copy 0 lands on superblock 1 only.
+    fail_copies(&mut set, &[0], &[0, 2], true);
+    assert!(set.repair(40, 8, 0x22).is_err());
+    let true_mask = set.engine.superblock().in_sync;
+    fail_copies(&mut set, &[0], &[0, 2], false);
+    set.disks.log.clear();
+    assert!(set.work(Work::Resume));
+    let superblocks: Vec<_> = (0..3).map(|c| set.superblock(c)).collect();
+    assert!(written(&set)[..3].iter().all(|s| superblocks.contains(s)), "{:?}", written(&set));
+    assert_eq!((true_mask, set.engine.superblock().in_sync), (0b111, 0b111));
+    assert_eq!(choose(set.disks).in_sync, 0b111);
+}
+
+#[test]
 fn s13_after_a_crash_what_is_on_disk_counts() {
     let mut disks = Disks::new();
     disks.fail_main(40);

@@ -145,6 +145,44 @@ fn s07_write_to_lost_block_heals() {
 }
 
 #[test]
+fn s03_suspect_sectors_stay_suspect_when_more_of_their_group_is_mapped() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(40, 2, 0x22).unwrap();
+    set.engine.table().mark_suspect(Slot(0), 0b10);
+    set.repair(44, 1, 0x33).unwrap();
+    let found = |s| set.engine.table().find(Sector(s), 1);
+    assert_eq!(found(41), Run::Bad { slot: Slot(0), sectors: 1 });
+    assert_eq!(found(44), Run::Slot { slot: Slot(0), sectors: 1 });
+}
+
+#[test]
+fn s09_a_group_is_held_while_it_moves_and_its_old_slot_stays_what_it_is_until_all_have_left_it() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(40, 8, 0x22).unwrap();
+    let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
+    set.disks.bad_writes.insert((true, old));
+    set.on_drain = Some(|engine, nth| {
+        let (table, record) = (engine.table(), engine.table().record(Slot(0)).unwrap());
+        assert!(record.usage() == Use::Mapped && record.is_held() && record.serves(Sector(40).group()));
+        match nth {
+            1 => assert_eq!(table.find(Sector(40), 8), Run::Held { sectors: 8 }),
+            // Lookups lead to the new slot; who looked before may still be in the old one.
+            _ => assert_eq!(table.find(Sector(40), 8), Run::Slot { slot: Slot(1), sectors: 8 }),
+        }
+    });
+    set.repair(40, 1, 0x33).unwrap();
+    assert_eq!((set.engine.retired(), set.drains), (1, 2));
+    set.disks.bad_writes.insert((true, old + 8));
+    set.on_drain = Some(|engine, nth| assert!(nth < 3 && engine.retired() == 1, "retired too early"));
+    set.repair(40, 1, 0x44).unwrap();
+    assert_eq!((set.engine.retired(), set.read(40), set.read(41)), (2, Ok(0x44), Ok(0x22)));
+}
+
+#[test]
 fn s07_two_entries_for_a_group_after_a_crash_the_newer_wins() {
     let mut disks = Disks::new();
     disks.fail_main(40);

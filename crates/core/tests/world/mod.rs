@@ -130,7 +130,7 @@ pub fn load(disks: &mut Disks) -> Result<Set<'_>, LoadError> {
         loader.done(ok, &buffer);
     }
     let engine = loader.finish()?;
-    Ok(Set { engine, committer: Committer::new(), disks, hook: None })
+    Ok(Set { engine, committer: Committer::new(), disks, hook: None, on_drain: None, drains: 0 })
 }
 
 /// Formats, loads and takes a set into service.
@@ -156,6 +156,10 @@ pub struct Set<'d> {
     pub disks: &'d mut Disks,
     /// Called before every request of the committer.
     pub hook: Option<Hook>,
+    /// Called at every drain that a repair asks for, with the number of it.
+    pub on_drain: Option<fn(&Engine<'_>, u32)>,
+    /// Drains of the last repair.
+    pub drains: u32,
 }
 
 impl Set<'_> {
@@ -191,6 +195,7 @@ impl Set<'_> {
         let mut machine = Repair::new(0, job, &mut self.engine, 0);
         let mut buffer = vec![byte; REPAIR_BUFFER_BYTES];
         let mut event = Event::Go;
+        self.drains = 0;
         loop {
             event = match machine.next(&mut self.engine, event, 0) {
                 Next::Load { sectors, .. } => {
@@ -202,7 +207,11 @@ impl Set<'_> {
                     self.commit();
                     Event::Committed
                 }
-                Next::Drain => Event::Drained,
+                Next::Drain => {
+                    self.drains += 1;
+                    self.on_drain.iter().for_each(|check| check(&self.engine, self.drains));
+                    Event::Drained
+                }
                 Next::Wait => panic!("nobody else repairs"),
                 Next::Done(verdict) => {
                     self.commit();
