@@ -58,8 +58,12 @@ measure /dev/nullb0 null_blk 0
 measure /dev/mapper/linear dm-linear 0
 measure /dev/mapper/remap remap 0
 map_groups
-# The slots lie on a disk with memory, main on one without: the difference is measured on the spare itself.
-measure /dev/nullb1 null_blk+memory 0
+# The slots lie on a disk with memory, main on one without: what that costs is measured on a disk like the spare.
+null_blk nullb2 1
+dmsetup create memory --table "0 $SECTORS linear /dev/nullb2 0"
+measure /dev/nullb2 null_blk+memory 0
+measure /dev/mapper/memory dm-linear+memory 0
+dmsetup remove memory
 measure /dev/mapper/remap remap "$used"
 dmsetup remove remap
 dmsetup remove linear

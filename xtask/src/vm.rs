@@ -166,7 +166,7 @@ impl Vm {
         qemu.arg("-smp").arg(self.cpus.to_string()).arg("-m").arg(format!("{}M", self.memory_mib));
         qemu.arg("-kernel").arg(&boot.image).arg("-initrd").arg(dir.join("initramfs"));
         qemu.arg("-append").arg(format!(
-            "console=ttyS0 loglevel=7 panic=-1 oops=panic audit=0 apparmor=0 selinux=0 {}",
+            "console=ttyS0 loglevel=7 no_timer_check panic=-1 oops=panic audit=0 apparmor=0 selinux=0 {}",
             self.append
         ));
         qemu.arg("-chardev").arg(option("file,id=console,path=", console));
