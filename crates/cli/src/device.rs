@@ -232,7 +232,7 @@ fn logical_block_bytes(number: Number) -> Option<u32> {
 fn explain_open(path: &Path, error: &io::Error) -> Failure {
     let mut failure = Failure::path("open", path, error);
     if failure.kind == Kind::Busy {
-        failure.what = format!("{} is in use{}", path.display(), users_of(path));
+        failure.what = format!("{} is busy{}", path.display(), users_of(path));
     }
     failure
 }

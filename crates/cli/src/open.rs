@@ -86,7 +86,13 @@ fn read_set(args: &OpenArgs, main: &Device, spare_device: &Device) -> Result<(Su
         spare_offset,
         features: Vec::new(),
     };
-    Ok((spare.superblock(args.force)?, mapping))
+    let superblock = spare.superblock(args.force).map_err(|mut failure| {
+        if !same && Spare::new(main, main_offset, None).is_ok_and(|spare| spare.choose(true).is_ok()) {
+            failure.next = format!("{} is one: MAIN comes first, then SPARE", args.main.display());
+        }
+        failure
+    })?;
+    Ok((superblock, mapping))
 }
 
 /// Compares main with what the superblock says; returns what is worth knowing.

@@ -77,11 +77,10 @@ impl<'a> Spare<'a> {
     pub fn superblock(&self, force: bool) -> Result<Superblock> {
         self.check_size()?;
         self.choose(force).map_err(|e| {
-            Failure::new(
-                Kind::Device,
-                format!("{}: {}", self.device.path().display(), e.summary()),
-                e.to_string(),
-            )
+            // What is wrong is the first sentence, what to do the rest.
+            let text = e.to_string();
+            let (what, next) = text.split_once(". ").unwrap_or((&text, ""));
+            Failure::new(Kind::Device, format!("{}: {what}", self.device.path().display()), next)
         })
     }
 

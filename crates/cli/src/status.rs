@@ -160,11 +160,11 @@ fn details(set: &Set) -> String {
         ),
         ("lost", format!("{} sectors", shown(s.lost_sectors))),
         ("copies", format!("{} of {} in sync", shown(s.copies_in_sync), shown(s.copies))),
-        (
-            "repairs",
-            format!("{} failed writes, {} of them stored", shown(s.repairs), shown(s.repairs_stored)),
-        ),
+        ("repairs", format!("{} of {} failed writes stored", shown(s.repairs_stored), shown(s.repairs))),
     ];
+    if set.info.readonly {
+        lines.push(("access", "read-only".into()));
+    }
     if set.info.suspended {
         lines.push(("state", "suspended".into()));
     }
