@@ -20,6 +20,8 @@ pub struct Vm {
     pub kernel: Kernel,
     /// `dm_remap.ko` for that kernel, loaded before the command runs.
     pub module: Option<PathBuf>,
+    /// `dmremap`, which the command finds as `$DMREMAP`.
+    pub tool: Option<PathBuf>,
     /// Raw images, writable, `/dev/vda` first.
     pub disks: Vec<PathBuf>,
     /// A directory of the host that the guest may write to, at `/mnt/share`.
@@ -100,6 +102,7 @@ impl Vm {
         Vm {
             kernel,
             module: None,
+            tool: None,
             disks: Vec::new(),
             share: None,
             memory_mib: 1024,
@@ -116,9 +119,11 @@ impl Vm {
     pub fn run(&self, script: &str, sink: &mut dyn FnMut(&[u8])) -> Result<Outcome> {
         let dir = self.working_dir()?;
         let module = self.module.as_deref().map(Path::to_string_lossy).unwrap_or_default();
+        let tool = self.tool.as_deref().map(Path::to_string_lossy).unwrap_or_default();
         let script = format!(
-            "export DM_REMAP_KO={}\ncd {} || exit 127\n{script}\n",
+            "export DM_REMAP_KO={} DMREMAP={}\ncd {} || exit 127\n{script}\n",
             quote(&module),
+            quote(&tool),
             quote(&paths::checkout().to_string_lossy())
         );
         let job = initramfs::Job {

@@ -10,7 +10,8 @@ use crate::kernels::{Kernel, SERIES};
 use crate::module;
 use crate::paths;
 use crate::sh::{cmd, mkdir, output, Context, Result};
-use crate::vm::{explain, quote, Outcome, Vm};
+use crate::tool;
+use crate::vm::{explain, Outcome, Vm};
 
 pub const COMMAND: Command = Command {
     name: "demo",
@@ -46,7 +47,7 @@ fn run(mut args: Args) -> Result<i32> {
     let mut vm = Vm::new(Kernel::fetch(&series)?);
     eprintln!("building the module for {}, and the tool", vm.kernel.version);
     vm.module = Some(module::build(&vm.kernel)?.ko);
-    let tool = tool()?;
+    vm.tool = Some(tool::build()?);
     let started = Instant::now();
     let dir = disks()?;
     for disk in ["bare", "adopted"] {
@@ -58,7 +59,7 @@ fn run(mut args: Args) -> Result<i32> {
     let mut status = 0;
     for script in ["first", "second"] {
         eprintln!("booting {}", vm.kernel.version);
-        status = boot(&vm, script, &tool)?;
+        status = boot(&vm, script)?;
         if status != 0 {
             break;
         }
@@ -71,13 +72,6 @@ fn run(mut args: Args) -> Result<i32> {
         _ => println!("\nNot all of this is so: see above. The disks are in {}.", dir.display()),
     }
     Ok(status)
-}
-
-/// Builds `dmremap`; its path.
-fn tool() -> Result<PathBuf> {
-    let mut cargo = cmd("cargo", ["build", "--release", "--quiet", "--package", "dmremap"]);
-    output(cargo.current_dir(paths::checkout()))?;
-    Ok(paths::target_dir().join("release/dmremap"))
 }
 
 /// Makes the disk images; the directory they are in.
@@ -116,11 +110,10 @@ fn json(text: &str) -> String {
 }
 
 /// Boots and runs one of the scripts; its exit status.
-fn boot(vm: &Vm, script: &str, tool: &Path) -> Result<i32> {
+fn boot(vm: &Vm, script: &str) -> Result<i32> {
     let mut stdout = std::io::stdout();
     let colour = u8::from(stdout.is_terminal());
-    let tool = quote(&tool.to_string_lossy());
-    let line = format!("export DMREMAP={tool} COLOUR={colour}; exec sh tests/demo/{script}.sh");
+    let line = format!("export COLOUR={colour}; exec sh tests/demo/{script}.sh");
     let outcome: Outcome = vm.run(&line, &mut |bytes| {
         let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
     })?;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use super::Command;
 use crate::args::Args;
 use crate::kernels::Kernel;
-use crate::sh::{cmd, mkdir, output, Context, Error, Result};
-use crate::{module, paths, probe};
+use crate::sh::{cmd, output, Context, Error, Result};
+use crate::{module, paths, probe, tool};
 
 pub const INSTALL: Command = Command {
     name: "install",
     about: "build and install module and tool for the running kernel",
     help: "\
-usage: sudo ./x install [--prefix DIR] [--destdir DIR] [--headers DIR]
+usage: sudo ./x install [--prefix DIR] [--destdir DIR] [--headers DIR] [--no-build]
 
 Builds dm_remap.ko for the kernel that runs now, and the tool dmremap, and
 installs them:
@@ -25,6 +25,8 @@ A new kernel needs a new module: run it again after an upgrade.
   --prefix DIR   where the tool goes (default /usr/local)
   --destdir DIR  put everything below DIR, for packages
   --headers DIR  for the kernel whose headers are in DIR
+  --no-build     install what `./x build --running` and `cargo build --release`
+                 have built, so that nothing is built as root
 ",
     run: install,
 };
@@ -43,7 +45,11 @@ module must not be in use.
 
 /// Where things go.
 struct Places {
-    kernel: Kernel,
+    /// The directory of the kernel's headers, if it was given.
+    headers: Option<PathBuf>,
+    /// What `uname -r` says under the kernel.
+    version: String,
+    build: bool,
     module: PathBuf,
     tool: PathBuf,
     destdir: Option<PathBuf>,
@@ -51,36 +57,64 @@ struct Places {
 
 impl Places {
     fn parse(mut args: Args) -> Result<Places> {
-        let (mut prefix, mut destdir, mut kernel) = (PathBuf::from("/usr/local"), None, None);
+        let (mut prefix, mut destdir, mut headers, mut build) =
+            (PathBuf::from("/usr/local"), None, None, true);
         while let Some(word) = args.next() {
             match word.as_str() {
                 "--prefix" => prefix = args.value(&word)?.into(),
                 "--destdir" => destdir = Some(PathBuf::from(args.value(&word)?)),
-                "--headers" => kernel = Some(Kernel::from_headers(Path::new(&args.value(&word)?))?),
+                "--headers" => headers = Some(PathBuf::from(args.value(&word)?)),
+                "--no-build" => build = false,
                 _ => return Err(Args::unknown(&word)),
             }
         }
-        let kernel = match kernel {
-            Some(kernel) => kernel,
-            None => Kernel::running()?,
+        // The running kernel's headers may be gone when the module is to go.
+        let version = match &headers {
+            Some(dir) => Kernel::from_headers(dir)?.version,
+            None => output(&mut cmd("uname", ["-r"]))?.out.trim().to_string(),
         };
         let below = |path: PathBuf| match &destdir {
             Some(root) => root.join(path.strip_prefix("/").unwrap_or(&path)),
             None => path,
         };
-        let modules = PathBuf::from("/lib/modules").join(&kernel.version);
+        let modules = PathBuf::from("/lib/modules").join(&version);
         Ok(Places {
             module: below(modules.join("updates/dm_remap.ko")),
             tool: below(prefix.join("sbin/dmremap")),
-            kernel,
+            headers,
+            version,
+            build,
             destdir,
         })
+    }
+
+    /// Builds module and tool; where they are.
+    fn build(&self) -> Result<(PathBuf, PathBuf)> {
+        let kernel = match &self.headers {
+            Some(dir) => Kernel::from_headers(dir)?,
+            None => Kernel::running()?,
+        };
+        if let Some(missing) = probe::missing(&kernel) {
+            return Err(Error(format!("no module for {}: {missing}", kernel.version)));
+        }
+        Ok((module::build(&kernel)?.ko, tool::build()?))
+    }
+
+    /// Where an earlier build has left them.
+    fn built(&self) -> Result<(PathBuf, PathBuf)> {
+        let module = paths::build_dir()?.join(&self.version).join("dm_remap.ko");
+        for (path, how) in [(&module, "./x build --running"), (&tool::path(), "cargo build --release")] {
+            if !path.is_file() {
+                return Err(Error(format!("{} is not there: run {how} first", path.display())));
+            }
+        }
+        Ok((module, tool::path()))
     }
 
     /// Has modprobe find the module, or forget it. A package does that itself.
     fn depmod(&self) -> Result<()> {
         if self.destdir.is_none() {
-            output(cmd("/sbin/depmod", ["-a"]).arg(&self.kernel.version))?;
+            output(cmd("/sbin/depmod", ["-a"]).arg(&self.version))?;
         }
         Ok(())
     }
@@ -94,15 +128,9 @@ fn put(from: &Path, to: &Path, mode: &str) -> Result<()> {
 
 fn install(args: Args) -> Result<i32> {
     let places = Places::parse(args)?;
-    if let Some(missing) = probe::missing(&places.kernel) {
-        return Err(Error(format!("no module for {}: {missing}", places.kernel.version)));
-    }
-    let built = module::build(&places.kernel)?;
-    let mut cargo = cmd("cargo", ["build", "--quiet", "--release", "--package", "dmremap"]);
-    output(cargo.current_dir(paths::checkout()))?;
-    mkdir(places.module.parent().unwrap_or(Path::new("/")))?;
-    put(&built.ko, &places.module, "0644")?;
-    put(&paths::checkout().join("target/release/dmremap"), &places.tool, "0755")?;
+    let (module, tool) = if places.build { places.build()? } else { places.built()? };
+    put(&module, &places.module, "0644")?;
+    put(&tool, &places.tool, "0755")?;
     places.depmod()?;
     if places.destdir.is_none() {
         println!("next: modprobe dm_remap; dmremap help");

@@ -7,6 +7,7 @@ use crate::module;
 use crate::paths;
 use crate::scenarios::{self, Scenario};
 use crate::sh::{cmd, Context, Error, Result};
+use crate::tool;
 use crate::vm::Vm;
 
 pub const COMMAND: Command = Command {
@@ -109,17 +110,17 @@ fn cargo_results(text: &str) -> (u32, u32) {
 fn ready(series: &str, count: &mut Count) -> Option<Vm> {
     let built = Kernel::fetch(series).and_then(|kernel| {
         println!("{series}: building for {}", kernel.version);
-        let built = module::build(&kernel)?;
-        Ok((kernel, built))
+        Ok((module::build(&kernel)?, tool::build()?, kernel))
     });
     match built {
-        Ok((kernel, built)) => {
+        Ok((built, tool, kernel)) => {
             for check in &built.checks {
                 println!("{series} module: ok {}: {}", check.name, check.seen);
                 count.passed += 1;
             }
             let mut vm = Vm::new(kernel);
             vm.module = Some(built.ko);
+            vm.tool = Some(tool);
             Some(vm)
         }
         Err(e) => {

@@ -9,6 +9,7 @@ use crate::args::Args;
 use crate::kernels::{Kernel, SERIES};
 use crate::module;
 use crate::sh::{Error, Result};
+use crate::tool;
 use crate::vm::{explain, quote, Vm};
 
 pub const COMMAND: Command = Command {
@@ -19,7 +20,7 @@ usage: ./x vm [options] -- COMMAND [ARGUMENT]...
 
 Boots a stock Debian kernel in QEMU. The guest sees the host's files; what it
 writes to them is forgotten. COMMAND runs as root in the checkout, with this
-checkout's dm_remap.ko loaded; its output is passed through and its exit status
+checkout's dm_remap.ko loaded and its tool built, as $DMREMAP; its output is passed through and its exit status
 returned. A single argument with spaces in it is run by the shell.
 
   --kernel NAME      6.1 or 6.12 (default 6.12)
@@ -62,6 +63,7 @@ fn run(mut args: Args) -> Result<i32> {
     }
     if !no_module {
         vm.module = Some(module::build(&vm.kernel)?.ko);
+        vm.tool = Some(tool::build()?);
     }
     if build_only {
         if let Some(ko) = &vm.module {

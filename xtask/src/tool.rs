@@ -1,0 +1,18 @@
+//! Builds `dmremap`, the tool.
+
+use std::path::PathBuf;
+
+use crate::paths;
+use crate::sh::{cmd, output, Result};
+
+/// Where a build leaves it.
+pub fn path() -> PathBuf {
+    paths::target_dir().join("release/dmremap")
+}
+
+/// Builds it; where it is.
+pub fn build() -> Result<PathBuf> {
+    let mut cargo = cmd("cargo", ["build", "--release", "--quiet", "--package", "dmremap"]);
+    output(cargo.current_dir(paths::checkout()))?;
+    Ok(path())
+}
