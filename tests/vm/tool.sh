@@ -1,0 +1,156 @@
+#!/bin/sh
+# The tool `dmremap` against the real target: what it says, its exit status, and that what it makes is what `dmsetup` sees.
+. tests/vm/lib.sh
+
+load_module
+MAIN=$(disk main 32)
+SPARE=$(disk spare 16)
+OTHER=$(disk other 16)
+under m "$MAIN"
+OLD=/dev/mapper/m
+
+# gives STATUS WORDS COMMAND...: the tool ends with that exit status, and its output holds these words.
+gives() {
+	wanted=$1 words=$2
+	shift 2
+	set +e
+	"$DMREMAP" "$@" >"$WORK/said" 2>&1 </dev/null
+	code=$?
+	set -e
+	cat "$WORK/said"
+	equal "$code" "$wanted"
+	[ -z "$words" ] || grep -qF -- "$words" "$WORK/said"
+}
+
+closes() {
+	gives 0 '' close r
+	fails dmsetup info r
+}
+
+# field KEY: a number or word of `--json status r`.
+field() { "$DMREMAP" --json status r | sed -n "s/^ *\"$1\": \"\\{0,1\\}\\([^\",]*\\).*/\\1/p" | head -n 1; }
+
+sum() { dd if="$1" bs=1M iflag=direct status=none | md5sum; }
+
+nothing_there() {
+	gives 0 'no set is open' status
+	gives 4 'dmremap status' close r
+	gives 4 'not a spare' open $OLD "$SPARE" r
+	gives 4 '/nonexistent' format -q $OLD /nonexistent
+	gives 1 'Usage' list
+}
+
+format_writes_only_the_spare() {
+	head -c 33554432 /dev/urandom >"$WORK/model"
+	dd if="$WORK/model" of=$OLD bs=1M oflag=direct status=none
+	gives 1 '--batch-mode' format $OLD "$SPARE"
+	gives 0 'would become' format --dry-run -q $OLD "$SPARE"
+	gives 4 'not a spare' open $OLD "$SPARE" r
+	gives 0 "dmremap open $OLD $SPARE" format -q --label attic $OLD "$SPARE"
+	cmp "$WORK/model" "$MAIN"
+}
+
+occupied_spare_is_refused() {
+	gives 4 'attic' format -q $OLD "$SPARE"
+	mkfs.ext4 -q "$OTHER"
+	before=$(sum "$OTHER")
+	gives 4 'ext4' format -q $OLD "$OTHER"
+	gives 1 '--batch-mode' format --force $OLD "$OTHER"
+	equal "$(sum "$OTHER")" "$before"
+}
+
+swapped_devices_are_told() { gives 4 'MAIN comes first' open "$SPARE" $OLD r; }
+
+missing_module_is_told() {
+	rmmod dm_remap
+	gives 4 'modprobe dm_remap' open $OLD "$SPARE" r
+	insmod "$DM_REMAP_KO"
+	fails dmsetup info r
+}
+
+opens_and_is_seen_by_dmsetup() {
+	gives 0 /dev/mapper/r open $OLD "$SPARE" r
+	equal "$(status r 1)" rw
+	equal "$(field mode)" rw
+	equal "$(field set_uuid)" "$(status r 13)"
+	equal "$(dmsetup info -c --noheadings -o uuid r | cut -c 1-6)" REMAP-
+	gives 5 'open already' open $OLD "$SPARE" second
+	gives 5 r format -q --force $OLD "$SPARE"
+	same
+}
+
+bad_sectors_are_listed() {
+	gives 0 'nothing is mapped' list r
+	under m "$MAIN" 2048+16 4099+1
+	put 2000 3000
+	same
+	equal "$("$DMREMAP" list r | awk 'NR > 1 { print $1 "+" $2, $5 }' | tr '\n' ',')" \
+		'2048+8 mapped,2056+8 mapped,4099+1 mapped,'
+	equal "$(field used_slots)" "$(used r)"
+	equal "$(field used_slots)" 3
+	"$DMREMAP" list r >"$WORK/live"
+	"$DMREMAP" list --spare "$SPARE" >"$WORK/offline"
+	cmp "$WORK/live" "$WORK/offline"
+}
+
+close_waits_for_users() {
+	exec 7</dev/mapper/r
+	gives 5 'in use' close r
+	gives 0 'last user' close --deferred r
+	exec 7<&-
+	fails dmsetup info r
+}
+
+everything_is_there_again() {
+	gives 0 /dev/mapper/r open $OLD "$SPARE" r
+	"$DMREMAP" list r | cmp - "$WORK/live"
+	same
+	closes
+}
+
+readonly_takes_no_writes() {
+	gives 0 /dev/mapper/r open --readonly $OLD "$SPARE" r
+	gives 0 'read-only' status r
+	same
+	fails dd if=/dev/zero of=/dev/mapper/r count=1 oflag=direct
+	same
+	closes
+}
+
+changed_main_is_noticed() {
+	dd if=/dev/zero of="$MAIN" bs=4096 count=1 oflag=direct conv=notrunc
+	gives 4 '--force' open $OLD "$SPARE" r
+	dd if="$WORK/model" of="$MAIN" bs=4096 count=1 oflag=direct conv=notrunc
+	gives 0 /dev/mapper/r open $OLD "$SPARE" r
+	same
+	closes
+}
+
+foreign_main_is_refused() {
+	gives 4 'sectors' open "$OTHER" "$SPARE" r
+	gives 4 '' open --force "$OTHER" "$SPARE" r
+	fails dmsetup info r
+}
+
+first_superblock_lost() {
+	dd if=/dev/urandom of="$SPARE" bs=4096 count=1 oflag=direct conv=notrunc
+	gives 0 /dev/mapper/r open $OLD "$SPARE" r
+	same
+	closes
+}
+
+t nothing_there_is_told nothing_there
+t format_writes_only_the_spare format_writes_only_the_spare
+t s20_an_occupied_spare_is_refused occupied_spare_is_refused
+t swapped_devices_are_told swapped_devices_are_told
+t a_missing_module_is_told missing_module_is_told
+t opens_and_is_seen_by_dmsetup opens_and_is_seen_by_dmsetup
+t bad_sectors_are_listed bad_sectors_are_listed
+t close_waits_for_users close_waits_for_users
+t everything_is_there_again everything_is_there_again
+t readonly_takes_no_writes readonly_takes_no_writes
+t s21_changed_main_is_noticed changed_main_is_noticed
+t s21_foreign_main_is_refused foreign_main_is_refused
+t s12_first_superblock_lost first_superblock_lost
+t kernel_log_is_clean clean_log
+finish
