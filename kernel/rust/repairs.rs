@@ -1,6 +1,8 @@
-//! Drives core's repair machine for one failed write at a time in each context.
+//! Drives core's machines, one job at a time in each repair context.
 
-use remap_core::engine::repair::{Event, Job, Next, Repair};
+use remap_core::engine::machine::{Event, Machine, Next};
+use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::Engine;
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
 use remap_core::units::Sector;
@@ -44,7 +46,11 @@ fn repair(set: &KArc<Set>, context: u8, mut bio: Held, buffer: &mut PageBuf) {
     let job = Job { first, sectors: bio.sent_sectors(), fua: bio.data().fua, error };
     crate::report::repairing(set.handle(), first, job.sectors);
     let mut last = failed;
-    let verdict = run(set, context, job, &bio, buffer, &mut last);
+    let begin = |engine: &mut Engine<'_>| Machine::Write(Repair::new(context, job, engine, now_ms()));
+    let verdict = match begin_job(set, begin) {
+        Some(mut machine) => drive(set, context, &mut machine, Some(&bio), buffer, &mut last),
+        None => Err(error),
+    };
     set.stepped();
     bio.data_mut().way = Way::Settled;
     bio.complete(match verdict {
@@ -56,32 +62,35 @@ fn repair(set: &KArc<Set>, context: u8, mut bio: Held, buffer: &mut PageBuf) {
     });
 }
 
-fn run(
+/// Makes the machine for a job; `None` without an engine.
+fn begin_job(set: &Set, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Option<Machine> {
+    let settings = params::settings(set.pair.main.physical_block_bytes());
+    set.store.with(|engine| {
+        engine.set_settings(settings);
+        begin(engine)
+    })
+}
+
+/// Runs a machine to its end. `bio` is the one that its job is about, `last` the last status of a device that was not good.
+fn drive(
     set: &KArc<Set>,
     context: u8,
-    job: Job,
-    bio: &Held,
+    machine: &mut Machine,
+    bio: Option<&Held>,
     buffer: &mut PageBuf,
     last: &mut Status,
 ) -> Result<(), ErrorKind> {
-    let settings = params::settings(set.pair.main.physical_block_bytes());
-    let machine = set.store.with(|engine| {
-        engine.set_settings(settings);
-        Repair::new(context, job, engine, now_ms())
-    });
-    let Some(mut machine) = machine else {
-        return Err(job.error);
-    };
     let mut event = Event::Go;
     loop {
         let seen = set.steps();
         let Some(next) = set.store.with(|engine| machine.next(engine, event, now_ms())) else {
-            return Err(job.error);
+            return Err(ErrorKind::Io);
         };
         event = match next {
             Next::Load { offset_sectors, sectors } => {
                 let len = (sectors as usize).saturating_mul(512);
-                let loaded = buffer.get_mut(..len).is_some_and(|part| bio.copy_out(offset_sectors, part));
+                let part = buffer.get_mut(..len);
+                let loaded = part.zip(bio).is_some_and(|(part, bio)| bio.copy_out(offset_sectors, part));
                 if !loaded {
                     set.store.with(|engine| engine.broken("a window does not fit its buffer"));
                     return Err(ErrorKind::Io);

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use remap_core::engine::repair::REPAIR_BUFFER_BYTES;
+use remap_core::engine::machine::CONTEXT_BUFFER_BYTES;
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::format::{Geometry, SetId, Superblock};
 use remap_core::io::{Device as Which, IoRequest, Op};
@@ -149,7 +149,7 @@ impl Set {
     /// Sets aside all that a set needs; `None` if the superblock asks for what cannot be.
     pub fn new(pair: Pair, superblock: &Superblock, handle: Handle, writable: bool) -> Result<Option<Set>> {
         let Some(store) = Store::new(superblock)? else { return Ok(None) };
-        let context = || Mutex::new(PageBuf::new(REPAIR_BUFFER_BYTES)?);
+        let context = || Mutex::new(PageBuf::new(CONTEXT_BUFFER_BYTES)?);
         Ok(Some(Set {
             block_sectors: pair.placement.block_bytes / 512,
             pair,

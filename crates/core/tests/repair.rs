@@ -207,7 +207,8 @@ fn s07_two_entries_for_a_group_after_a_crash_the_newer_wins() {
 
 #[test]
 fn s15_an_error_that_is_not_the_mediums_ends_the_repair() {
-    use remap_core::engine::repair::{Event, Job, Next, Repair};
+    use remap_core::engine::machine::{Event, Next};
+    use remap_core::engine::repair::{Job, Repair};
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 20, 2);
     let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::NoSpace };
@@ -217,7 +218,8 @@ fn s15_an_error_that_is_not_the_mediums_ends_the_repair() {
 
 #[test]
 fn s09_two_repairs_of_one_group_do_not_run_at_once() {
-    use remap_core::engine::repair::{Event, Job, Next, Repair};
+    use remap_core::engine::machine::{Event, Next};
+    use remap_core::engine::repair::{Job, Repair};
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 20, 2);
     let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::Io };

@@ -1,7 +1,8 @@
 //! Repair contexts and the committer, as the kernel host drives them.
 
 use remap_core::engine::commit::{Step, Work};
-use remap_core::engine::repair::{Event, Job, Next, Repair, REPAIR_BUFFER_BYTES};
+use remap_core::engine::machine::{Event, Machine, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::FailReason;
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, IoRequest, Op};
@@ -25,7 +26,7 @@ enum Wait {
 }
 
 struct Running {
-    machine: Repair,
+    machine: Machine,
     piece: Piece,
     wait: Wait,
     /// The bio was completed before its time, by a planted bug.
@@ -40,7 +41,7 @@ pub struct Context {
 
 impl Default for Context {
     fn default() -> Self {
-        Context { running: None, buffer: vec![0; REPAIR_BUFFER_BYTES] }
+        Context { running: None, buffer: vec![0; CONTEXT_BUFFER_BYTES] }
     }
 }
 
@@ -69,7 +70,7 @@ impl Session<'_, '_> {
                 let (piece, error) = self.jobs.swap_remove(at);
                 let (_, fua) = self.write_of(piece);
                 let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, error };
-                let machine = Repair::new(index as u8, job, &mut self.engine, now_ms);
+                let machine = Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms));
                 Running { machine, piece, wait: Wait::Nothing(Event::Go), acked: false }
             }
         };

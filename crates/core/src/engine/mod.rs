@@ -1,12 +1,13 @@
 //! The engine: the state of one set, and every decision about it.
 //!
 //! There is one engine per live set, behind a lock of the host. Beside it stand the machines that a host drives:
-//! [`load::Loader`] builds the engine from the spare, [`commit::Committer`] makes changes durable, and one [`repair::Repair`] per
+//! [`load::Loader`] builds the engine from the spare, [`commit::Committer`] makes changes durable, and one [`machine::Machine`] per
 //! repair context turns a failed write into stored content. The lookup table is shared with readers that take no lock.
 
 pub mod commit;
 pub mod list;
 pub mod load;
+pub mod machine;
 pub mod mode;
 pub mod notice;
 pub mod repair;
@@ -14,6 +15,7 @@ pub mod repair;
 mod changes;
 mod copies;
 mod evict;
+mod hold;
 mod publish;
 pub mod rounds;
 mod slots;

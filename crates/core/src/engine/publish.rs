@@ -77,7 +77,7 @@ impl Engine<'_> {
         let lost_before = old.map_or(0, |(s, _)| self.lost_mask(s));
         self.set_generation(slot, e.generation, e.lost);
         let done = match change.kind {
-            Kind::New => self.table.insert(slot, record),
+            Kind::New => self.put(slot, record),
             Kind::Extend => {
                 let suspect = old.map_or(0, |(_, r)| r.bad() & r.mask());
                 self.set_record(slot, Record::mapped(e.group, e.mask, suspect | e.lost));
@@ -104,6 +104,25 @@ impl Engine<'_> {
         self.counters.lost_sectors += u64::from(e.lost.count_ones());
         self.counters.lost_sectors =
             self.counters.lost_sectors.saturating_sub(u64::from(lost_before.count_ones()));
+    }
+
+    /// Lets lookups find a slot that was taken for a group: one that the group is held by, or one that nothing leads to yet.
+    #[must_use]
+    fn put(&mut self, slot: Slot, record: Record) -> bool {
+        if self.table.record_of(record.group()).is_some_and(|(found, _)| found == slot) {
+            self.set_record(slot, record);
+            return true;
+        }
+        self.table.insert(slot, record)
+    }
+
+    /// Gives back a slot that was taken for a group and never mapped.
+    fn unput(&mut self, change: &Change) {
+        let group = change.entry.group;
+        if self.table.record_of(group).is_some_and(|(found, _)| found == change.slot) {
+            let _ = self.table.remove(group);
+        }
+        self.give_back(change.slot);
     }
 
     /// Notes that `slot` was given up and is to be retired once nobody can be looking at it.
@@ -139,7 +158,7 @@ impl Engine<'_> {
 
     fn undo(&mut self, change: &Change) {
         match change.kind {
-            Kind::New => self.give_back(change.slot),
+            Kind::New => self.unput(change),
             Kind::Move { from } => {
                 self.give_back(change.slot);
                 self.release_hold(from);
@@ -172,7 +191,7 @@ impl Engine<'_> {
         let group = change.entry.group;
         match change.kind {
             Kind::New if doubt => {
-                if !self.table.insert(change.slot, Record::reserved(group).with_doubt(true)) {
+                if !self.put(change.slot, Record::reserved(group).with_doubt(true)) {
                     self.broken("a group in doubt did not fit the map");
                 }
             }

@@ -103,6 +103,11 @@ impl Record {
         self.0 & HELD != 0
     }
 
+    /// Whether the slot was taken only so that its group can be held.
+    pub const fn is_reserved_hold(self) -> bool {
+        matches!(self.usage(), Use::Reserved) && self.is_held() && !self.in_doubt()
+    }
+
     /// Whether writes to the group fail because a commit may have landed (S13).
     pub const fn in_doubt(self) -> bool {
         self.0 & DOUBT != 0

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use remap_core::engine::commit::{Committer, Step, Work};
 use remap_core::engine::load::{LoadError, Loader};
-use remap_core::engine::repair::{Event, Job, Next, Repair, REPAIR_BUFFER_BYTES};
+use remap_core::engine::machine::{Event, Machine, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Change, Engine, Settings, Storage, StorageSizes};
 use remap_core::error::ErrorKind;
@@ -192,8 +193,13 @@ impl Set<'_> {
     /// Repairs a failed write of `sectors` sectors that are all `byte`.
     pub fn repair(&mut self, first: u64, sectors: u32, byte: u8) -> Result<(), ErrorKind> {
         let job = Job { first: Sector(first), sectors, fua: false, error: ErrorKind::Io };
-        let mut machine = Repair::new(0, job, &mut self.engine, 0);
-        let mut buffer = vec![byte; REPAIR_BUFFER_BYTES];
+        let machine = Machine::Write(Repair::new(0, job, &mut self.engine, 0));
+        self.drive(machine, byte)
+    }
+
+    /// Runs a machine of context 0 to its end; every sector that it loads is all `byte`.
+    pub fn drive(&mut self, mut machine: Machine, byte: u8) -> Result<(), ErrorKind> {
+        let mut buffer = vec![byte; CONTEXT_BUFFER_BYTES];
         let mut event = Event::Go;
         self.drains = 0;
         loop {

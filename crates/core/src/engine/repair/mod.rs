@@ -8,15 +8,11 @@
 mod narrow;
 mod place;
 
-use super::{Engine, Notice, WINDOW_GROUPS, WINDOW_SECTORS};
+use super::machine::{Event, Next};
+use super::{Engine, Notice, WINDOW_GROUPS};
 use crate::error::ErrorKind;
 use crate::io::{Device, IoRequest, Op};
-use crate::units::{Group, Sector, Slot, SECTORS_PER_BLOCK};
-
-/// Bytes of the buffer that a host sets aside for one repair context: a window, and one group beside it.
-pub const REPAIR_BUFFER_BYTES: usize = (WINDOW_SECTORS + SECTORS_PER_BLOCK) as usize * 512;
-/// Where the group beside the window begins in the buffer, in sectors.
-const SCRATCH_SECTOR: u32 = WINDOW_SECTORS;
+use crate::units::{Group, Sector, Slot};
 
 /// A write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,43 +25,6 @@ pub struct Job {
     pub fua: bool,
     /// How it failed.
     pub error: ErrorKind,
-}
-
-/// What the host tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// First call for a job, or the call again after [`Next::Wait`].
-    Go,
-    /// The content was loaded.
-    Loaded,
-    /// The request has ended.
-    Io(Result<(), ErrorKind>),
-    /// The gate was drained.
-    Drained,
-    /// [`Engine::commit_outcome`] is there.
-    Committed,
-}
-
-/// What the host does next for this context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Copy this part of the bio's content to the start of the buffer; then [`Event::Loaded`].
-    Load {
-        /// From this sector of the bio on.
-        offset_sectors: u32,
-        /// Length in sectors.
-        sectors: u32,
-    },
-    /// Carry out this request with the context's buffer; then [`Event::Io`].
-    Io(IoRequest),
-    /// Wake the committer, wait until [`Engine::commit_outcome`] of this context is there; then [`Event::Committed`].
-    Commit,
-    /// Drain the gate; then [`Event::Drained`].
-    Drain,
-    /// Another context works on these groups: call again with [`Event::Go`] when one has finished a window.
-    Wait,
-    /// The write ends like this.
-    Done(Result<(), ErrorKind>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

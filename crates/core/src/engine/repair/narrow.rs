@@ -6,7 +6,8 @@
 
 use core::num::{NonZeroU32, NonZeroU64};
 
-use super::{Next, Repair, State};
+use super::{Repair, State};
+use crate::engine::machine::Next;
 use crate::engine::Engine;
 use crate::error::ErrorKind;
 use crate::io::Device;

@@ -1,7 +1,8 @@
 //! Placing: what fails on main goes into slots, group by group.
 
-use super::{Next, Placing, Repair, State, SCRATCH_SECTOR};
+use super::{Placing, Repair, State};
 use crate::engine::changes::{Change, Kind};
+use crate::engine::machine::{Next, SCRATCH_SECTOR};
 use crate::engine::{Engine, WINDOW_GROUPS};
 use crate::error::ErrorKind;
 use crate::format::{Entry, SlotState};

@@ -1,0 +1,68 @@
+//! What the machines of repair contexts have in common: what a host tells them, and what they have it do.
+//!
+//! A host runs one machine at a time in each repair context, with that context's buffer. It calls [`Machine::next`] with
+//! [`Event::Go`], does what comes back, and calls again with the event that [`Next`] names, until [`Next::Done`].
+
+use super::repair::Repair;
+use super::{Engine, WINDOW_SECTORS};
+use crate::error::ErrorKind;
+use crate::io::IoRequest;
+use crate::units::SECTORS_PER_BLOCK;
+
+/// Bytes of the buffer that a host sets aside for one repair context: a window, and one group beside it.
+pub const CONTEXT_BUFFER_BYTES: usize = (WINDOW_SECTORS + SECTORS_PER_BLOCK) as usize * 512;
+/// Where the group beside the window begins in the buffer, in sectors.
+pub(super) const SCRATCH_SECTOR: u32 = WINDOW_SECTORS;
+
+/// What the host tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// First call for a job, or the call again after [`Next::Wait`].
+    Go,
+    /// The content was loaded.
+    Loaded,
+    /// The request has ended.
+    Io(Result<(), ErrorKind>),
+    /// The gate was drained.
+    Drained,
+    /// [`Engine::commit_outcome`] is there.
+    Committed,
+}
+
+/// What the host does next for this context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Copy this part of the bio's content to the start of the buffer; then [`Event::Loaded`].
+    Load {
+        /// From this sector of the bio on.
+        offset_sectors: u32,
+        /// Length in sectors.
+        sectors: u32,
+    },
+    /// Carry out this request with the context's buffer; then [`Event::Io`].
+    Io(IoRequest),
+    /// Wake the committer, wait until [`Engine::commit_outcome`] of this context is there; then [`Event::Committed`].
+    Commit,
+    /// Drain the gate; then [`Event::Drained`].
+    Drain,
+    /// Another context works on these groups: call again with [`Event::Go`] when one has finished a window.
+    Wait,
+    /// The job ends like this.
+    Done(Result<(), ErrorKind>),
+}
+
+/// The machine of one repair context, for whatever job.
+#[derive(Debug)]
+pub enum Machine {
+    /// A failed write is being stored.
+    Write(Repair),
+}
+
+impl Machine {
+    /// The next step after `event`. `now_ms` is a clock that never goes back.
+    pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
+        match self {
+            Machine::Write(repair) => repair.next(engine, event, now_ms),
+        }
+    }
+}
