@@ -6,7 +6,7 @@ use remap_core::units::{Sector, Slot};
 
 use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Op, Status};
-use crate::bind::held::HeldList;
+use crate::bind::held::{HeldBio, HeldList};
 use crate::bind::sync::SpinLock;
 use crate::set::{Held, PerBio, Set, Shared, Way};
 use crate::status::{result_of, status_of};
@@ -74,7 +74,7 @@ fn keep(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, direction: Direction) -> Mapp
             bio.accept_partial(sectors);
             bio.data_mut().failed = Some(Status::IOERR);
             let (held, mapped) = bio.map_hold();
-            hand_over(set, &set.failed, held);
+            hand_over(set, &set.failed, held.spent());
             mapped
         }
         Direction::Refuse(ErrorKind::Again) => {
@@ -88,7 +88,7 @@ fn keep(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, direction: Direction) -> Mapp
 
 /// Puts a bio into a list for the repair workers. They are woken under the list's lock: once the bio can be taken out it may
 /// complete, and with the last bio the set may go.
-fn hand_over(set: &KArc<Set>, list: &SpinLock<HeldList<PerBio>>, bio: Held) {
+fn hand_over<S>(set: &KArc<Set>, list: &SpinLock<HeldList<PerBio, S>>, bio: HeldBio<PerBio, S>) {
     let mut list = list.lock();
     list.push(bio);
     set.kick_repair();
@@ -238,8 +238,9 @@ fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: crate::bi
         Direction::Defer { .. } => &set.deferred,
         Direction::AskEngine { .. } => &set.asking,
         Direction::Repair { .. } => {
+            set.gate.leave(entered);
             bio.data_mut().failed = Some(Status::IOERR);
-            &set.failed
+            return hand_over(set, &set.failed, bio.spent());
         }
         Direction::Refuse(error) => {
             set.gate.leave(entered);

@@ -13,7 +13,7 @@ use crate::bind::io::PageBuf;
 use crate::bind::time::monotonic_ns;
 use crate::bios;
 use crate::params;
-use crate::set::{Held, Set, Shared, Way};
+use crate::set::{Set, Shared, Spent, Way};
 use crate::status::{result_of, status_of};
 
 /// The worker of repair context `CONTEXT`.
@@ -39,7 +39,7 @@ fn now_ms() -> u64 {
 }
 
 /// Repairs one write and completes it.
-fn repair(set: &KArc<Set>, context: u8, mut bio: Held, buffer: &mut PageBuf) {
+fn repair(set: &KArc<Set>, context: u8, mut bio: Spent, buffer: &mut PageBuf) {
     let failed = bio.data().failed.unwrap_or(Status::IOERR);
     let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
     let first = Sector(bio.data().first);
@@ -76,7 +76,7 @@ fn drive(
     set: &KArc<Set>,
     context: u8,
     machine: &mut Machine,
-    bio: Option<&Held>,
+    bio: Option<&Spent>,
     buffer: &mut PageBuf,
     last: &mut Status,
 ) -> Result<(), ErrorKind> {

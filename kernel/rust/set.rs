@@ -12,7 +12,7 @@ use remap_core::placement::Placement;
 use crate::bind::arc::KArc;
 use crate::bind::bio::Status;
 use crate::bind::dm::{Device, Handle};
-use crate::bind::held::{HeldBio, HeldList};
+use crate::bind::held::{self, HeldBio, HeldList};
 use crate::bind::io::{BioPool, PageBuf, Request};
 use crate::bind::store::Store;
 use crate::bind::sync::{Entered, Gate, Mutex, SpinLock, WaitQueue};
@@ -100,8 +100,10 @@ pub struct PerBio {
     pub failed: Option<Status>,
 }
 
-/// A bio that the set keeps.
-pub type Held = HeldBio<PerBio>;
+/// A bio that the set keeps and may send.
+pub type Held = HeldBio<PerBio, held::Fresh>;
+/// A bio that the set keeps and only completes.
+pub type Spent = HeldBio<PerBio, held::Spent>;
 
 /// What the callbacks of device-mapper and the workers share.
 pub struct Set {
@@ -126,7 +128,7 @@ pub struct Set {
     /// Bios for repair and commit.
     pub pool: BioPool,
     /// Failed writes.
-    pub failed: SpinLock<HeldList<PerBio>>,
+    pub failed: SpinLock<HeldList<PerBio, held::Spent>>,
     /// Reads of suspect sectors.
     pub asking: SpinLock<HeldList<PerBio>>,
     /// Bios of held groups.

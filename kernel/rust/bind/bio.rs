@@ -6,7 +6,7 @@ use core::mem::size_of;
 use core::ptr::NonNull;
 
 use super::dm::Device;
-use super::held::HeldBio;
+use super::held::{Fresh, HeldBio, Spent};
 use super::Errno;
 use crate::sys;
 
@@ -189,7 +189,7 @@ impl<'a, D: Copy> Bio<'a, D> {
     }
 
     /// From `map`: keep it, to be submitted or completed later.
-    pub fn map_hold(mut self) -> (HeldBio<D>, Mapped) {
+    pub fn map_hold(mut self) -> (HeldBio<D, Fresh>, Mapped) {
         self.save_iter();
         // SAFETY: the callback tells dm core to leave the bio to us, by the value that goes with it.
         (unsafe { HeldBio::new(self.raw) }, Mapped(sys::DM_MAPIO_SUBMITTED as c_int))
@@ -206,8 +206,8 @@ impl<'a, D: Copy> Bio<'a, D> {
         Ended(sys::DM_ENDIO_REQUEUE as c_int, Status(sys::DMR_STS_DM_REQUEUE as u8))
     }
 
-    /// From `end_io`: keep it, to be submitted again or completed later; either calls `end_io` once more.
-    pub fn end_hold(self, status: Status) -> (HeldBio<D>, Ended) {
+    /// From `end_io`: keep it, to be completed later, which calls `end_io` once more.
+    pub fn end_hold(self, status: Status) -> (HeldBio<D, Spent>, Ended) {
         // SAFETY: as in `map_hold`.
         (unsafe { HeldBio::new(self.raw) }, Ended(sys::DM_ENDIO_INCOMPLETE as c_int, status))
     }

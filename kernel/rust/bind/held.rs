@@ -8,17 +8,24 @@ use super::dm::Device;
 use super::io::BioPool;
 use crate::sys;
 
+/// Marks a clone that `map` kept: no device had it, so that it may be sent to one.
+pub struct Fresh;
+
+/// Marks a clone that is only to be completed. If a device had it, the block layer may have split it there and counted its
+/// ends down to nothing; sent once more and split again, it would end before all of its parts have.
+pub struct Spent;
+
 /// A clone that dm core waits for until it is given back. Dropping it completes it with an I/O error, so that
-/// no bio can be forgotten.
-pub struct HeldBio<D: Copy> {
+/// no bio can be forgotten. `S` is [`Fresh`] or [`Spent`].
+pub struct HeldBio<D: Copy, S = Fresh> {
     raw: NonNull<sys::bio>,
-    data: PhantomData<D>,
+    data: PhantomData<(D, fn() -> S)>,
 }
 
-// SAFETY: a held clone belongs to its holder alone, on whatever thread; `D` is plain data.
-unsafe impl<D: Copy + Send> Send for HeldBio<D> {}
+// SAFETY: a held clone belongs to its holder alone, on whatever thread; `D` is plain data, `S` a mere mark.
+unsafe impl<D: Copy + Send, S> Send for HeldBio<D, S> {}
 
-impl<D: Copy> HeldBio<D> {
+impl<D: Copy, S> HeldBio<D, S> {
     /// # Safety
     /// `raw` must be a clone, with `D` and the saved iterator beside it, that dm core is told to leave to us.
     pub(super) unsafe fn new(raw: NonNull<sys::bio>) -> Self {
@@ -142,6 +149,23 @@ impl<D: Copy> HeldBio<D> {
         self.part(skip, u32::try_from(bytes >> 9).ok()?)
     }
 
+    /// Ends it with a status; `end_io` is called once more, with that status.
+    pub fn complete(self, status: Status) {
+        let raw = self.raw;
+        core::mem::forget(self);
+        // SAFETY: the clone is live and ours; this gives it back.
+        unsafe { end(raw, status) }
+    }
+}
+
+impl<D: Copy> HeldBio<D, Fresh> {
+    /// The same clone, which will not be sent any more.
+    pub fn spent(self) -> HeldBio<D, Spent> {
+        let raw = self.raw;
+        core::mem::forget(self);
+        HeldBio { raw, data: PhantomData }
+    }
+
     /// Sends the whole clone as it was, to a sector of a device; `end_io` is called when it is done.
     pub fn submit(self, device: &Device, sector: u64) {
         let (raw, sent) = (self.raw.as_ptr(), self.sent());
@@ -156,18 +180,10 @@ impl<D: Copy> HeldBio<D> {
             sys::submit_bio_noacct(raw);
         }
     }
-
-    /// Ends it with a status; `end_io` is called once more, with that status.
-    pub fn complete(self, status: Status) {
-        let raw = self.raw;
-        core::mem::forget(self);
-        // SAFETY: the clone is live and ours; this gives it back.
-        unsafe { end(raw, status) }
-    }
 }
 
 /// Where the saved iterator is.
-fn beside_of<D: Copy>(bio: &HeldBio<D>) -> *mut sys::bvec_iter {
+fn beside_of<D: Copy, S>(bio: &HeldBio<D, S>) -> *mut sys::bvec_iter {
     // SAFETY: computes an address inside what dm core keeps beside the clone.
     unsafe { &raw mut (*beside::<D>(bio.raw)).sent }
 }
@@ -182,7 +198,7 @@ unsafe fn end(raw: NonNull<sys::bio>, status: Status) {
     }
 }
 
-impl<D: Copy> Drop for HeldBio<D> {
+impl<D: Copy, S> Drop for HeldBio<D, S> {
     fn drop(&mut self) {
         // SAFETY: the clone is live and ours; this is its last use.
         unsafe { end(self.raw, Status::IOERR) }
@@ -190,17 +206,17 @@ impl<D: Copy> Drop for HeldBio<D> {
 }
 
 /// Held bios in the order in which they came; takes no memory, since the bios themselves are linked.
-pub struct HeldList<D: Copy> {
+pub struct HeldList<D: Copy, S = Fresh> {
     first: Option<NonNull<sys::bio>>,
     last: Option<NonNull<sys::bio>>,
     count: u32,
-    data: PhantomData<D>,
+    data: PhantomData<(D, fn() -> S)>,
 }
 
 // SAFETY: the list owns its bios alone.
-unsafe impl<D: Copy + Send> Send for HeldList<D> {}
+unsafe impl<D: Copy + Send, S> Send for HeldList<D, S> {}
 
-impl<D: Copy> HeldList<D> {
+impl<D: Copy, S> HeldList<D, S> {
     /// An empty list.
     pub const fn new() -> Self {
         HeldList { first: None, last: None, count: 0, data: PhantomData }
@@ -212,7 +228,7 @@ impl<D: Copy> HeldList<D> {
     }
 
     /// Adds one at the end.
-    pub fn push(&mut self, bio: HeldBio<D>) {
+    pub fn push(&mut self, bio: HeldBio<D, S>) {
         let raw = bio.raw;
         core::mem::forget(bio);
         // SAFETY: held clones are ours, and `bi_next` is free for whoever owns a bio.
@@ -228,7 +244,7 @@ impl<D: Copy> HeldList<D> {
     }
 
     /// Takes the first one.
-    pub fn pop(&mut self) -> Option<HeldBio<D>> {
+    pub fn pop(&mut self) -> Option<HeldBio<D, S>> {
         let raw = self.first?;
         // SAFETY: as in `push`; only held clones are in the list.
         unsafe {
@@ -243,12 +259,12 @@ impl<D: Copy> HeldList<D> {
     }
 
     /// Takes all of them, in order.
-    pub fn take(&mut self) -> HeldList<D> {
+    pub fn take(&mut self) -> HeldList<D, S> {
         core::mem::replace(self, HeldList::new())
     }
 }
 
-impl<D: Copy> Drop for HeldList<D> {
+impl<D: Copy, S> Drop for HeldList<D, S> {
     fn drop(&mut self) {
         while let Some(bio) = self.pop() {
             bio.complete(Status::IOERR);
