@@ -136,7 +136,7 @@ fn s12_every_superblock_of_a_session_carries_its_number_and_comes_before_table_b
     let mut disks = Disks::new();
     format(&mut disks, 20, 3);
     let set = load(&mut disks).unwrap();
-    let before = set.engine.superblock().activations;
+    let before = choose(set.disks).activations;
     let table = set.table_block(0, 0);
     set.disks.spare[table as usize * 512 + 100] ^= 1;
     let mut set = load(&mut disks).unwrap();

@@ -3,13 +3,15 @@
 mod world;
 
 use remap_core::engine::commit::Work;
+use remap_core::engine::machine::{Event, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::{Mode, Notice};
 use remap_core::error::ErrorKind;
 use remap_core::format::SlotState;
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::{Record, Run, Table, Use};
 use remap_core::units::{Sector, Slot};
-use world::{reload, served, Disks};
+use world::{reload, served, Disks, Set};
 
 /// Writes to main that touch `sector`.
 fn attempts(disks: &Disks, sector: u64) -> usize {
@@ -207,8 +209,6 @@ fn s07_two_entries_for_a_group_after_a_crash_the_newer_wins() {
 
 #[test]
 fn s15_an_error_that_is_not_the_mediums_ends_the_repair() {
-    use remap_core::engine::machine::{Event, Next};
-    use remap_core::engine::repair::{Job, Repair};
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 20, 2);
     let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::NoSpace };
@@ -218,8 +218,6 @@ fn s15_an_error_that_is_not_the_mediums_ends_the_repair() {
 
 #[test]
 fn s09_two_repairs_of_one_group_do_not_run_at_once() {
-    use remap_core::engine::machine::{Event, Next};
-    use remap_core::engine::repair::{Job, Repair};
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 20, 2);
     let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::Io };
@@ -280,4 +278,50 @@ fn a_close_comes_after_the_changes_that_wait() {
     assert!(set.engine.superblock().clean);
     let last = set.disks.log.last().map(|r| r.sector);
     assert_eq!(last, Some(set.superblock(1)));
+}
+
+/// Has other contexts fill the list of changes and stop before their commit: of the slots that each group tries, three fail.
+fn others_fill_the_list(set: &mut Set<'_>) {
+    let slots = set.engine.geometry().slot_count();
+    for slot in (0..slots).map(Slot).filter(|s| s.0 % 4 != 3) {
+        set.disks.bad_writes.insert((true, set.engine.geometry().slot_block(slot).first_sector()));
+    }
+    let mut buffer = vec![0x11; CONTEXT_BUFFER_BYTES];
+    for context in 1..=4u8 {
+        let first = Sector(u64::from(context) * 248);
+        let job = Job { first, sectors: 248, fua: false, error: ErrorKind::Io };
+        let mut repair = Repair::new(context, job, &mut set.engine, 0);
+        let mut event = Event::Go;
+        loop {
+            event = match repair.next(&mut set.engine, event, 0) {
+                Next::Load { .. } => Event::Loaded,
+                Next::Io(request) => Event::Io(set.disks.run(&request, &mut buffer)),
+                Next::Commit => break,
+                other => panic!("{other:?}"),
+            };
+        }
+    }
+}
+
+#[test]
+fn s05_a_write_waits_for_room_in_the_list_of_changes_that_others_fill() {
+    let mut disks = Disks::new();
+    (0..160).for_each(|g| disks.fail_main(g * 8));
+    let mut set = served(&mut disks, 600, 3);
+    others_fill_the_list(&mut set);
+    // It is not told to go on before the others' changes are committed.
+    assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+    assert_eq!((set.read(40), set.engine.counters().commits_failed), (Ok(0x22), 0));
+}
+
+#[test]
+fn s05_a_write_that_waits_for_room_fails_when_remapping_stops() {
+    let mut disks = Disks::new();
+    (0..160).for_each(|g| disks.fail_main(g * 8));
+    let mut set = served(&mut disks, 600, 3);
+    others_fill_the_list(&mut set);
+    set.disks.bad_flush = true;
+    assert_eq!(set.repair(40, 8, 0x22), Err(ErrorKind::Io));
+    // Nothing of it was ever begun.
+    assert_eq!((set.read(40), set.engine.in_doubt()), (Ok(0xee), false));
 }

@@ -27,9 +27,6 @@ impl Committer {
             proposal.epoch = proposal.epoch.max(self.epoch_tried).saturating_add(1);
             self.epoch_tried = proposal.epoch;
         }
-        // Whatever a session writes carries its number, from the first superblock on: what an earlier session left on a copy that
-        // cannot be read now must never look newer.
-        proposal.activations = engine.activation;
         proposal.fingerprint_s = 0;
         proposal.fingerprint = 0;
         let closing = then == Then::EndWork && self.work == Some(Work::Close);

@@ -199,12 +199,12 @@ impl<'a> Loader<'a> {
                 lost_sectors -= self.settle_duplicate(slot, record)?;
             }
         }
+        self.superblock.activations = self.superblock.activations.saturating_add(1);
         let mut engine = Engine {
             table: self.table,
             generations: self.generations,
             blocks: self.blocks,
             changes: Changes::new(self.changes),
-            activation: self.superblock.activations.saturating_add(1),
             superblocks_whole: self.superblock.valid_places,
             superblock: self.superblock,
             settings: self.settings,

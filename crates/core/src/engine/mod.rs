@@ -125,6 +125,8 @@ struct Context {
     outstanding: u32,
     /// One of the changes could not be made durable.
     failed: bool,
+    /// It goes on when the list of changes has room again.
+    awaits_room: bool,
 }
 
 /// The state of one set.
@@ -134,8 +136,6 @@ pub struct Engine<'a> {
     blocks: &'a mut [u64],
     changes: Changes<'a>,
     superblock: Superblock,
-    /// Number of this activation, in every superblock that it writes.
-    activation: u64,
     /// Places that hold a valid superblock, as far as is known.
     superblocks_whole: u8,
     settings: Settings,
@@ -160,7 +160,8 @@ impl<'a> Engine<'a> {
         self.table
     }
 
-    /// The superblock that counts.
+    /// The superblock that counts, with the number of this activation: whatever a session writes carries that, so that what an
+    /// earlier session left on a copy that cannot be read now never looks newer.
     pub fn superblock(&self) -> &Superblock {
         &self.superblock
     }
@@ -268,7 +269,7 @@ impl<'a> Engine<'a> {
         }
         match self.contexts.get_mut(context) {
             Some(c) => {
-                *c = Context { claim: Some((first, last)), outstanding: 0, failed: false };
+                *c = Context { claim: Some((first, last)), ..Context::default() };
                 true
             }
             None => false,
@@ -282,10 +283,20 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// What came of the changes that a context queued: `None` while some are under way, otherwise whether all are durable.
+    /// What came of the changes that a context queued: `None` while some are under way, or while it waits for the changes of others
+    /// to leave the list, otherwise whether all are durable.
     pub fn commit_outcome(&self, context: usize) -> Option<bool> {
         let c = self.contexts.get(context)?;
-        (c.outstanding == 0).then_some(!c.failed)
+        // What is in doubt stays in the list, but then nothing is remapped.
+        let waits = c.awaits_room && self.mode.remaps() && !self.has_room();
+        (c.outstanding == 0 && !waits).then_some(!c.failed)
+    }
+
+    /// Has [`Engine::commit_outcome`] of a context wait for room in the list of changes, or no longer.
+    fn await_room(&mut self, context: usize, waits: bool) {
+        if let Some(c) = self.contexts.get_mut(context) {
+            c.awaits_room = waits;
+        }
     }
 
     /// Number for the next write of metadata. `None` when the 56 bits are used up, which a write per nanosecond reaches in two years:

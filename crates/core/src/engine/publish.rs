@@ -1,10 +1,14 @@
 //! What a commit's end does to the map: make its changes visible, take them back, or leave them in doubt.
 
 use super::changes::{Change, Kind, Stage};
+use super::repair::SLOT_TRIES;
 use super::{Engine, Notice};
 use crate::format::{Entry, ENTRIES_PER_BLOCK};
 use crate::lookup::Record;
 use crate::units::Slot;
+
+/// Entries of the list of changes that one group can take: its own, the slot that it leaves, and every slot that is tried in vain.
+const CHANGES_PER_GROUP: usize = SLOT_TRIES as usize + 2;
 
 /// The table block that holds the entry of `slot`.
 pub(super) fn block_of(slot: Slot) -> u32 {
@@ -25,9 +29,9 @@ impl Engine<'_> {
         true
     }
 
-    /// Room in the list of changes.
-    pub(super) fn changes_room(&self) -> usize {
-        self.changes.room()
+    /// Whether the list of changes has room for a group of every context.
+    pub(super) fn has_room(&self) -> bool {
+        self.changes.room() >= CHANGES_PER_GROUP * super::CONTEXTS_MAX
     }
 
     /// Whether a change waits for a commit.

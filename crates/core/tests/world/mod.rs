@@ -210,6 +210,7 @@ impl Set<'_> {
                 }
                 Next::Io(request) => Event::Io(self.disks.run(&request, &mut buffer)),
                 Next::Commit => {
+                    assert_eq!(self.engine.commit_outcome(0), None, "a commit is waited for that is over");
                     self.commit();
                     Event::Committed
                 }

@@ -14,6 +14,9 @@ use crate::error::ErrorKind;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{Group, Sector, Slot};
 
+/// Slots that are tried for one group before its write fails: more in a row mean that the spare as a whole fails.
+pub(super) const SLOT_TRIES: u32 = 4;
+
 /// A write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -214,6 +217,7 @@ impl Repair {
     }
 
     fn committed(&mut self, engine: &mut Engine<'_>) -> Next {
+        engine.await_room(usize::from(self.context), false);
         match engine.commit_outcome(usize::from(self.context)) {
             Some(true) => {}
             _ => self.fail(ErrorKind::Io),

@@ -1,6 +1,6 @@
 //! Placing: what fails on main goes into slots, group by group.
 
-use super::{Placing, Repair, State};
+use super::{Placing, Repair, State, SLOT_TRIES};
 use crate::engine::changes::{Change, Kind};
 use crate::engine::machine::{Next, SCRATCH_SECTOR};
 use crate::engine::{Engine, WINDOW_GROUPS};
@@ -9,11 +9,6 @@ use crate::format::{Entry, SlotState};
 use crate::io::{Device, IoRequest, Op};
 use crate::lookup::Use;
 use crate::units::{sector_mask, Group, Slot, SECTOR_BYTES};
-
-/// Slots that are tried for one group before its write fails: more in a row mean that the spare as a whole fails.
-const SLOT_TRIES: u32 = 4;
-/// Entries of the change list that one group can take.
-const CHANGES_PER_GROUP: usize = SLOT_TRIES as usize + 2;
 
 impl Repair {
     pub(super) fn begin_placing(&mut self, engine: &mut Engine<'_>) -> Next {
@@ -38,7 +33,7 @@ impl Repair {
             self.nth = WINDOW_GROUPS;
             return self.placed(engine);
         }
-        if engine.changes_room() < CHANGES_PER_GROUP * crate::engine::CONTEXTS_MAX {
+        if !engine.has_room() {
             return self.make_room(engine);
         }
         self.slot_tries = 0;
@@ -62,14 +57,16 @@ impl Repair {
         }
     }
 
-    /// The list of changes is nearly full: commit what this window has queued so far.
+    /// The list of changes is nearly full: have it committed, whoever filled it.
     fn make_room(&mut self, engine: &mut Engine<'_>) -> Next {
-        if !self.queued {
-            // Others fill the list; they are about to commit or failed. What was not begun is only an error for the writer.
-            self.fail(ErrorKind::Io);
+        if !engine.mode.remaps() {
+            self.fail(self.job.error);
             self.nth = WINDOW_GROUPS;
+            return self.placed(engine);
         }
-        self.placed(engine)
+        engine.await_room(usize::from(self.context), true);
+        self.state = State::Commit;
+        Next::Commit
     }
 
     /// The group's slot is to be given up: hold the group and wait until nobody is in the slot (S7, S9).
