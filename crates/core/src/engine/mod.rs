@@ -16,6 +16,7 @@ mod changes;
 mod copies;
 mod evict;
 mod hold;
+mod place;
 mod publish;
 pub mod rounds;
 mod slots;

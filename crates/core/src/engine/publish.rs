@@ -1,7 +1,7 @@
 //! What a commit's end does to the map: make its changes visible, take them back, or leave them in doubt.
 
 use super::changes::{Change, Kind, Stage};
-use super::repair::SLOT_TRIES;
+use super::place::SLOT_TRIES;
 use super::{Engine, Notice};
 use crate::format::{Entry, ENTRIES_PER_BLOCK};
 use crate::lookup::Record;
@@ -130,7 +130,7 @@ impl Engine<'_> {
     }
 
     /// Notes that `slot` was given up and is to be retired once nobody can be looking at it.
-    fn supersede(&mut self, slot: Slot, owner: Option<u8>) -> bool {
+    pub(super) fn supersede(&mut self, slot: Slot, owner: Option<u8>) -> bool {
         let stage = Stage::Superseded;
         self.changes.push(Change { stage, ..Change::new(Kind::Retire, owner, slot, Entry::default()) })
     }

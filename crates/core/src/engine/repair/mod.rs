@@ -6,16 +6,13 @@
 //! the next window begin, and the bio completes after the last.
 
 mod narrow;
-mod place;
 
 use super::machine::{Event, Next};
+use super::place::{Placed, Placement, Placer};
 use super::{Engine, Notice, WINDOW_GROUPS};
 use crate::error::ErrorKind;
 use crate::io::{Device, IoRequest, Op};
-use crate::units::{Group, Sector, Slot};
-
-/// Slots that are tried for one group before its write fails: more in a row mean that the spare as a whole fails.
-pub(super) const SLOT_TRIES: u32 = 4;
+use crate::units::{Group, Sector};
 
 /// A write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,27 +37,12 @@ enum State {
     NarrowMain { sectors: u32 },
     /// A part of the window is being written to the slots that it is mapped to.
     NarrowSlot { sectors: u32 },
-    /// A held group is being drained before its slot is given up.
-    DrainOld,
-    /// A block of the old slot is being read.
-    ReadOld { mask: u8 },
-    /// A run of the group's sectors is being written to the slot.
-    WriteSlot { mask: u8 },
+    /// A group is being placed.
+    Place,
     /// The commit is under way.
     Commit,
     /// Slots that were given up are being drained.
     DrainGivenUp,
-}
-
-/// How the group at hand is placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Placing {
-    /// Into a slot taken for it.
-    New,
-    /// Into the slot that it has.
-    Extend,
-    /// From its slot into another, taken for it.
-    Move { from: Slot },
 }
 
 /// The machine of one repair context.
@@ -82,23 +64,10 @@ pub struct Repair {
     cursor: Sector,
     step_sectors: u32,
     attempts: u32,
-    /// Placing: which group of the window, how, into which slot, and what is left to do.
+    /// Placing: which group of the window.
     nth: u32,
-    placing: Placing,
-    slot: Slot,
-    slot_tries: u32,
-    to_read: u8,
-    to_write: u8,
-    kept: u8,
-    to_write_kept: u8,
-    /// Sectors of the old slot: lost since long; unreadable now; read and already in the new slot.
-    lost: u8,
-    unread: u8,
-    written_kept: u8,
-    /// The unreadable ones are being read a second time.
-    read_again: bool,
+    placer: Placer,
     queued: bool,
-    moved: bool,
 }
 
 impl Repair {
@@ -120,19 +89,8 @@ impl Repair {
             step_sectors: 0,
             attempts: 0,
             nth: 0,
-            placing: Placing::New,
-            slot: Slot(0),
-            slot_tries: 0,
-            to_read: 0,
-            to_write: 0,
-            kept: 0,
-            to_write_kept: 0,
-            lost: 0,
-            unread: 0,
-            written_kept: 0,
-            read_again: false,
+            placer: Placer::new(context),
             queued: false,
-            moved: false,
         }
     }
 
@@ -147,9 +105,10 @@ impl Repair {
             (State::NarrowSlot { sectors }, Event::Io(result)) => {
                 self.tried_slot(engine, sectors, result, now_ms)
             }
-            (State::DrainOld, Event::Drained) => self.read_old(engine),
-            (State::ReadOld { mask }, Event::Io(result)) => self.read_ended(engine, mask, result),
-            (State::WriteSlot { mask }, Event::Io(result)) => self.slot_written(engine, mask, result),
+            (State::Place, event) => {
+                let placed = self.placer.next(engine, event);
+                self.obey(engine, placed)
+            }
             (State::Commit, Event::Committed) => self.committed(engine),
             (State::DrainGivenUp, Event::Drained) => {
                 engine.retire_superseded(self.context);
@@ -181,7 +140,6 @@ impl Repair {
         self.need = [0; WINDOW_GROUPS as usize];
         self.give_up = 0;
         self.queued = false;
-        self.moved = false;
         self.state = State::Load;
         Next::Load { offset_sectors: (self.at.0 - self.job.first.0) as u32, sectors: self.sectors }
     }
@@ -207,6 +165,65 @@ impl Repair {
         IoRequest { device, op, sector, sectors, buffer_sector: (from.0 - self.at.0) as u32 }
     }
 
+    pub(super) fn begin_placing(&mut self, engine: &mut Engine<'_>) -> Next {
+        self.nth = 0;
+        self.place_next(engine)
+    }
+
+    fn needed(&self) -> u8 {
+        self.need.get(self.nth as usize).copied().unwrap_or(0)
+    }
+
+    /// Begins with the next group that needs a slot.
+    fn place_next(&mut self, engine: &mut Engine<'_>) -> Next {
+        while self.nth < WINDOW_GROUPS && self.needed() == 0 {
+            self.nth += 1;
+        }
+        if self.nth >= WINDOW_GROUPS || self.verdict.is_err() {
+            self.nth = WINDOW_GROUPS;
+            return self.placed(engine);
+        }
+        if !engine.has_room() {
+            return self.make_room(engine);
+        }
+        let what = Placement {
+            group: Group(self.at.group().0 + u64::from(self.nth)),
+            need: self.needed(),
+            at: self.at,
+            give_up: self.give_up & (1 << self.nth) != 0,
+            may_lose: true,
+            error: self.job.error,
+        };
+        let placed = self.placer.begin(engine, what);
+        self.obey(engine, placed)
+    }
+
+    fn obey(&mut self, engine: &mut Engine<'_>, placed: Placed) -> Next {
+        self.state = State::Place;
+        match placed {
+            Placed::Io(request) => return Next::Io(request),
+            Placed::Drain => return Next::Drain,
+            Placed::Queued => {
+                self.queued = true;
+                self.nth += 1;
+            }
+            Placed::Failed(error) => self.fail(error),
+        }
+        self.place_next(engine)
+    }
+
+    /// The list of changes is nearly full: have it committed, whoever filled it.
+    fn make_room(&mut self, engine: &mut Engine<'_>) -> Next {
+        if !engine.mode.remaps() {
+            self.fail(self.job.error);
+            self.nth = WINDOW_GROUPS;
+            return self.placed(engine);
+        }
+        engine.await_room(usize::from(self.context), true);
+        self.state = State::Commit;
+        Next::Commit
+    }
+
     /// The window is placed: commit what was queued, or go on.
     fn placed(&mut self, engine: &mut Engine<'_>) -> Next {
         if self.queued {
@@ -223,8 +240,7 @@ impl Repair {
             _ => self.fail(ErrorKind::Io),
         }
         self.queued = false;
-        if self.moved {
-            self.moved = false;
+        if self.placer.take_gave_up() {
             self.state = State::DrainGivenUp;
             return Next::Drain;
         }
