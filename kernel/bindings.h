@@ -22,6 +22,7 @@
 /* Constants that the kernel defines through casts, which bindgen does not evaluate. */
 enum dmr_constants {
 	DMR_TARGET_SINGLETON = DM_TARGET_SINGLETON,
+	DMR_TARGET_NOWAIT = DM_TARGET_NOWAIT,
 	DMR_GFP_NOIO = (__force unsigned int)GFP_NOIO,
 	DMR_BIOSET_NEED_BVECS = BIOSET_NEED_BVECS,
 	DMR_REQ_OP_MASK = (__force unsigned int)REQ_OP_MASK,

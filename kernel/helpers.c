@@ -216,15 +216,44 @@ u32 dmr_mapped_device_number(struct dm_table *table)
 	return disk_devt(dm_disk(dm_table_get_md(table)));
 }
 
-void dmr_limits_keep_sizes(struct queue_limits *limits, struct block_device *bdev)
+bool dmr_bdev_discards(struct block_device *bdev)
 {
-	const struct queue_limits *from = &bdev_get_queue(bdev)->limits;
+	return bdev_max_discard_sectors(bdev);
+}
 
-	limits->physical_block_size = from->physical_block_size;
-	limits->io_min = from->io_min;
-	limits->io_opt = from->io_opt;
-	limits->max_sectors = from->max_sectors;
-	limits->max_hw_sectors = from->max_hw_sectors;
+/* Sizes, alignment and discards as they would be if nothing but this part of one device were stacked. */
+void dmr_limits_keep(struct queue_limits *limits, struct block_device *bdev, sector_t start)
+{
+	struct queue_limits from;
+
+	blk_set_stacking_limits(&from);
+	blk_stack_limits(&from, &bdev_get_queue(bdev)->limits, get_start_sect(bdev) + start);
+	limits->physical_block_size = from.physical_block_size;
+	limits->alignment_offset = from.alignment_offset;
+	limits->io_min = from.io_min;
+	limits->io_opt = from.io_opt;
+	limits->max_sectors = from.max_sectors;
+	limits->max_hw_sectors = from.max_hw_sectors;
+	limits->max_dev_sectors = from.max_dev_sectors;
+	limits->chunk_sectors = from.chunk_sectors;
+	limits->max_discard_sectors = from.max_discard_sectors;
+	limits->max_hw_discard_sectors = from.max_hw_discard_sectors;
+	limits->discard_granularity = from.discard_granularity;
+	limits->discard_alignment = from.discard_alignment;
+	/* Flags took the place of two fields, a few releases after users got a limit of their own. */
+#ifdef BLK_FLAG_MISALIGNED
+	limits->max_user_sectors = from.max_user_sectors;
+	limits->flags &= ~BLK_FLAG_MISALIGNED;
+	limits->flags |= from.flags & BLK_FLAG_MISALIGNED;
+#else
+	limits->misaligned = from.misaligned;
+	limits->discard_misaligned = from.discard_misaligned;
+#endif
+}
+
+void dmr_limits_cap_write_zeroes(struct queue_limits *limits, unsigned int sectors)
+{
+	limits->max_write_zeroes_sectors = min(limits->max_write_zeroes_sectors, sectors);
 }
 
 void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector)

@@ -1,7 +1,7 @@
 //! The path of a bio: in `map`, in `end_io`, and when it was held and goes on.
 
 use remap_core::error::ErrorKind;
-use remap_core::path::{self, AfterError, Direction, Place, Request};
+use remap_core::path::{self, AfterError, Direction, Discard, Place, Request};
 use remap_core::units::{Sector, Slot};
 
 use crate::bind::arc::KArc;
@@ -17,6 +17,8 @@ pub fn map(set: &KArc<Set>, bio: Bio<'_, PerBio>) -> Mapped {
     match bio.op() {
         Op::Read | Op::Write if bio.has_sectors() => transfer(set, bio),
         Op::Write | Op::Flush => flush(set, bio),
+        Op::WriteZeroes if bio.has_sectors() => transfer(set, bio),
+        Op::Discard if bio.has_sectors() => discard(set, bio),
         // Nothing else is offered to dm core.
         _ => bio.kill(),
     }
@@ -25,7 +27,7 @@ pub fn map(set: &KArc<Set>, bio: Bio<'_, PerBio>) -> Mapped {
 #[inline]
 fn transfer(set: &KArc<Set>, mut bio: Bio<'_, PerBio>) -> Mapped {
     let first = bio.target_sector();
-    let (write, fua) = (bio.op() == Op::Write, bio.is_fua());
+    let (write, fua) = (bio.op().writes(), bio.is_fua());
     let request = Request { first: Sector(first), sectors: bio.sectors(), write, nowait: bio.is_nowait() };
     let entered = set.gate.enter();
     let direction = path::direct(set.store.table(), &set.geometry, &set.access, set.block_sectors, request);
@@ -58,23 +60,21 @@ fn keep(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, direction: Direction) -> Mapp
         Direction::Defer { sectors } => {
             bio.accept_partial(sectors);
             let (held, mapped) = bio.map_hold();
-            let mut list = set.deferred.lock();
-            list.push(held);
             // The hold may have ended before the bio was in the list: the worker looks again.
-            set.kick_commit();
+            hand_over(set, &set.deferred, held, || set.kick_commit());
             mapped
         }
         Direction::AskEngine { sectors } => {
             bio.accept_partial(sectors);
             let (held, mapped) = bio.map_hold();
-            hand_over(set, &set.asking, held);
+            hand_over(set, &set.asking, held, || set.kick_repair());
             mapped
         }
         Direction::Repair { sectors } => {
             bio.accept_partial(sectors);
             bio.data_mut().failed = Some(Status::IOERR);
             let (held, mapped) = bio.map_hold();
-            hand_over(set, &set.failed, held.spent());
+            hand_over(set, &set.failed, held.spent(), || set.kick_repair());
             mapped
         }
         Direction::Refuse(ErrorKind::Again) => {
@@ -86,12 +86,71 @@ fn keep(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, direction: Direction) -> Mapp
     }
 }
 
-/// Puts a bio into a list for the repair workers. They are woken under the list's lock: once the bio can be taken out it may
-/// complete, and with the last bio the set may go.
-fn hand_over<S>(set: &KArc<Set>, list: &SpinLock<HeldList<PerBio, S>>, bio: HeldBio<PerBio, S>) {
+/// Puts a bio into one of the set's lists and wakes whoever takes it out. Both under the list's lock: once the bio can be taken out it
+/// may complete, and with the last bio the set may go. While the device is suspended without flush nothing is to wait here;
+/// that is asked under the lock as well, so that [`push_back`] finds what came before.
+fn hand_over<S>(
+    set: &Set,
+    list: &SpinLock<HeldList<PerBio, S>>,
+    bio: HeldBio<PerBio, S>,
+    wake: impl FnOnce(),
+) {
     let mut list = list.lock();
+    if set.handle().is_noflush_suspending() {
+        drop(list);
+        return requeue(bio);
+    }
     list.push(bio);
-    set.kick_repair();
+    wake();
+}
+
+/// The device is about to be suspended: without flush, what waits goes back to device-mapper (S19).
+pub fn push_back(set: &Set) {
+    if !set.handle().is_noflush_suspending() {
+        return;
+    }
+    // One list at a time is taken out under its lock, and completed without.
+    requeue_all(set.failed.lock().take());
+    requeue_all(set.asking.lock().take());
+    requeue_all(set.deferred.lock().take());
+}
+
+fn requeue_all<S>(mut list: HeldList<PerBio, S>) {
+    while let Some(bio) = list.pop() {
+        requeue(bio);
+    }
+}
+
+/// Gives a bio back to be mapped anew after the next resume.
+fn requeue<S>(mut bio: HeldBio<PerBio, S>) {
+    bio.data_mut().way = Way::Settled;
+    bio.complete(Status::REQUEUE);
+}
+
+/// Directs a discard.
+fn discard(set: &Set, mut bio: Bio<'_, PerBio>) -> Mapped {
+    let first = bio.target_sector();
+    let entered = set.gate.enter();
+    match path::discard(set.store.table(), &set.access, Sector(first), bio.sectors()) {
+        Discard::Main { sectors } => {
+            bio.accept_partial(sectors);
+            *bio.data_mut() =
+                PerBio { first, way: Way::Discard, entered: Some(entered), fua: false, failed: None };
+            bio.redirect(&set.pair.main, set.pair.main_offset.wrapping_add(first));
+            bio.remapped()
+        }
+        Discard::Leave { sectors } => {
+            set.gate.leave(entered);
+            bio.accept_partial(sectors);
+            let (held, mapped) = bio.map_hold();
+            held.complete(Status::OK);
+            mapped
+        }
+        Discard::Refuse(_) => {
+            set.gate.leave(entered);
+            bio.kill()
+        }
+    }
 }
 
 /// A flush: copy 0 goes to main, copy 1 to the spare if it holds something new (S8).
@@ -133,14 +192,14 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             bio.done(status)
         }
         Way::Slot(_) if status.is_ok() => {
-            if bio.op() == Op::Write && !data.fua {
+            if bio.op().writes() && !data.fua {
                 set.dirty.mark();
             }
             leave();
             bio.done(status)
         }
         Way::Main | Way::Slot(_) => {
-            if matches!(data.way, Way::Slot(_)) && bio.op() == Op::Write {
+            if matches!(data.way, Way::Slot(_)) && bio.op().writes() {
                 // Part of it may have reached the slot.
                 set.dirty.mark();
             }
@@ -152,7 +211,7 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             }
             bio.data_mut().failed = Some(status);
             let (held, ended) = bio.end_hold(status);
-            hand_over(set, &set.failed, held);
+            hand_over(set, &set.failed, held, || set.kick_repair());
             ended
         }
         Way::FlushSpare(mark) if status.is_ok() => {
@@ -162,6 +221,11 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
         Way::FlushMain | Way::FlushSpare(_) if !status.is_ok() => {
             set.access.flush_failed();
             set.kick_commit();
+            bio.done(status)
+        }
+        Way::Discard => {
+            // A hint that main did not take is no failed write.
+            leave();
             bio.done(status)
         }
         Way::FlushMain | Way::FlushSpare(_) | Way::Settled => bio.done(status),
@@ -178,7 +242,7 @@ fn judge(set: &Set, bio: &Bio<'_, PerBio>, data: PerBio, status: Status) -> Afte
         Way::Slot(slot) => Place::Spare(Slot(slot)),
         _ => Place::Main,
     };
-    let verdict = path::after_error(&set.access, place, bio.op() == Op::Write, error);
+    let verdict = path::after_error(&set.access, place, bio.op().writes(), error);
     if let (AfterError::PassUpSuspect, Place::Spare(slot)) = (verdict, place) {
         path::mark_suspect(set.store.table(), slot, Sector(data.first), bio.sent_sectors());
     }
@@ -195,7 +259,7 @@ pub fn run_deferred(set: &KArc<Set>) {
         match path::direct(set.store.table(), &set.geometry, &set.access, set.block_sectors, request) {
             Direction::Defer { .. } => {
                 set.gate.leave(entered);
-                set.deferred.lock().push(bio);
+                hand_over(set, &set.deferred, bio, || ());
                 if set.steps() != seen {
                     // Whoever ended the hold meanwhile found the list empty.
                     set.kick_commit();
@@ -217,37 +281,41 @@ pub fn answer(set: &KArc<Set>, bio: Held) {
 
 fn request_of(bio: &Held) -> Request {
     // A held bio may wait, whatever was asked of it when it arrived.
-    let write = bio.op() == Op::Write;
+    let write = bio.op().writes();
     Request { first: Sector(bio.data().first), sectors: bio.sent_sectors(), write, nowait: false }
 }
 
 /// Sends a held bio, which is one logical block long, where core says.
 fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: crate::bind::sync::Entered) {
     let first = bio.data().first;
-    let list = match direction {
+    match direction {
         Direction::Main { .. } => {
             bio.data_mut().way = Way::Main;
             bio.data_mut().entered = Some(entered);
-            return bio.submit(&set.pair.main, set.pair.main_offset.saturating_add(first));
+            bio.submit(&set.pair.main, set.pair.main_offset.saturating_add(first));
         }
         Direction::Spare { sector, slot, .. } => {
             bio.data_mut().way = Way::Slot(slot.0);
             bio.data_mut().entered = Some(entered);
-            return bio.submit(&set.pair.spare, set.pair.spare_offset.saturating_add(sector));
+            bio.submit(&set.pair.spare, set.pair.spare_offset.saturating_add(sector));
         }
-        Direction::Defer { .. } => &set.deferred,
-        Direction::AskEngine { .. } => &set.asking,
+        Direction::Defer { .. } => {
+            set.gate.leave(entered);
+            hand_over(set, &set.deferred, bio, || set.kick_commit());
+        }
+        Direction::AskEngine { .. } => {
+            set.gate.leave(entered);
+            hand_over(set, &set.asking, bio, || set.kick_repair());
+        }
         Direction::Repair { .. } => {
             set.gate.leave(entered);
             bio.data_mut().failed = Some(Status::IOERR);
-            return hand_over(set, &set.failed, bio.spent());
+            hand_over(set, &set.failed, bio.spent(), || set.kick_repair());
         }
         Direction::Refuse(error) => {
             set.gate.leave(entered);
             bio.data_mut().way = Way::Settled;
-            return bio.complete(status_of(error));
+            bio.complete(status_of(error));
         }
-    };
-    set.gate.leave(entered);
-    hand_over(set, list, bio);
+    }
 }

@@ -83,6 +83,8 @@ pub enum Way {
     FlushMain,
     /// A flush of the spare.
     FlushSpare(FlushMark),
+    /// A discard of main.
+    Discard,
 }
 
 /// What is kept beside every bio.
@@ -159,7 +161,7 @@ impl Set {
             id: superblock.id,
             geometry: superblock.geometry,
             store,
-            access: Access::new(),
+            access: if writable { Access::new() } else { Access::read_only() },
             dirty: SpareDirty::new(),
             gate: Gate::new()?,
             pool: BioPool::new(RESERVE)?,

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use remap_core::engine::commit::Work;
 use remap_core::engine::{Engine, FailReason};
 use remap_core::format::Superblock;
+use remap_core::path::WRITE_ZEROES_SECTORS_MAX;
 use remap_core::placement::{place, Claim, DeviceFacts};
 
 use crate::bind::alloc::KBox;
@@ -148,7 +149,7 @@ impl Target for Remap {
     type PerBio = PerBio;
     const NAME: &'static CStr = c"remap";
     const VERSION: [u32; 3] = [1, 0, 0];
-    const FEATURES: u64 = crate::bind::dm::SINGLETON;
+    const FEATURES: u64 = crate::bind::dm::SINGLETON | crate::bind::dm::NOWAIT;
 
     fn ctr(ti: &mut TargetInfo<'_>, args: &Args<'_>) -> core::result::Result<Self, CtrError> {
         let mut ticket = None;
@@ -159,8 +160,16 @@ impl Target for Remap {
                     registry.leave(ticket);
                 }
             }
-            // Flushes go to main as copy 0 and to the spare as copy 1.
-            _ => ti.offer(&Offers { flush_bios: 2, ..Offers::NONE }),
+            (Ok(remap), _) => ti.offer(&Offers {
+                // To main as copy 0 and to the spare as copy 1.
+                flush_bios: 2,
+                discard_bios: 1,
+                // Only main gets discards, so that the spare need not take them. What main does not take is not offered.
+                always_discard: remap.set.pair.main.discards(),
+                write_zeroes_bios: 1,
+                ..Offers::NONE
+            }),
+            (Err(_), None) => {}
         }
         built
     }
@@ -194,7 +203,8 @@ impl Target for Remap {
 
     fn io_hints(&self, limits: &mut Limits<'_>) {
         // The spare's limits are stacked as well; what says how main is best used must survive that (S23).
-        limits.keep_sizes_of(&self.set.pair.main);
+        limits.keep_those_of(&self.set.pair.main, self.set.pair.main_offset);
+        limits.cap_write_zeroes(WRITE_ZEROES_SECTORS_MAX);
     }
 
     fn ioctl_device(&self) -> (&Device, bool) {
@@ -204,6 +214,10 @@ impl Target for Remap {
 
     fn message(&self, args: &Args<'_>, reply: &mut StatusText<'_>) -> Result<bool> {
         answer::message(&self.set, args, reply).map(|()| true)
+    }
+
+    fn presuspend(&self) {
+        bios::push_back(&self.set);
     }
 
     fn postsuspend(&self) {

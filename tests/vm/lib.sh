@@ -106,6 +106,10 @@ scsi_disk() {
 }
 
 sectors() { blockdev --getsz "$1"; }
+number() { lsblk -ndo MAJ:MIN "$1" | tr -d ' '; }
+
+# queue DEVICE FIELD: of its queue in sysfs.
+queue() { cat "/sys/dev/block/$(number "$1")/queue/$2"; }
 
 # under NAME DEVICE [FIRST+COUNT]...: the device NAME, which is DEVICE but for these ranges of sectors, in ascending order,
 # that fail as $BAD says. If NAME is there it becomes that, live, under whatever uses it.
@@ -190,6 +194,16 @@ same() {
 		cmp "$WORK/model" "$WORK/got"
 	fi
 }
+
+# discard FIRST COUNT: discards sectors of /dev/mapper/r.
+discard() { blkdiscard -f -o $(($1 * 512)) -l $(($2 * 512)) /dev/mapper/r; }
+
+# zeroes FIRST COUNT: writes zeroes to /dev/mapper/r by punching a hole: the device does it or it fails, and nobody falls back
+# to ordinary writes.
+zeroes() { fallocate --punch-hole -o $(($1 * 512)) -l $(($2 * 512)) /dev/mapper/r; }
+
+# wiped FIRST COUNT: sectors of /dev/mapper/r must be read as zeroes from now on.
+wiped() { dd if=/dev/zero of="$WORK/model" bs=512 seek="$1" count="$2" conv=notrunc status=none; }
 
 # fails COMMAND...: succeeds if the command fails.
 fails() {

@@ -16,7 +16,6 @@ FOREIGN='Wrong medium type'
 
 try() { dmsetup create r --table "$1"; }
 sum() { dd if="$1" bs=1M iflag=direct status=none | md5sum; }
-number() { lsblk -ndo MAJ:MIN "$1" | tr -d ' '; }
 zero() { dd if=/dev/zero of="$1" bs=1M count=16 oflag=direct status=none; }
 
 target_is_known() { dmsetup targets | grep -q '^remap '; }
@@ -174,9 +173,6 @@ corrupt_superblocks() {
 	rm "$WORK/kept"
 	zero "$SPARE"
 }
-
-# queue DEVICE FIELD: of its queue in sysfs.
-queue() { cat "/sys/dev/block/$(number "$1")/queue/$2"; }
 
 limits_are_mains() {
 	sd=$(scsi_disk 32 physblk_exp=3 opt_xferlen_exp=7)

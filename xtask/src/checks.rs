@@ -151,11 +151,16 @@ fn stack(ko: &Path) -> Result<Finding> {
     })
 }
 
-/// The size in a line of disassembly such as `sub $0x1a8,%rsp`.
+/// The size in a line of disassembly such as `sub $0x1a8,%rsp`. 128 bytes are added as -128, which is shorter, and given back by
+/// subtracting that.
 fn frame_bytes(line: &str) -> Option<u64> {
-    let (_, operands) = line.split_once("sub ")?;
-    let digits = operands.trim_start().strip_prefix("$0x")?.strip_suffix(",%rsp")?;
-    u64::from_str_radix(digits, 16).ok()
+    let taken = |word: &str| {
+        let (_, operands) = line.split_once(word)?;
+        let digits = operands.trim_start().strip_prefix("$0x")?.strip_suffix(",%rsp")?;
+        u64::from_str_radix(digits, 16).ok().map(|bits| bits as i64)
+    };
+    let bytes = taken("sub ").or_else(|| taken("add ").map(i64::wrapping_neg))?;
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
 }
 
 #[cfg(test)]
@@ -164,5 +169,8 @@ mod tests {
     fn frames_are_read_from_disassembly() {
         assert_eq!(super::frame_bytes("  1f:\tsub    $0x1a8,%rsp"), Some(0x1a8));
         assert_eq!(super::frame_bytes("  1f:\tsub    $0x8,%rax"), None);
+        assert_eq!(super::frame_bytes("  1f:\tadd    $0x1a8,%rsp"), None);
+        assert_eq!(super::frame_bytes("  1f:\tadd    $0xffffffffffffff80,%rsp"), Some(128));
+        assert_eq!(super::frame_bytes("  1f:\tsub    $0xffffffffffffff80,%rsp"), None);
     }
 }

@@ -17,11 +17,22 @@ const READS_REFUSED: u32 = 2;
 const REPAIR_OFF: u32 = 4;
 /// A flush failed, and the engine does not know yet.
 const FLUSH_UNTOLD: u32 = 8;
+/// The table is read-only, which no mode changes.
+const READ_ONLY: u32 = 16;
+
+/// Most sectors of one write of zeroes. What fails of it is repaired like a write: as a whole, within one deadline, after which the
+/// rest goes to slots. A device may take gigabytes at once; this is as much as an ordinary write brings.
+pub const WRITE_ZEROES_SECTORS_MAX: u32 = 2048;
 
 impl Access {
     /// Everything is served.
     pub const fn new() -> Access {
         Access(AtomicU32::new(0))
+    }
+
+    /// Reads and flushes are served. The block layer stops most writes to a read-only device, but not those of a device stacked on it.
+    pub const fn read_only() -> Access {
+        Access(AtomicU32::new(READ_ONLY))
     }
 
     /// Tells the engine of a failed flush, and takes over what it decided. The host calls it after every step of a machine.
@@ -32,7 +43,8 @@ impl Access {
                 engine.flush_failed();
             }
             // A flush that fails between the two is seen by the exchange, and told in its turn.
-            match self.0.compare_exchange(seen, Self::bits(engine), Ordering::AcqRel, Ordering::Acquire) {
+            let bits = Self::bits(engine) | seen & READ_ONLY;
+            match self.0.compare_exchange(seen, bits, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -127,7 +139,7 @@ pub fn direct(
     block_sectors: u32,
     r: Request,
 ) -> Direction {
-    if access.has(if r.write { WRITES_REFUSED } else { READS_REFUSED }) {
+    if access.has(if r.write { WRITES_REFUSED | READ_ONLY } else { READS_REFUSED }) {
         return Direction::Refuse(ErrorKind::Io);
     }
     let to_slot = |slot: Slot, sectors: u32| Direction::Spare {
@@ -147,6 +159,36 @@ pub fn direct(
         Run::Doubt { bad: true, sectors, .. } => Direction::AskEngine { sectors: sectors.min(block_sectors) },
         Run::Doubt { slot: Some(slot), sectors, .. } => to_slot(slot, sectors),
         Run::Doubt { slot: None, sectors, .. } => Direction::Main { sectors },
+    }
+}
+
+/// Where the first part of a discard goes. A part that is shorter than the bio is split off; the rest asks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    /// To main, at the same sector.
+    Main {
+        /// Length of the part.
+        sectors: u32,
+    },
+    /// Nowhere: it is done.
+    Leave {
+        /// Length of the part.
+        sectors: u32,
+    },
+    /// It fails.
+    Refuse(ErrorKind),
+}
+
+/// Where a discard goes (S18). Only what certainly lives on main is discarded. A mapping stays, or main's old content would come back;
+/// its slot stays taken, so that discarding it would free nothing; what is held or in doubt may live on main or in a slot. A
+/// discard is a hint, so that leaving a part out is right and waiting for it is not needed.
+pub fn discard(table: &Table<'_>, access: &Access, first: Sector, sectors: u32) -> Discard {
+    if access.has(WRITES_REFUSED | READ_ONLY) {
+        return Discard::Refuse(ErrorKind::Io);
+    }
+    match table.find(first, sectors) {
+        Run::Main { sectors } => Discard::Main { sectors },
+        other => Discard::Leave { sectors: other.sectors() },
     }
 }
 
@@ -286,11 +328,8 @@ mod tests {
 
     #[test]
     fn s13_lost_sectors_stay_errors_while_their_group_is_in_doubt() {
-        let sizes = TableSizes::for_slots(1);
-        let words = |n| (0..n).map(|_| AtomicU64::new(0)).collect::<std::vec::Vec<_>>();
-        let (records, summary) = (words(sizes.records), words(sizes.summary));
-        let buckets: std::vec::Vec<_> = (0..sizes.buckets).map(|_| AtomicU32::new(0)).collect();
-        let table = Table::new(&records, &buckets, &summary, 10, 1).unwrap();
+        let memory = memory();
+        let table = table_of(&memory);
         assert!(table.insert(Slot(0), Record::mapped(Group(0), 0x0f, 0x06).with_doubt(true)));
         let geometry = Geometry::new(2048, Some(1)).unwrap();
         let ask = |first, write| {
@@ -302,6 +341,85 @@ mod tests {
         assert!(matches!(ask(3, false), Direction::Spare { sectors: 1, .. }));
         assert_eq!(ask(4, false), Direction::Main { sectors: 4 });
         assert_eq!(ask(1, true), Direction::Refuse(ErrorKind::Io));
+    }
+
+    fn table_of<'a>(words: &'a (Words, std::vec::Vec<AtomicU32>, Words)) -> Table<'a> {
+        Table::new(&words.0, &words.1, &words.2, 10, 1).unwrap()
+    }
+
+    type Words = std::vec::Vec<AtomicU64>;
+
+    fn memory() -> (Words, std::vec::Vec<AtomicU32>, Words) {
+        let sizes = TableSizes::for_slots(1);
+        let words = |n| (0..n).map(|_| AtomicU64::new(0)).collect();
+        (words(sizes.records), (0..sizes.buckets).map(|_| AtomicU32::new(0)).collect(), words(sizes.summary))
+    }
+
+    #[test]
+    fn s18_a_discard_goes_to_what_lives_on_main_and_nowhere_else() {
+        let memory = memory();
+        let table = table_of(&memory);
+        // Group 2: sectors 16 to 23, of which 18 to 20 are mapped, 20 badly.
+        assert!(table.insert(Slot(0), Record::mapped(Group(2), 0x1c, 0x10)));
+        let ask = |first| discard(&table, &Access::new(), Sector(first), 80 - first as u32);
+        assert_eq!(ask(0), Discard::Main { sectors: 18 });
+        assert_eq!(ask(18), Discard::Leave { sectors: 2 });
+        assert_eq!(ask(20), Discard::Leave { sectors: 1 });
+        assert_eq!(ask(21), Discard::Main { sectors: 59 });
+        for record in [
+            Record::mapped(Group(2), 0x1c, 0).with_held(true),
+            Record::mapped(Group(2), 0x1c, 0).with_doubt(true),
+        ] {
+            table.set_record(Slot(0), record);
+            for at in 16..24 {
+                assert!(matches!(ask(at), Discard::Leave { .. }), "{at}: {:?}", ask(at));
+            }
+            assert_eq!(ask(24), Discard::Main { sectors: 56 });
+        }
+    }
+
+    #[test]
+    fn s08_a_discard_is_refused_where_writes_are() {
+        let memory = memory();
+        let (table, access) = (table_of(&memory), Access::new());
+        access.flush_failed();
+        assert_eq!(discard(&table, &access, Sector(0), 8), Discard::Refuse(ErrorKind::Io));
+        assert_eq!(discard(&table, &Access::read_only(), Sector(0), 8), Discard::Refuse(ErrorKind::Io));
+    }
+
+    #[test]
+    fn s19_a_read_only_table_takes_no_write() {
+        let memory = memory();
+        let (table, geometry) = (table_of(&memory), Geometry::new(2048, Some(1)).unwrap());
+        let ask = |write| {
+            let request = Request { first: Sector(0), sectors: 8, write, nowait: false };
+            direct(&table, &geometry, &Access::read_only(), 1, request)
+        };
+        assert_eq!(ask(true), Direction::Refuse(ErrorKind::Io));
+        assert_eq!(ask(false), Direction::Main { sectors: 8 });
+        assert!(Access::read_only().flushes());
+    }
+
+    #[test]
+    fn s17_what_would_wait_is_refused_to_whoever_must_not() {
+        let memory = memory();
+        let (table, geometry) = (table_of(&memory), Geometry::new(2048, Some(1)).unwrap());
+        let ask = |write| {
+            let request = Request { first: Sector(0), sectors: 8, write, nowait: true };
+            direct(&table, &geometry, &Access::new(), 1, request)
+        };
+        let mapped = Record::mapped(Group(0), 0xff, 0);
+        assert!(table.insert(Slot(0), mapped));
+        for write in [false, true] {
+            table.set_record(Slot(0), mapped);
+            assert!(matches!(ask(write), Direction::Spare { sectors: 8, .. }));
+            table.set_record(Slot(0), mapped.with_held(true));
+            assert_eq!(ask(write), Direction::Refuse(ErrorKind::Again));
+            table.set_record(Slot(0), Record::mapped(Group(0), 0xff, 0xff));
+            assert_eq!(ask(write), Direction::Refuse(ErrorKind::Again));
+        }
+        table.set_record(Slot(0), Record::mapped(Group(0), 0xff, 0xff).with_doubt(true));
+        assert_eq!(ask(false), Direction::Refuse(ErrorKind::Again));
     }
 
     fn clean() -> SpareDirty {

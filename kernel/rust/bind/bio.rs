@@ -30,6 +30,12 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether it stores content.
+    #[inline]
+    pub fn writes(self) -> bool {
+        matches!(self, Op::Write | Op::WriteZeroes)
+    }
+
     pub(super) fn from_raw(opf: u32) -> Op {
         match opf & sys::DMR_REQ_OP_MASK {
             sys::REQ_OP_READ => Op::Read,
@@ -72,6 +78,8 @@ impl Status {
     pub const INVAL: Status = Status(sys::DMR_STS_INVAL as u8);
     /// Would have to wait.
     pub const AGAIN: Status = Status(sys::DMR_STS_AGAIN as u8);
+    /// To be mapped anew: dm core takes it back while it suspends without flush, and at no other time.
+    pub const REQUEUE: Status = Status(sys::DMR_STS_DM_REQUEUE as u8);
 
     /// Whether it ended well.
     pub fn is_ok(self) -> bool {
@@ -183,11 +191,6 @@ impl<'a, D: Copy> Bio<'a, D> {
         Mapped(sys::DM_MAPIO_KILL as c_int)
     }
 
-    /// From `map`: put it back into the queue; only while suspending without flush.
-    pub fn map_requeue(self) -> Mapped {
-        Mapped(sys::DM_MAPIO_REQUEUE as c_int)
-    }
-
     /// From `map`: keep it, to be submitted or completed later.
     pub fn map_hold(mut self) -> (HeldBio<D, Fresh>, Mapped) {
         self.save_iter();
@@ -199,11 +202,6 @@ impl<'a, D: Copy> Bio<'a, D> {
     #[inline]
     pub fn done(self, status: Status) -> Ended {
         Ended(sys::DM_ENDIO_DONE as c_int, status)
-    }
-
-    /// From `end_io`: put it back into the queue; only while suspending without flush.
-    pub fn end_requeue(self) -> Ended {
-        Ended(sys::DM_ENDIO_REQUEUE as c_int, Status(sys::DMR_STS_DM_REQUEUE as u8))
     }
 
     /// From `end_io`: keep it, to be completed later, which calls `end_io` once more.
@@ -291,8 +289,8 @@ impl<'a, D: Copy> Bio<'a, D> {
         unsafe { sys::dmr_bio_redirect(self.raw.as_ptr(), device.bdev(), sector) }
     }
 
-    /// Takes only the first `sectors` of it; dm core sends the rest as another bio. Only in `map`, only for
-    /// reads and writes with data, and never with more sectors than it has.
+    /// Takes only the first `sectors` of it; dm core sends the rest as another bio. Only in `map`, and only for what has
+    /// sectors and of which dm core sends a single copy.
     #[inline]
     pub fn accept_partial(&mut self, sectors: u32) {
         if sectors == 0 || sectors >= self.sectors() || self.is_preflush() {

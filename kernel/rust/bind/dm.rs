@@ -13,6 +13,8 @@ pub use super::dm_types::{Args, CtrError, Device, DeviceVisitor, Limits, StatusT
 
 /// Feature of a target of which a table has only one.
 pub const SINGLETON: u64 = sys::DMR_TARGET_SINGLETON as u64;
+/// Feature of a target whose `map` never sleeps.
+pub const NOWAIT: u64 = sys::DMR_TARGET_NOWAIT as u64;
 
 /// Which text is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Offers {
     pub discard_bios: u32,
     /// Secure erases.
     pub secure_erase_bios: u32,
+    /// Whether discards are offered though not all devices take them.
+    pub always_discard: bool,
     /// Writes of zeroes.
     pub write_zeroes_bios: u32,
     /// Whether flushes are wanted even if no device below has a write cache.
@@ -45,6 +49,7 @@ impl Offers {
     pub const NONE: Offers = Offers {
         flush_bios: 0,
         discard_bios: 0,
+        always_discard: false,
         secure_erase_bios: 0,
         write_zeroes_bios: 0,
         always_flush: false,
@@ -96,13 +101,7 @@ impl TargetInfo<'_> {
         ti.num_secure_erase_bios = offers.secure_erase_bios;
         ti.num_write_zeroes_bios = offers.write_zeroes_bios;
         ti.set_flush_supported(offers.always_flush);
-        ti.set_discards_supported(offers.discard_bios > 0);
-    }
-
-    /// Has dm core split bios so that none crosses a multiple of `sectors`.
-    pub fn max_io_sectors(&mut self, sectors: u32) -> Result<()> {
-        // SAFETY: the target is live and under construction.
-        Errno::check(unsafe { sys::dm_set_target_max_io_len(self.raw.as_ptr(), u64::from(sectors)) })
+        ti.set_discards_supported(offers.always_discard);
     }
 
     /// A handle for events and questions, to be kept inside the target.

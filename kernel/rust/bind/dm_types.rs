@@ -123,6 +123,12 @@ impl Device {
         unsafe { sys::dmr_bdev_physical_block_size(self.bdev()) }
     }
 
+    /// Whether it takes discards.
+    pub fn discards(&self) -> bool {
+        // SAFETY: the block device is open.
+        unsafe { sys::dmr_bdev_discards(self.bdev()) }
+    }
+
     /// Whether it is zoned.
     pub fn is_zoned(&self) -> bool {
         // SAFETY: the block device is open.
@@ -216,10 +222,16 @@ impl Limits<'_> {
         Limits { raw, borrow: PhantomData }
     }
 
-    /// Takes block and transfer sizes from one device, whose logical block is the largest of those stacked. Other
-    /// devices split what is too large for them.
-    pub fn keep_sizes_of(&mut self, device: &Device) {
+    /// Takes sizes, alignment and discards from one device, whose logical block is the largest of those stacked, and of
+    /// which the target uses what begins at `start`. Other devices split what is too large for them.
+    pub fn keep_those_of(&mut self, device: &Device, start: u64) {
         // SAFETY: valid by the contract of `new`; the device is open.
-        unsafe { sys::dmr_limits_keep_sizes(self.raw, device.bdev()) }
+        unsafe { sys::dmr_limits_keep(self.raw, device.bdev(), start) }
+    }
+
+    /// Has writes of zeroes be no longer than that.
+    pub fn cap_write_zeroes(&mut self, sectors: u32) {
+        // SAFETY: valid by the contract of `new`.
+        unsafe { sys::dmr_limits_cap_write_zeroes(self.raw, sectors) }
     }
 }

@@ -126,10 +126,19 @@ impl<D: Copy, S> HeldBio<D, S> {
         }
     }
 
-    /// Copies out of the bio's buffers, from `skip` sectors on; false if it has not that much.
+    /// Gives the content that a write brings, from `skip` sectors on; false if it has not that much, or is no write.
     pub fn copy_out(&self, skip: u32, buffer: &mut [u8]) -> bool {
         let Some(iter) = self.part_of(skip, buffer.len()) else { return false };
-        // SAFETY: the part is as long as the buffer, and the clone's pages are live while it is held.
+        match self.op() {
+            // It has no pages.
+            Op::WriteZeroes => {
+                buffer.fill(0);
+                return true;
+            }
+            Op::Write => {}
+            _ => return false,
+        }
+        // SAFETY: the part is as long as the buffer, and a write has pages, which are live while the clone is held.
         unsafe { sys::dmr_bio_copy(self.raw.as_ptr(), iter, buffer.as_mut_ptr(), buffer.len(), false) };
         true
     }
@@ -175,6 +184,8 @@ impl<D: Copy> HeldBio<D, Fresh> {
         unsafe {
             (*raw).bi_iter = sent;
             (*raw).bi_status = 0;
+            // Whoever polls for it may have given up, since it had no device to be polled on.
+            (*raw).bi_opf &= !(1 << sys::__REQ_POLLED);
             sys::dmr_bio_redirect(raw, device.bdev(), sector);
             (*saved).bi_sector = sector;
             sys::submit_bio_noacct(raw);

@@ -1,0 +1,187 @@
+#!/bin/sh
+# s18, s08: discard, write-zeroes, secure erase.
+. tests/vm/lib.sh
+
+load_module
+modprobe dm-multipath
+modprobe dm-round-robin
+MAIN=$(disk main 32)
+SPARE=$(disk spare 16)
+# Fails whatever is sent, from the message to the one that takes it back, without a change of its queue limits: what is on it
+# is offered discards and write-zeroes all the while.
+FRAIL=$(disk frail 1)
+
+break_frail() { dmsetup message p 0 fail_path "$(number "$FRAIL")"; }
+mend_frail() { dmsetup message p 0 reinstate_path "$(number "$FRAIL")"; }
+
+# Sectors 2000 to 2063 are on the frail disk.
+start() {
+	dmsetup create p --table "0 $(sectors "$FRAIL") multipath 2 queue_mode bio 0 1 1 round-robin 0 1 1 $FRAIL 1"
+	BAD=/dev/mapper/p under m "$MAIN" 2000+64
+	# A broken disk is not to fail flushes as well.
+	echo 'write through' >"/sys/dev/block/$(number /dev/mapper/m)/queue/write_cache"
+	under s "$SPARE"
+	remap r /dev/mapper/m /dev/mapper/s format
+	fill
+}
+
+fill() {
+	head -c 33554432 /dev/urandom >"$WORK/model"
+	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+}
+
+recreate() {
+	dmsetup remove r
+	remap r /dev/mapper/m /dev/mapper/s
+}
+
+# spoil FIRST COUNT: writes them while the frail disk is broken, so that they get mapped.
+spoil() {
+	break_frail
+	put "$1" "$2"
+	mend_frail
+	equal "$(query r "$1")" mapped
+}
+
+flushes() { awk '{ print $16 }' "/sys/block/${1#/dev/}/stat"; }
+flush() { dd if=/dev/null of=/dev/mapper/r conv=notrunc,fsync status=none; }
+
+# Discards of the loop device leave zeroes.
+discard_keeps_what_is_mapped() {
+	spoil 2008 8
+	spoil 2020 3
+	slots=$(used r)
+	# What main has there must not be touched; it is not what was written.
+	dd if="$FRAIL" bs=512 count=64 iflag=direct status=none | md5sum >"$WORK/before"
+	discard 1992 80
+	dd if=/dev/zero bs=512 count=64 status=none | cmp - "$FRAIL" -n $((8 * 512))
+	# Of 2020 to 2022 mapped, the group's other sectors are discarded: the loop device takes whole blocks only.
+	for range in '1992 16' '2016 4' '2023 49'; do
+		get ${range}
+		cmp -n $((${range#* } * 512)) "$WORK/got" /dev/zero || same ${range}
+	done
+	get 1992 8
+	cmp "$WORK/got" /dev/zero -n 4096
+	equal "$(used r)" "$slots"
+	same 2008 8
+	same 2020 3
+	equal "$(query r 2008) $(query r 2021) $(query r 2019)" 'mapped mapped main'
+	recreate
+	same 2008 8
+	same 2020 3
+	fill
+}
+
+# All of the device at once, with mappings in it, and a discard of mapped sectors alone.
+discard_of_everything() {
+	dd if="$WORK/model" of="$WORK/kept" bs=512 skip=2008 count=8 status=none
+	discard 2008 8
+	same 2008 8
+	discard 0 "$(sectors /dev/mapper/r)"
+	get 2008 8
+	cmp "$WORK/got" "$WORK/kept"
+	get 0 1024
+	cmp "$WORK/got" /dev/zero -n 524288
+	equal "$(query r 2008)" mapped
+	fill
+	same
+}
+
+failed_discard_is_passed_up() {
+	slots=$(used r)
+	repairs=$(status r 7)
+	break_frail
+	fails discard 2032 32
+	mend_frail
+	equal "$(used r) $(status r 7)" "$slots $repairs"
+	discard 2032 32
+	fill
+}
+
+zeroes_reach_main_and_slots() {
+	commits=$(status r 11)
+	zeroes 1990 100
+	wiped 1990 100
+	same 1980 120
+	equal "$(query r 2008) $(query r 2021)" 'mapped mapped'
+	equal "$(status r 11)" "$commits"
+	recreate
+	same 1980 120
+	put 2008 8
+	same
+}
+
+zeroes_in_a_slot_need_the_flush() {
+	flush
+	before=$(flushes "$SPARE")
+	zeroes 2008 8
+	wiped 2008 8
+	flush
+	[ "$(flushes "$SPARE")" -gt "$before" ]
+}
+
+failed_zeroes_are_repaired() {
+	slots=$(used r)
+	break_frail
+	zeroes 2032 24
+	equal "$(query r 2032) $(query r 2055)" 'mapped mapped'
+	wiped 2032 24
+	same 2032 24
+	# A long one of which only a part fails.
+	zeroes 1024 4096
+	wiped 1024 4096
+	mend_frail
+	same
+	[ "$(used r)" -gt "$slots" ]
+	recreate
+	same
+	fill
+}
+
+zeroes_move_a_suspect_sector() {
+	place=$(dmsetup message r 0 query 2008 | sed 's/.* spare_sector=//')
+	under s "$SPARE" "$place+8"
+	fails get 2008 8
+	equal "$(query r 2008)" suspect
+	zeroes 2008 8
+	wiped 2008 8
+	under s "$SPARE"
+	same 2000 24
+	equal "$(query r 2008) $(status r 3)" 'mapped 0'
+	[ "$(dmsetup message r 0 query 2008 | sed 's/.* spare_sector=//')" != "$place" ]
+}
+
+refused_after_a_failed_flush() {
+	BAD=writes under s "$SPARE" 32512+8
+	put 2008 8
+	fails flush
+	equal "$(status r 1)" fail
+	fails zeroes 100 8
+	fails zeroes 2008 8
+	fails discard 100 8
+	same 96 16
+	same 2008 8
+	under s "$SPARE"
+	dmsetup message r 0 resume_remap
+	zeroes 100 8
+	wiped 100 8
+	same
+}
+
+secure_erase_is_not_offered() {
+	fails blkdiscard -f --secure /dev/mapper/r
+	same
+}
+
+t start start
+t s18_discard_keeps_what_is_mapped discard_keeps_what_is_mapped
+t s18_discard_of_everything discard_of_everything
+t s18_failed_discard_is_passed_up failed_discard_is_passed_up
+t s18_zeroes_reach_main_and_slots zeroes_reach_main_and_slots
+t s08_zeroes_in_a_slot_need_the_flush zeroes_in_a_slot_need_the_flush
+t s18_failed_zeroes_are_repaired failed_zeroes_are_repaired
+t s18_zeroes_move_a_suspect_sector zeroes_move_a_suspect_sector
+t s08_refused_after_a_failed_flush refused_after_a_failed_flush
+t s18_secure_erase_is_not_offered secure_erase_is_not_offered
+t kernel_log_is_clean clean_log
+finish

@@ -1,0 +1,188 @@
+#!/bin/sh
+# s17, s23: NOWAIT, read-ahead, polled I/O, and what the queue says of itself, beside dm-linear where both are to do the same.
+. tests/vm/lib.sh
+
+load_module
+MAIN=$(disk main 32)
+SPARE=$(disk spare 16)
+
+start() {
+	under m "$MAIN" 2008+8
+	under s "$SPARE"
+	remap r /dev/mapper/m /dev/mapper/s format
+	head -c 33554432 /dev/urandom >"$WORK/model"
+	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	# A table with an error segment does not offer NOWAIT.
+	dmsetup remove r
+	under m "$MAIN"
+	remap r /dev/mapper/m /dev/mapper/s
+	equal "$(query r 2008)" mapped
+	same
+}
+
+# nowait read|write SECTOR [DEVICE]: one sector, which must not wait.
+nowait() {
+	fio --name=n --filename="${3-/dev/mapper/r}" --rw="$1" --offset=$(($2 * 512)) --size=512 --bs=512 --direct=1 \
+		--ioengine=pvsync2 --nowait=1 --allow_file_create=0
+}
+
+nowait_is_as_of_linear() {
+	dmsetup create l --table "0 8192 linear $MAIN 0"
+	nowait read 0 /dev/mapper/l
+	dmsetup remove l
+	nowait read 0
+	nowait read 2008
+	put 2008 8
+	nowait write 2008
+	nowait write 64
+	get 2008 1
+	dd if="$WORK/got" of="$WORK/model" bs=512 seek=2008 conv=notrunc status=none
+	get 64 1
+	dd if="$WORK/got" of="$WORK/model" bs=512 seek=64 conv=notrunc status=none
+	same
+}
+
+AGAIN='Resource temporarily unavailable'
+
+nowait_does_not_wait_for_what_is_suspect_or_held() {
+	place=$(dmsetup message r 0 query 2008 | sed 's/.* spare_sector=//')
+	under s "$SPARE" "$place+1"
+	fails get 2008 1
+	under s "$SPARE"
+	equal "$(query r 2008)" suspect
+	refused "$AGAIN" nowait read 2008
+	refused "$AGAIN" nowait write 2008
+	nowait read 2009
+	# The group is held while it moves to another slot, which takes long.
+	dmsetup load s --table "0 $(sectors "$SPARE") delay $SPARE 0 0 $SPARE 0 3000"
+	dmsetup suspend --noflush s
+	dmsetup resume s
+	put 2008 1 &
+	tries=0
+	until ! nowait read 2009 >"$WORK/out" 2>&1 && grep -q "$AGAIN" "$WORK/out"; do
+		tries=$((tries + 1))
+		[ $tries -lt 50 ]
+		sleep 0.1
+	done
+	# Who may wait does.
+	get 2009 1
+	wait $!
+	under s "$SPARE"
+	nowait read 2009
+	same
+}
+
+# A page that is read ahead fails; the pages before it are read all the same, and nothing is known of the bad one.
+read_ahead_records_nothing() {
+	place=$(dmsetup message r 0 query 2008 | sed 's/.* spare_sector=//')
+	under s "$SPARE" "$place+8"
+	blockdev --setra 256 /dev/mapper/r
+	dd if=/dev/mapper/r of="$WORK/got" bs=4096 skip=249 count=1 status=none
+	cmp "$WORK/got" "$WORK/model" -i 0:$((249 * 4096)) -n 4096
+	equal "$(query r 2008)" mapped
+	fails dd if=/dev/mapper/r of=/dev/null bs=4096 skip=251 count=1 status=none
+	equal "$(query r 2008)" suspect
+	under s "$SPARE"
+	same 2008 8
+}
+
+# compare FIELD...: what of the queues of r and of dm-linear on the same main is not the same.
+compare() {
+	dmsetup create l --table "0 $(sectors "$1") linear $1 0"
+	shift
+	for field in "$@"; do
+		[ "$(queue /dev/mapper/r "$field")" = "$(queue /dev/mapper/l "$field")" ] ||
+			echo "$field $(queue /dev/mapper/r "$field") $(queue /dev/mapper/l "$field")"
+	done
+	for field in alignment_offset discard_alignment; do
+		equal "$(cat "/sys/dev/block/$(number /dev/mapper/r)/$field")" "$(cat "/sys/dev/block/$(number /dev/mapper/l)/$field")"
+	done
+	dmsetup remove l
+}
+
+OF_MAIN='logical_block_size physical_block_size hw_sector_size minimum_io_size optimal_io_size discard_granularity
+	discard_max_bytes discard_max_hw_bytes discard_zeroes_data max_sectors_kb max_hw_sectors_kb chunk_sectors read_ahead_kb zoned'
+OF_BOTH='write_cache fua rotational io_poll stable_writes add_random dax dma_alignment virt_boundary_mask max_segments
+	max_segment_size max_discard_segments nr_requests'
+
+# beside MAIN SPARE FIELD...: as `compare`, of a mapping made for it.
+beside() {
+	side_main=$1 side_spare=$2
+	shift 2
+	dd if=/dev/zero of="$side_spare" bs=1M oflag=direct status=none 2>/dev/null || true
+	dmsetup create r --table "0 $(sectors "$side_main") remap $side_main 0 1 $side_spare 0 1 format" >&2
+	compare "$side_main" "$@"
+	dmsetup remove r
+}
+
+# Where both devices are alike, all is as of dm-linear but the length of write-zeroes.
+limits_are_as_of_linear() {
+	dmsetup remove r
+	sd=$(scsi_disk 32 physblk_exp=3 opt_xferlen_exp=7 lbpu=1 lbpws=1 unmap_granularity=16 unmap_alignment=8)
+	# shellcheck disable=SC2086 # a list of words
+	equal "$(beside "$sd" "$SPARE" $OF_MAIN)" ''
+	twin=$(disk twin 32)
+	# shellcheck disable=SC2086
+	equal "$(beside "$MAIN" "$twin" $OF_MAIN $OF_BOTH)" ''
+	remap r "$MAIN" "$twin"
+	equal "$(queue /dev/mapper/r write_zeroes_max_bytes)" 1048576
+	dmsetup remove r
+	losetup -d "$twin"
+}
+
+# A spare without discards takes none from main, and one with them invents none.
+discards_are_mains() {
+	plain=$(cacheless plain 32)
+	equal "$(queue "$plain" discard_max_bytes)" 0
+	# shellcheck disable=SC2086
+	equal "$(beside "$MAIN" "$plain" $OF_MAIN)" ''
+	remap r "$MAIN" "$plain"
+	[ "$(queue /dev/mapper/r discard_max_bytes)" -gt 0 ]
+	# The spare has no write-zeroes, so that the device has none.
+	equal "$(queue /dev/mapper/r write_zeroes_max_bytes)" 0
+	fails zeroes 0 8
+	# The spare has no write cache, main has.
+	equal "$(queue /dev/mapper/r write_cache)" 'write back'
+	head -c 33554432 /dev/urandom >"$WORK/model"
+	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	discard 0 64
+	wiped 0 64
+	same
+	dmsetup remove r
+	# shellcheck disable=SC2086
+	equal "$(beside "$plain" "$MAIN" $OF_MAIN)" ''
+	remap r "$plain" "$MAIN"
+	equal "$(queue /dev/mapper/r discard_max_bytes)" 0
+	fails discard 0 64
+	equal "$(queue /dev/mapper/r write_cache)" 'write back'
+	dmsetup remove r
+}
+
+# Both devices can be polled. Main has bad sectors.
+polled_io_verifies() {
+	polled=$(cacheless polled 32)
+	zero=$(cacheless beneath 32)
+	remap r "$polled" "$zero" format
+	equal "$(queue /dev/mapper/r io_poll)" "$(queue "$polled" io_poll)"
+	equal "$(queue /dev/mapper/r io_poll)" 1
+	echo +1000-1007 >/sys/kernel/config/nullb/polled/badblocks
+	echo +4001-4002 >/sys/kernel/config/nullb/polled/badblocks
+	for engine in pvsync2 io_uring; do
+		depth=1
+		[ $engine = pvsync2 ] || depth=8
+		fio --name=p --filename=/dev/mapper/r --ioengine=$engine --hipri=1 --iodepth=$depth --direct=1 --rw=randwrite \
+			--bsrange=512-16k --size=4m --verify=crc32c --verify_fatal=1 --serialize_overlap=1
+	done
+	equal "$(query r 1000) $(query r 4001) $(status r 9)" 'mapped mapped 0'
+	dmsetup remove r
+}
+
+t start start
+t s17_nowait_is_as_of_linear nowait_is_as_of_linear
+t s17_nowait_does_not_wait nowait_does_not_wait_for_what_is_suspect_or_held
+t s17_read_ahead_records_nothing read_ahead_records_nothing
+t s23_limits_are_as_of_linear limits_are_as_of_linear
+t s23_discards_are_mains discards_are_mains
+t s17_polled_io_verifies polled_io_verifies
+t kernel_log_is_clean clean_log
+finish
