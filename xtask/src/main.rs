@@ -12,6 +12,7 @@ mod probe;
 mod rustflags;
 mod scenarios;
 mod sh;
+mod test_modules;
 mod tool;
 mod toolchain;
 mod vm;

@@ -22,6 +22,8 @@ pub struct Vm {
     pub module: Option<PathBuf>,
     /// `dmremap`, which the command finds as `$DMREMAP`.
     pub tool: Option<PathBuf>,
+    /// What else the command finds in its environment.
+    pub env: Vec<(&'static str, String)>,
     /// Raw images, writable, `/dev/vda` first.
     pub disks: Vec<PathBuf>,
     /// A directory of the host that the guest may write to, at `/mnt/share`.
@@ -103,6 +105,7 @@ impl Vm {
             kernel,
             module: None,
             tool: None,
+            env: Vec::new(),
             disks: Vec::new(),
             share: None,
             memory_mib: 1024,
@@ -120,8 +123,9 @@ impl Vm {
         let dir = self.working_dir()?;
         let module = self.module.as_deref().map(Path::to_string_lossy).unwrap_or_default();
         let tool = self.tool.as_deref().map(Path::to_string_lossy).unwrap_or_default();
+        let more: String = self.env.iter().map(|(name, value)| format!(" {name}={}", quote(value))).collect();
         let script = format!(
-            "export DM_REMAP_KO={} DMREMAP={}\ncd {} || exit 127\n{script}\n",
+            "export DM_REMAP_KO={} DMREMAP={}{more}\ncd {} || exit 127\n{script}\n",
             quote(&module),
             quote(&tool),
             quote(&paths::checkout().to_string_lossy())

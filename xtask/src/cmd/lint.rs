@@ -1,5 +1,6 @@
 //! `lint`: what can be said about the sources without running them.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
@@ -17,8 +18,8 @@ pub const COMMAND: Command = Command {
 usage: ./x lint
 
 Formatting and clippy for all crates and the module, shellcheck for scripts, and
-the project's own rules: no long file, and nothing that can panic in code that
-runs in the kernel.
+the project's own rules: no long file, nothing that can panic in code that runs
+in the kernel, and no test named in a document that is not there.
 ",
     run,
 };
@@ -32,7 +33,7 @@ const PANICS: [&str; 7] =
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     ("formatting", formatting),
     ("formatting of the module", kernel_formatting),
     ("clippy", clippy),
@@ -40,6 +41,7 @@ const CHECKS: [Check; 7] = [
     ("scripts", scripts),
     ("length of files", length),
     ("no panics in kernel code", no_panics),
+    ("tests named in documents", named_tests),
 ];
 
 fn run(mut args: Args) -> Result<i32> {
@@ -124,6 +126,36 @@ fn no_panics() -> Result<()> {
         }
     }
     none(found)
+}
+
+/// The documents name tests by semantic, as in `s07_a_write_that_fails`; each must be there, and the table of semantics in
+/// docs/testing.md has no empty cell.
+fn named_tests() -> Result<()> {
+    let mut sources = String::new();
+    for path in files(&["crates", "kernel", "tests"], &["rs", "sh"])? {
+        sources.push_str(&read(&path)?);
+    }
+    let known: HashSet<&str> = sources.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let mut wrong = Vec::new();
+    for path in files(&["docs"], &["md"])? {
+        let text = read(&path)?;
+        for (number, line) in text.lines().enumerate() {
+            let names = line.split('`').skip(1).step_by(2).filter(|name| is_test_name(name));
+            let missing = names.filter(|name| !known.contains(name)).map(|name| format!("no test {name}"));
+            let row = line.starts_with("| S").then(|| line.trim_end_matches('|').split('|').skip(1));
+            let empty = row.is_some_and(|mut cells| cells.any(|cell| cell.trim().is_empty()));
+            let all = missing.chain(empty.then(|| "an empty cell".to_string()));
+            wrong.extend(all.map(|what| format!("{}:{}: {what}", path.display(), number + 1)));
+        }
+    }
+    none(wrong)
+}
+
+/// Whether a word is `s`, two digits, and more behind an underscore.
+fn is_test_name(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    matches!(bytes, [b's', a, b, b'_', _, ..] if a.is_ascii_digit() && b.is_ascii_digit())
+        && bytes.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'_')
 }
 
 fn none(found: Vec<String>) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::args::Args;
 use crate::kernels::{Kernel, SERIES};
 use crate::module;
 use crate::sh::{Error, Result};
+use crate::test_modules;
 use crate::tool;
 use crate::vm::{explain, quote, Vm};
 
@@ -64,6 +65,7 @@ fn run(mut args: Args) -> Result<i32> {
     if !no_module {
         vm.module = Some(module::build(&vm.kernel)?.ko);
         vm.tool = Some(tool::build()?);
+        vm.env.push(("TEST_MODULES", test_modules::build(&vm.kernel)?.display().to_string()));
     }
     if build_only {
         if let Some(ko) = &vm.module {

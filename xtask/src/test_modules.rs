@@ -1,0 +1,24 @@
+//! Builds the kernel modules in `tests/vm/modules`, which scenarios load beside the one under test.
+
+use std::path::PathBuf;
+
+use crate::kernels::Kernel;
+use crate::paths;
+use crate::sh::{cmd, mkdir, output, write_if_changed, Context, Result};
+
+/// Builds them for a kernel; the directory that they are in.
+pub fn build(kernel: &Kernel) -> Result<PathBuf> {
+    let source = paths::checkout().join("tests/vm/modules");
+    let dir = paths::build_dir()?.join(&kernel.version).join("test-modules");
+    mkdir(&dir)?;
+    for entry in std::fs::read_dir(&source).context(|| format!("cannot list {}", source.display()))? {
+        let path = entry.context(|| "cannot list the test modules")?.path();
+        let Some(name) = path.file_name() else { continue };
+        let content = std::fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
+        write_if_changed(&dir.join(name), &content)?;
+    }
+    let mut make = cmd("make", ["-s", "-C"]);
+    make.arg(&kernel.headers).arg(format!("M={}", dir.display())).arg("modules");
+    output(make.env_remove("MAKEFLAGS").env_remove("MFLAGS"))?;
+    Ok(dir)
+}
