@@ -77,12 +77,6 @@ void dmr_wait_event(wait_queue_head_t *queue, bool (*ready)(const void *), const
 	wait_event(*queue, ready(data));
 }
 
-bool dmr_wait_event_timeout(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data,
-			    unsigned int milliseconds)
-{
-	return wait_event_timeout(*queue, ready(data), msecs_to_jiffies(milliseconds)) != 0;
-}
-
 void dmr_wake_up_all(wait_queue_head_t *queue)
 {
 	wake_up_all(queue);
@@ -154,11 +148,6 @@ bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work 
 u64 dmr_monotonic_ns(void)
 {
 	return ktime_get_ns();
-}
-
-u64 dmr_real_seconds(void)
-{
-	return ktime_get_real_seconds();
 }
 
 void dmr_random(void *buffer, size_t len)

@@ -41,8 +41,6 @@ void dmr_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 int dmr_srcu_init(struct srcu_struct *srcu);
 void dmr_waitqueue_init(wait_queue_head_t *queue);
 void dmr_wait_event(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data);
-bool dmr_wait_event_timeout(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data,
-			    unsigned int milliseconds);
 void dmr_wake_up_all(wait_queue_head_t *queue);
 void dmr_completion_init(struct completion *done);
 
@@ -58,7 +56,6 @@ bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work 
 			    unsigned int milliseconds);
 
 u64 dmr_monotonic_ns(void);
-u64 dmr_real_seconds(void);
 
 void dmr_random(void *buffer, size_t len);
 void *dmr_kvzalloc(size_t size);

@@ -30,12 +30,6 @@ impl<T> KArc<T> {
         Ok(KArc { ptr: unsafe { NonNull::new_unchecked(raw) } })
     }
 
-    /// The identity of the value, for comparisons.
-    pub fn as_ptr(&self) -> *const T {
-        // SAFETY: the value is alive as long as an owner is.
-        unsafe { &raw const (*self.ptr.as_ptr()).value }
-    }
-
     /// Gives this ownership to C, to come back through [`KArc::from_raw`].
     pub(super) fn into_raw(self) -> *mut core::ffi::c_void {
         let raw = self.ptr.as_ptr().cast();

@@ -160,13 +160,6 @@ impl<'a, D: Copy> Bio<'a, D> {
         unsafe { &mut self.beside.as_mut().data }
     }
 
-    /// In `end_io`: first sector, on the device it was sent to, as it was then.
-    #[inline]
-    pub fn sent_sector(&self) -> u64 {
-        // SAFETY: as in `data`.
-        unsafe { self.beside.as_ref() }.sent.bi_sector
-    }
-
     /// In `end_io`: length in sectors, as it was when sent.
     #[inline]
     pub fn sent_sectors(&self) -> u32 {

@@ -161,11 +161,6 @@ impl StatusText<'_> {
         Some(StatusText { buffer, room: room as usize, used: 0, borrow: PhantomData })
     }
 
-    /// Bytes written so far.
-    pub fn used(&self) -> usize {
-        self.used
-    }
-
     /// Bytes that still fit.
     pub fn left(&self) -> usize {
         self.room.saturating_sub(self.used).saturating_sub(1)

@@ -20,28 +20,18 @@ impl Errno {
     pub const EIO: Errno = Errno(sys::EIO as c_int);
     /// In use.
     pub const EBUSY: Errno = Errno(sys::EBUSY as c_int);
-    /// Not offered.
-    pub const EOPNOTSUPP: Errno = Errno(sys::EOPNOTSUPP as c_int);
     /// No room left.
     pub const ENOSPC: Errno = Errno(sys::ENOSPC as c_int);
     /// Read only.
     pub const EROFS: Errno = Errno(sys::EROFS as c_int);
-    /// No such thing.
-    pub const ENOENT: Errno = Errno(sys::ENOENT as c_int);
-    /// Already there.
-    pub const EEXIST: Errno = Errno(sys::EEXIST as c_int);
     /// The device is gone.
     pub const ENODEV: Errno = Errno(sys::ENODEV as c_int);
-    /// A number is out of range.
-    pub const ERANGE: Errno = Errno(sys::ERANGE as c_int);
     /// The structure needs cleaning.
     pub const EUCLEAN: Errno = Errno(sys::EUCLEAN as c_int);
     /// No such device or address: the spare holds no set.
     pub const ENXIO: Errno = Errno(sys::ENXIO as c_int);
     /// The wrong medium: the set belongs to another main.
     pub const EMEDIUMTYPE: Errno = Errno(sys::EMEDIUMTYPE as c_int);
-    /// Not allowed.
-    pub const EPERM: Errno = Errno(sys::EPERM as c_int);
 
     /// The result that a kernel function returned as zero or a negative error number.
     pub fn check(returned: c_int) -> Result<()> {

@@ -5,7 +5,6 @@ use core::ptr::NonNull;
 
 use super::bio::{beside, Op, Status};
 use super::dm::Device;
-use super::io::BioPool;
 use crate::sys;
 
 /// Marks a clone that `map` kept: no device had it, so that it may be sent to one.
@@ -60,17 +59,6 @@ impl<D: Copy, S> HeldBio<D, S> {
         unsafe { self.raw.as_ref() }.bi_opf
     }
 
-    /// Whether the data must be durable when it completes.
-    pub fn is_fua(&self) -> bool {
-        self.flags() & (1 << sys::__REQ_FUA) != 0
-    }
-
-    /// First sector when it was sent or held: on the device it was sent to, or of the mapped device if it was not
-    /// redirected before.
-    pub fn sent_sector(&self) -> u64 {
-        self.sent().bi_sector
-    }
-
     /// Length in sectors when it was sent or held.
     pub fn sent_sectors(&self) -> u32 {
         self.sent().bi_size >> 9
@@ -87,43 +75,6 @@ impl<D: Copy, S> HeldBio<D, S> {
             unsafe { sys::dmr_bvec_iter_advanced(self.raw.as_ptr(), self.sent(), skip.checked_mul(512)?) };
         iter.bi_size = count.checked_mul(512)?;
         Some(iter)
-    }
-
-    /// Reads or writes a part of this bio's own buffers, `count` sectors from `skip` on, at `sector` of a device, and
-    /// waits. `op` must be [`Op::Read`] or [`Op::Write`] and the same as the bio's own. Only in a worker.
-    pub fn transfer(
-        &self,
-        pool: &BioPool,
-        op: Op,
-        device: &Device,
-        sector: u64,
-        skip: u32,
-        count: u32,
-        fua: bool,
-    ) -> Status {
-        let (Some(iter), true) = (self.part(skip, count), op == self.op()) else { return Status::INVAL };
-        let opf = match op {
-            Op::Read => sys::REQ_OP_READ | (1 << sys::__REQ_SYNC),
-            Op::Write if fua => sys::REQ_OP_WRITE | (1 << sys::__REQ_SYNC) | (1 << sys::__REQ_FUA),
-            Op::Write => sys::REQ_OP_WRITE | (1 << sys::__REQ_SYNC),
-            _ => return Status::NOTSUPP,
-        };
-        // SAFETY: the device is open, the clone and its pages are live while held, and the pool's reserve makes sure
-        // of a bio sooner or later; the iterator is a part of the clone's own.
-        unsafe {
-            let bio = sys::bio_alloc_clone(device.bdev(), self.raw.as_ptr(), sys::DMR_GFP_NOIO, pool.raw());
-            if bio.is_null() {
-                return Status::RESOURCE;
-            }
-            (*bio).bi_opf = opf;
-            (*bio).bi_iter = iter;
-            (*bio).bi_iter.bi_sector = sector;
-            (*bio).bi_status = 0;
-            sys::submit_bio_wait(bio);
-            let status = Status((*bio).bi_status);
-            sys::bio_put(bio);
-            status
-        }
     }
 
     /// Gives the content that a write brings, from `skip` sectors on; false if it has not that much, or is no write.
@@ -144,6 +95,7 @@ impl<D: Copy, S> HeldBio<D, S> {
     }
 
     /// Copies into the bio's buffers, from `skip` sectors on; false if it has not that much, or is no read.
+    #[allow(dead_code)]
     pub fn copy_in(&self, skip: u32, buffer: &[u8]) -> bool {
         let (Some(iter), Op::Read) = (self.part_of(skip, buffer.len()), self.op()) else { return false };
         // SAFETY: as in `copy_out`; a read's pages are there to be written, and the helper only reads the buffer.
@@ -220,7 +172,6 @@ impl<D: Copy, S> Drop for HeldBio<D, S> {
 pub struct HeldList<D: Copy, S = Fresh> {
     first: Option<NonNull<sys::bio>>,
     last: Option<NonNull<sys::bio>>,
-    count: u32,
     data: PhantomData<(D, fn() -> S)>,
 }
 
@@ -230,12 +181,7 @@ unsafe impl<D: Copy + Send, S> Send for HeldList<D, S> {}
 impl<D: Copy, S> HeldList<D, S> {
     /// An empty list.
     pub const fn new() -> Self {
-        HeldList { first: None, last: None, count: 0, data: PhantomData }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> u32 {
-        self.count
+        HeldList { first: None, last: None, data: PhantomData }
     }
 
     /// Adds one at the end.
@@ -251,7 +197,6 @@ impl<D: Copy, S> HeldList<D, S> {
             }
         }
         self.last = Some(raw);
-        self.count = self.count.saturating_add(1);
     }
 
     /// Takes the first one.
@@ -264,7 +209,6 @@ impl<D: Copy, S> HeldList<D, S> {
             if self.first.is_none() {
                 self.last = None;
             }
-            self.count = self.count.saturating_sub(1);
             Some(HeldBio::new(raw))
         }
     }

@@ -252,18 +252,6 @@ impl PageBuf {
     pub fn part_mut(&mut self, offset: usize, len: usize) -> Option<PartMut<'_>> {
         self.place(offset, len).map(|(at, len)| PartMut { at, len, borrow: PhantomData })
     }
-
-    /// All of it, to be written to a device.
-    pub fn whole(&self) -> Part<'_> {
-        let at = At { page: self.page.as_ptr(), offset: 0 };
-        Part { at, len: self.len as u32, borrow: PhantomData }
-    }
-
-    /// All of it, to be read into.
-    pub fn whole_mut(&mut self) -> PartMut<'_> {
-        let at = At { page: self.page.as_ptr(), offset: 0 };
-        PartMut { at, len: self.len as u32, borrow: PhantomData }
-    }
 }
 
 impl Deref for PageBuf {

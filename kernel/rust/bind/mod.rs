@@ -3,9 +3,6 @@
 //! Rules for this layer: it decides nothing, each `unsafe` block argues from facts about the
 //! kernel, and what it hands out can't be misused by safe code in a way that breaks memory.
 
-// A type here offers a whole interface of the kernel, whether or not all of it is used today.
-#![allow(dead_code)]
-
 pub mod alloc;
 pub mod arc;
 pub mod bio;

@@ -11,8 +11,6 @@ pub enum Level {
     Error = 3,
     /// Something may fail soon.
     Warning = 4,
-    /// A change of state that an operator wants to see.
-    Notice = 5,
     /// Information.
     Info = 6,
 }

@@ -156,7 +156,7 @@ unsafe impl Send for WaitQueue {}
 unsafe impl Sync for WaitQueue {}
 
 unsafe extern "C" fn is_ready<F: Fn() -> bool>(data: *const c_void) -> bool {
-    // SAFETY: `data` is the closure of `wait` or `wait_ms`, which is still running.
+    // SAFETY: `data` is the closure of `wait`, which is still running.
     unsafe { (*data.cast::<F>())() }
 }
 
@@ -175,13 +175,6 @@ impl WaitQueue {
     pub fn wait<F: Fn() -> bool>(&self, ready: F) {
         // SAFETY: an initialized queue, and a closure that outlives the call.
         unsafe { sys::dmr_wait_event(self.queue.get(), Some(is_ready::<F>), (&raw const ready).cast()) }
-    }
-
-    /// As [`WaitQueue::wait`], for at most so many milliseconds; whether it was ready in time.
-    pub fn wait_ms<F: Fn() -> bool>(&self, milliseconds: u32, ready: F) -> bool {
-        let data = (&raw const ready).cast();
-        // SAFETY: as in `wait`.
-        unsafe { sys::dmr_wait_event_timeout(self.queue.get(), Some(is_ready::<F>), data, milliseconds) }
     }
 
     /// Has all who wait ask again. In any context.
