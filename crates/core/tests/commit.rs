@@ -4,7 +4,9 @@ mod world;
 
 use remap_core::engine::commit::Work;
 use remap_core::engine::{Mode, Notice};
+use remap_core::error::ErrorKind;
 use remap_core::io::{IoRequest, Op};
+use remap_core::path::{direct, Access, Direction, Request};
 use remap_core::units::Sector;
 use world::{choose, format, load, reload, served, Disks, Set};
 
@@ -45,6 +47,24 @@ fn s12_a_copy_that_fails_is_evicted_and_the_commit_goes_on() {
         let stale = set.table_block(bad, 0);
         assert!(!written(&set).contains(&stale));
     }
+}
+
+#[test]
+fn s19_a_read_only_table_takes_no_write_whatever_the_mode() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 20, 5);
+    let access = Access::read_only();
+    let geometry = *set.engine.geometry();
+    let writes = |set: &mut Set<'_>| {
+        access.update(&mut set.engine);
+        let request = Request { first: Sector(40), sectors: 8, write: true, nowait: false };
+        direct(&set.engine.table(), &geometry, &access, 1, request) != Direction::Refuse(ErrorKind::Io)
+    };
+    assert!(!writes(&mut set));
+    set.engine.flush_failed();
+    assert!(!writes(&mut set));
+    assert!(set.engine.resume_writes());
+    assert!(!writes(&mut set));
 }
 
 #[test]
