@@ -39,6 +39,16 @@ void dmr_mutex_lock(struct mutex *lock)
 	mutex_lock(lock);
 }
 
+int dmr_mutex_lock_killable(struct mutex *lock)
+{
+	return mutex_lock_killable(lock);
+}
+
+bool dmr_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
 void dmr_mutex_unlock(struct mutex *lock)
 {
 	mutex_unlock(lock);

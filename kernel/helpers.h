@@ -34,6 +34,8 @@ bool dmr_print_allowed(void);
 
 void dmr_mutex_init(struct mutex *lock);
 void dmr_mutex_lock(struct mutex *lock);
+int dmr_mutex_lock_killable(struct mutex *lock);
+bool dmr_fatal_signal_pending(void);
 void dmr_mutex_unlock(struct mutex *lock);
 void dmr_spin_lock_init(spinlock_t *lock);
 unsigned long dmr_spin_lock_irqsave(spinlock_t *lock);

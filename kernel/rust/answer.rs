@@ -4,14 +4,15 @@ use core::fmt::{self, Write};
 
 use remap_core::engine::commit::Work;
 use remap_core::engine::list::Listed;
+use remap_core::engine::order::Range;
 use remap_core::engine::{Engine, FailReason, Mode};
 use remap_core::units::{Group, Sector, Slot};
 
 use crate::bind::arc::KArc;
 use crate::bind::dm::{Args, StatusText};
 use crate::bind::Errno;
-use crate::commits;
 use crate::set::{Set, Shared};
+use crate::{commits, orders};
 
 /// The line of `dmsetup status`.
 pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
@@ -19,7 +20,7 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
         let (counters, superblock) = (engine.counters(), engine.superblock());
         write!(
             out,
-            "{} {}/{} {} - {}/{} {} {} {} {} {} {} {} {}",
+            "{} {}/{} {} - {}/{} {} {} {} {} {} {} {} {} {}",
             engine.mode().name(),
             engine.used(),
             engine.slots_total(),
@@ -33,12 +34,13 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
             counters.remapped_sectors,
             counters.commits,
             engine.fail_reason().map_or("-", FailReason::name),
-            superblock.id
+            superblock.id,
+            counters.released_sectors
         )
     });
     // Not resumed yet: what the superblock said is all that is known.
     written.unwrap_or_else(|| {
-        write!(out, "inactive 0/{} - - - - - - - - - - {}", set.geometry.slot_count(), set.id)
+        write!(out, "inactive 0/{} - - - - - - - - - - {} -", set.geometry.slot_count(), set.id)
     })
 }
 
@@ -78,13 +80,26 @@ pub fn message(set: &KArc<Set>, args: &Args<'_>, out: &mut StatusText<'_>) -> Re
         }
         (Some(b"list"), 1) => list(set, Sector(0), out),
         (Some(b"list"), 2) => list(set, sector(1)?, out),
+        (Some(b"remap"), 2 | 3) => orders::remap(set, range(set, args)?, out),
+        (Some(b"release"), 2 | 3) => orders::release(set, range(set, args)?, out),
+        (Some(b"reset_stats"), 1) => {
+            set.store.with(|engine| engine.reset_counters()).ok_or(Errno::ENXIO)?;
+            whole(writeln!(out, "stats=reset"))
+        }
         (Some(b"resume_remap"), 1) => resume(set, out),
         _ => Err(Errno::EINVAL),
     }
 }
 
+/// The range that a message names: a sector, and how many from there on.
+fn range(set: &Set, args: &Args<'_>) -> Result<Range, Errno> {
+    let sectors = if args.len() == 2 { Some(1) } else { args.number(2) };
+    let (first, sectors) = args.number(1).zip(sectors).ok_or(Errno::EINVAL)?;
+    Range::of_message(first, sectors, set.pair.placement.main.sectors).ok_or(Errno::EINVAL)
+}
+
 /// A reply that does not fit is an error of the caller's buffer, never cut off in silence.
-fn whole(written: fmt::Result) -> Result<(), Errno> {
+pub fn whole(written: fmt::Result) -> Result<(), Errno> {
     written.map_err(|_| Errno::ENOSPC)
 }
 

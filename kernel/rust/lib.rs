@@ -10,6 +10,7 @@ mod bind;
 mod bios;
 mod commits;
 mod open;
+mod orders;
 mod params;
 mod registry;
 mod repairs;

@@ -1,6 +1,6 @@
 //! Drives core's machines, one job at a time in each repair context.
 
-use remap_core::engine::machine::{Event, Machine, Next};
+use remap_core::engine::machine::{same, Event, Machine, Next};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::Engine;
 use remap_core::error::ErrorKind;
@@ -48,7 +48,7 @@ fn repair(set: &KArc<Set>, context: u8, mut bio: Spent, buffer: &mut PageBuf) {
     let mut last = failed;
     let begin = |engine: &mut Engine<'_>| Machine::Write(Repair::new(context, job, engine, now_ms()));
     let verdict = match begin_job(set, begin) {
-        Some(mut machine) => drive(set, context, &mut machine, Some(&bio), buffer, &mut last),
+        Some(mut machine) => drive(set, context, &mut machine, Some(&bio), buffer, &mut last, &|| false),
         None => Err(error),
     };
     set.stepped();
@@ -63,7 +63,7 @@ fn repair(set: &KArc<Set>, context: u8, mut bio: Spent, buffer: &mut PageBuf) {
 }
 
 /// Makes the machine for a job; `None` without an engine.
-fn begin_job(set: &Set, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Option<Machine> {
+pub fn begin_job(set: &Set, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Option<Machine> {
     let settings = params::settings(set.pair.main.physical_block_bytes());
     set.store.with(|engine| {
         engine.set_settings(settings);
@@ -71,17 +71,22 @@ fn begin_job(set: &Set, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Optio
     })
 }
 
-/// Runs a machine to its end. `bio` is the one that its job is about, `last` the last status of a device that was not good.
-fn drive(
+/// Runs a machine to its end, or until `stop` says that it is enough. `bio` is the one that its job is about, `last` the last
+/// status of a device that was not good.
+pub fn drive(
     set: &KArc<Set>,
     context: u8,
     machine: &mut Machine,
     bio: Option<&Spent>,
     buffer: &mut PageBuf,
     last: &mut Status,
+    stop: &dyn Fn() -> bool,
 ) -> Result<(), ErrorKind> {
     let mut event = Event::Go;
     loop {
+        if stop() {
+            machine.stop();
+        }
         let seen = set.steps();
         let Some(next) = set.store.with(|engine| machine.next(engine, event, now_ms())) else {
             return Err(ErrorKind::Io);
@@ -108,6 +113,7 @@ fn drive(
                 }
                 Event::Io(result_of(status))
             }
+            Next::Compare(what) => Event::Compared(same(buffer, what)),
             Next::Commit => {
                 wait_for_commit(set, context);
                 Event::Committed

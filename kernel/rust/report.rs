@@ -14,16 +14,17 @@ const REMAPPINGS: u32 = 2;
 /// Every failed bio that is repaired.
 const REPAIRS: u32 = 3;
 
-/// Logs what the engine has to tell; whether there was anything.
+/// Logs what the engine has to tell; whether there was anything that raises an event. What was ordered raises one when all of it is
+/// done.
 pub fn tell(handle: &Handle, engine: &mut Engine<'_>) -> bool {
     let mut told = false;
     while let Some(notice) = engine.take_notice() {
-        told = true;
+        told |= !matches!(notice, Notice::Remapped { ordered: true, .. } | Notice::Released { .. });
         let (level, urgency) = match notice {
             Notice::WriteFailed { .. } | Notice::Lost { .. } | Notice::CommitFailed | Notice::Failed(_) => {
                 (0, Level::Error)
             }
-            Notice::Remapped { .. } => (REMAPPINGS, Level::Info),
+            Notice::Remapped { .. } | Notice::Released { .. } => (REMAPPINGS, Level::Info),
             _ => (CHANGES, Level::Warning),
         };
         if debug_level() >= level {
@@ -35,9 +36,13 @@ pub fn tell(handle: &Handle, engine: &mut Engine<'_>) -> bool {
 
 fn line(name: &str, urgency: Level, notice: Notice) {
     match notice {
-        Notice::Remapped { group, mask, slot } => print_limited(
+        Notice::Remapped { group, mask, slot, .. } => print_limited(
             urgency,
             format_args!("{name}: sector {}: mask {mask:#04x} now in slot {}", group.0, slot.0),
+        ),
+        Notice::Released { group, mask, slot } => print_limited(
+            urgency,
+            format_args!("{name}: sector {}: mask {mask:#04x} back on main from slot {}", group.0, slot.0),
         ),
         Notice::Retired(slot) => print_limited(urgency, format_args!("{name}: slot {} retired", slot.0)),
         Notice::Lost { group, mask } => {

@@ -1,6 +1,6 @@
 //! One live set: the engine, the devices, and what the threads that serve them share.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use remap_core::engine::machine::CONTEXT_BUFFER_BYTES;
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
@@ -23,7 +23,7 @@ use crate::repairs;
 
 /// Repair contexts of a set.
 pub const CONTEXTS: usize = 4;
-/// Bios set aside: a whole round of a commit, and one for each repair context.
+/// Bios set aside: a whole round of a commit, one for each repair context, and one for orders.
 const RESERVE: u32 = 32;
 
 /// The two devices of a table and where our parts of them begin, in sectors.
@@ -140,6 +140,10 @@ pub struct Set {
     stepped: WaitQueue,
     /// One buffer for each repair context.
     pub contexts: [Mutex<PageBuf>; CONTEXTS],
+    /// The buffer of the context for what an administrator orders, number [`CONTEXTS`].
+    pub orders: Mutex<PageBuf>,
+    /// Whether orders are carried out: from resume to suspend.
+    pub takes_orders: AtomicBool,
     /// The committer.
     pub committer: Mutex<CommitSide>,
     handle: Handle,
@@ -171,6 +175,8 @@ impl Set {
             steps: AtomicU64::new(0),
             stepped: WaitQueue::new()?,
             contexts: [context()?, context()?, context()?, context()?],
+            orders: context()?,
+            takes_orders: AtomicBool::new(false),
             committer: Mutex::new(CommitSide::new(PageBuf::new(COMMIT_BUFFER_BYTES)?)?)?,
             handle,
             repair_works: [

@@ -217,7 +217,12 @@ impl Target for Remap {
     }
 
     fn presuspend(&self) {
+        self.set.takes_orders.store(false, Ordering::Release);
         bios::push_back(&self.set);
+    }
+
+    fn presuspend_undo(&self) {
+        self.set.takes_orders.store(true, Ordering::Release);
     }
 
     fn postsuspend(&self) {
@@ -231,10 +236,11 @@ impl Target for Remap {
         if self.activated.load(Ordering::Acquire) {
             let settings = params::settings(self.set.pair.main.physical_block_bytes());
             self.set.store.with(|engine| engine.set_settings(settings));
-            return Ok(());
+        } else {
+            open::activate(&self.set, self.to_format.as_deref())?;
+            self.activated.store(true, Ordering::Release);
         }
-        open::activate(&self.set, self.to_format.as_deref())?;
-        self.activated.store(true, Ordering::Release);
+        self.set.takes_orders.store(true, Ordering::Release);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ pub mod gate;
 pub mod history;
 pub mod load;
 pub mod oracle;
+pub mod orders;
 pub mod plan;
 pub mod repairs;
 pub mod rng;

@@ -32,6 +32,8 @@ struct SectorState {
     unreadable: Option<u64>,
     /// A write completed when the content had a slot, so that the sector must stay mapped.
     mapped: bool,
+    /// A removal of its mapping may be on disk, although nobody was told.
+    removal: bool,
 }
 
 /// What is known about every sector of main.
@@ -149,7 +151,9 @@ impl Oracle {
                 continue;
             }
             s.unreadable = s.unreadable.filter(|failed| *failed > start);
-            s.mapped |= mapped(first + i as u64);
+            if mapped(first + i as u64) {
+                (s.mapped, s.removal) = (true, false);
+            }
             for older in s.versions.iter_mut().filter(|v| v.end.is_some_and(|e| e < start)) {
                 older.hidden.get_or_insert(now);
             }
@@ -190,6 +194,20 @@ impl Oracle {
             s.unreadable = Some(now);
         }
         self.note(sector, 1, "the slot failed a read");
+    }
+
+    /// From now on the mapping of these sectors may go: the next load may find it gone.
+    pub fn may_be_released(&mut self, first: u64, sectors: u64) {
+        self.range(first, sectors as u32).iter_mut().for_each(|s| s.removal = true);
+    }
+
+    /// Sectors of a group need not be mapped any more.
+    pub fn released(&mut self, first: u64, mask: u8) {
+        for (_, s) in
+            (0..8).zip(self.sectors.iter_mut().skip(first as usize)).filter(|(i, _)| mask & (1 << i) != 0)
+        {
+            s.mapped = false;
+        }
     }
 
     /// Whether `sector` must be mapped, as content was acknowledged that has a slot.
@@ -243,6 +261,7 @@ impl Oracle {
     /// now what is on disk counts (S13).
     pub fn reload(&mut self) {
         for s in &mut self.sectors {
+            s.mapped &= !core::mem::take(&mut s.removal);
             let floor = s.versions.iter().filter(|v| v.ok).map(|v| v.start).max().unwrap_or(0);
             for v in s.versions.iter_mut().filter(|v| !v.ok && v.end.is_some_and(|e| e >= floor)) {
                 v.hidden = None;
@@ -253,6 +272,7 @@ impl Oracle {
 
     fn forget_session(&mut self, now: u64) {
         for s in &mut self.sectors {
+            s.mapped &= !core::mem::take(&mut s.removal);
             s.written = false;
             s.versions.retain(|v| !v.gone);
             for v in &mut s.versions {

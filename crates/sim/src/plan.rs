@@ -22,11 +22,19 @@ pub enum Planted {
     SkipEqualising,
     /// A suspect slot is reported to hold main's content (S3).
     ReadMainForLost,
+    /// Bios of groups that are being released do not wait (S24).
+    ReleaseWithoutHold,
+    /// Main is not flushed before a mapping goes (S24).
+    ReleaseWithoutFlush,
+    /// A release goes on before the removal is durable (S24).
+    ReleaseBeforeDurable,
+    /// A release does not wait for bios that are under way in the slots that it empties and frees (S9).
+    ReleaseWithoutDrain,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 7] = [
+    pub const ALL: [(&'static str, Planted); 11] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -34,6 +42,10 @@ impl Planted {
         ("skip-second-round", Planted::SkipSecondRound),
         ("skip-equalising", Planted::SkipEqualising),
         ("read-main-for-lost", Planted::ReadMainForLost),
+        ("release-without-hold", Planted::ReleaseWithoutHold),
+        ("release-without-flush", Planted::ReleaseWithoutFlush),
+        ("release-before-durable", Planted::ReleaseBeforeDurable),
+        ("release-without-drain", Planted::ReleaseWithoutDrain),
     ];
 
     /// The bug of that name.
@@ -79,6 +91,8 @@ pub struct Plan {
     pub unreadable_superblocks: bool,
     /// New sectors of main go bad in so many of a thousand steps.
     pub growth_permille: u64,
+    /// An administrator orders that content move in so many of a thousand steps.
+    pub orders_permille: u64,
 }
 
 /// Blocks of the spare's region.
@@ -120,6 +134,7 @@ impl Plan {
             rot,
             unreadable_superblocks,
             growth_permille: rng.pick(&[0, 5, 20, 60]),
+            orders_permille: rng.pick(&[0, 3, 10, 40]),
         }
     }
 

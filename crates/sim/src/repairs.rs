@@ -1,7 +1,7 @@
 //! Repair contexts and the committer, as the kernel host drives them.
 
-use remap_core::engine::commit::{Step, Work};
-use remap_core::engine::machine::{Event, Machine, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::commit::{self, Step};
+use remap_core::engine::machine::{same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::FailReason;
 use remap_core::error::ErrorKind;
@@ -11,6 +11,7 @@ use remap_core::units::{Sector, Slot};
 use crate::bios::Piece;
 use crate::content;
 use crate::disk::ALWAYS;
+use crate::orders::Order;
 use crate::plan::Planted;
 use crate::session::{Flight, Owner, Session};
 use crate::world::{Failure, World};
@@ -25,9 +26,28 @@ enum Wait {
     Claim(u64),
 }
 
-struct Running {
-    machine: Machine,
-    piece: Piece,
+/// What a context is at work on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Work {
+    /// A part of a bio that failed.
+    Bio(Piece),
+    /// What an administrator ordered, of this range.
+    Order(Order),
+}
+
+impl Work {
+    fn range(self) -> (u64, u64) {
+        match self {
+            Work::Bio(piece) => (piece.first, piece.sectors.into()),
+            Work::Order(order) => (order.first, order.sectors),
+        }
+    }
+}
+
+/// A machine under way.
+pub(crate) struct Running {
+    pub(crate) machine: Machine,
+    pub(crate) work: Work,
     wait: Wait,
     /// The bio was completed before its time, by a planted bug.
     acked: bool,
@@ -48,14 +68,14 @@ impl Default for Context {
 impl Session<'_, '_> {
     /// Whether a context can go on, or begin with a job that waits.
     pub fn context_ready(&self, index: usize) -> bool {
-        let Some(running) = &self.contexts[index].running else { return !self.jobs.is_empty() };
+        let Some(running) = &self.contexts[index].running else {
+            return if self.is_for_orders(index) { self.order.is_some() } else { !self.jobs.is_empty() };
+        };
         match running.wait {
             Wait::Nothing(_) => true,
             Wait::Io => false,
             Wait::Commit => self.engine.commit_outcome(index).is_some(),
-            Wait::Drain(mark) => {
-                self.gate.drained(mark) || self.world.options.planted == Some(Planted::SkipDrain)
-            }
+            Wait::Drain(mark) => self.gate.drained(mark) || self.planted_drain(running),
             Wait::Claim(seen) => self.progress != seen,
         }
     }
@@ -66,14 +86,13 @@ impl Session<'_, '_> {
         let mut running = match self.contexts[index].running.take() {
             Some(running) => running,
             None => {
-                let at = self.world.rng.index(self.jobs.len());
-                let (piece, error) = self.jobs.swap_remove(at);
-                let (_, fua) = self.write_of(piece);
-                let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, error };
-                let machine = Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms));
-                Running { machine, piece, wait: Wait::Nothing(Event::Go), acked: false }
+                let (machine, work) = self.new_machine(index, now_ms);
+                Running { machine, work, wait: Wait::Nothing(Event::Go), acked: false }
             }
         };
+        if matches!(running.work, Work::Order(_)) && self.world.rng.permille(2) {
+            running.machine.stop();
+        }
         let event = match running.wait {
             Wait::Nothing(event) => event,
             Wait::Commit => Event::Committed,
@@ -81,8 +100,8 @@ impl Session<'_, '_> {
             Wait::Claim(_) | Wait::Io => Event::Go,
         };
         let next = running.machine.next(&mut self.engine, event, now_ms);
-        let piece = running.piece;
-        self.world.note(piece.first, piece.sectors.into(), format!("repair {index}: {event:?} -> {next:?}"));
+        let (first, sectors) = running.work.range();
+        self.world.note(first, sectors, format!("context {index}: {event:?} -> {next:?}"));
         self.commit_ready = true;
         if next != Next::Wait {
             self.progress += 1;
@@ -93,33 +112,66 @@ impl Session<'_, '_> {
     fn obey(&mut self, index: usize, mut running: Running, next: Next) -> Result<(), Failure> {
         running.wait = match next {
             Next::Load { offset_sectors, sectors } => {
-                let (token, _) = self.write_of(running.piece);
-                let first = running.piece.first + u64::from(offset_sectors);
-                content::fill(token, first, &mut self.contexts[index].buffer[..sectors as usize * 512]);
+                if let Work::Bio(piece) = running.work {
+                    let (token, _) = self.write_of(piece);
+                    let first = piece.first + u64::from(offset_sectors);
+                    content::fill(token, first, &mut self.contexts[index].buffer[..sectors as usize * 512]);
+                }
                 Wait::Nothing(Event::Loaded)
             }
+            Next::Io(request) if self.planted_flush(&running, &request) => Wait::Nothing(Event::Io(Ok(()))),
             Next::Io(request) => {
                 self.submit_from(Owner::Repair(index), request, index);
                 Wait::Io
             }
+            Next::Compare(what) => Wait::Nothing(Event::Compared(same(&self.contexts[index].buffer, what))),
             Next::Commit => {
-                if self.world.options.planted == Some(Planted::AckBeforeDurable) && !running.acked {
-                    running.acked = true;
-                    self.piece_done(running.piece, true);
-                }
+                self.commit_awaited(&mut running);
                 Wait::Commit
             }
-            Next::Drain => Wait::Drain(self.gate.mark()),
+            Next::Drain => {
+                self.planted_unhold(&running);
+                Wait::Drain(self.gate.mark())
+            }
             Next::Wait => Wait::Claim(self.progress),
             Next::Done(verdict) => {
-                if !running.acked {
-                    return self.repair_done(running.piece, verdict);
+                match running.work {
+                    Work::Bio(piece) if !running.acked => return self.repair_done(piece, verdict),
+                    Work::Bio(_) => {}
+                    Work::Order(order) => return self.order_done(&running.machine, order),
                 }
                 return Ok(());
             }
         };
         self.contexts[index].running = Some(running);
         Ok(())
+    }
+
+    fn new_machine(&mut self, index: usize, now_ms: u64) -> (Machine, Work) {
+        if let Some(order) = self.order.take_if(|_| self.contexts.len() == index + 1) {
+            let (machine, order) = order.machine(index as u8, &self.engine);
+            return (machine, Work::Order(order));
+        }
+        let at = self.world.rng.index(self.jobs.len());
+        let (piece, error) = self.jobs.swap_remove(at);
+        let (_, fua) = self.write_of(piece);
+        let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, error };
+        (Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms)), Work::Bio(piece))
+    }
+
+    fn commit_awaited(&mut self, running: &mut Running) {
+        match running.work {
+            Work::Bio(piece)
+                if self.world.options.planted == Some(Planted::AckBeforeDurable) && !running.acked =>
+            {
+                running.acked = true;
+                self.piece_done(piece, true);
+            }
+            Work::Order(order) if order.release => {
+                self.world.oracle.may_be_released(order.first, order.sectors)
+            }
+            _ => {}
+        }
     }
 
     fn repair_done(&mut self, piece: Piece, verdict: Result<(), ErrorKind>) -> Result<(), Failure> {
@@ -204,8 +256,14 @@ impl Session<'_, '_> {
             Some(Planted::SkipCommitFlush) => request.op == Op::Flush,
             Some(Planted::SkipSecondRound) => table && copy != first,
             Some(Planted::SkipEqualising) => table && !self.serving,
+            Some(Planted::ReleaseBeforeDurable) => table && self.a_release_waits(),
             _ => false,
         }
+    }
+
+    fn a_release_waits(&self) -> bool {
+        let waits = |r: &Running| matches!((r.work, r.wait), (Work::Order(o), Wait::Commit) if o.release);
+        self.contexts.iter().any(|c| c.running.as_ref().is_some_and(waits))
     }
 
     /// A request of the committer has ended.
@@ -227,6 +285,7 @@ impl Session<'_, '_> {
 
     /// What goes wrong at random, and what an administrator does about it.
     pub fn disturb(&mut self) {
+        self.maybe_order();
         let World { plan, rng, main, spare, .. } = &mut *self.world;
         if rng.permille(plan.growth_permille) {
             plan.grow(main, rng);
@@ -268,7 +327,7 @@ impl Session<'_, '_> {
         }
         let (resume, accept) = (rng.permille(15), rng.permille(15));
         if resume && self.serving && self.engine.mode() == remap_core::engine::Mode::NoRemap {
-            self.order(Work::Resume);
+            self.order_commit(commit::Work::Resume);
         }
         if accept && self.engine.fail_reason() == Some(FailReason::Flush) {
             self.engine.resume_writes();

@@ -10,6 +10,7 @@ use remap_core::path::{Access, SpareDirty};
 
 use crate::bios::{Bio, Piece};
 use crate::gate::Gate;
+use crate::orders::Order;
 use crate::repairs::Context;
 use crate::world::{Failure, World};
 
@@ -80,7 +81,7 @@ pub struct Session<'w, 'e> {
     pub deferred: Vec<Piece>,
     /// Failed writes that wait for a repair context.
     pub jobs: Vec<(Piece, ErrorKind)>,
-    /// Repair contexts.
+    /// Repair contexts, and behind them one for orders.
     pub contexts: Vec<Context>,
     /// Counts the steps of repairs, for those who wait for one.
     pub progress: u64,
@@ -96,6 +97,8 @@ pub struct Session<'w, 'e> {
     pub ended: Option<(Work, bool)>,
     /// The spare is or was full.
     pub exhausted: bool,
+    /// What the administrator wants next.
+    pub order: Option<Order>,
 }
 
 enum Action {
@@ -118,12 +121,13 @@ impl<'w, 'e> Session<'w, 'e> {
             access: Access::new(),
             dirty: SpareDirty::new(),
             gate: Gate::default(),
+            order: None,
             flights: Vec::new(),
             bios: (0..tasks).map(|_| None).collect(),
             to_map: Vec::new(),
             deferred: Vec::new(),
             jobs: Vec::new(),
-            contexts: (0..contexts).map(|_| Context::default()).collect(),
+            contexts: (0..=contexts).map(|_| Context::default()).collect(),
             progress: 0,
             committer: Committer::new(),
             commit_buffer: vec![0; COMMIT_BUFFER_BYTES],
@@ -136,7 +140,7 @@ impl<'w, 'e> Session<'w, 'e> {
 
     /// Runs for at most `steps` steps; whether it crashes or is closed in the end is up to the seed.
     pub fn run(&mut self, steps: u64) -> Result<End, Failure> {
-        self.order(Work::Takeover);
+        self.order_commit(Work::Takeover);
         let crash_at = self.world.oracle.step + self.world.rng.range(5, steps.max(6));
         let close = self.world.rng.percent(30);
         while self.world.oracle.step < crash_at {
@@ -159,14 +163,14 @@ impl<'w, 'e> Session<'w, 'e> {
             return Ok(End::Crash);
         }
         self.settle()?;
-        self.order(Work::Close);
+        self.order_commit(Work::Close);
         self.run_until_idle()?;
         Ok(End::Closed)
     }
 
     /// Takes the set into service, checks all of main, and ends.
     pub fn verify_only(&mut self) -> Result<End, Failure> {
-        self.order(Work::Takeover);
+        self.order_commit(Work::Takeover);
         self.run_until_idle()?;
         if self.ended.take() != Some((Work::Takeover, true)) {
             return Ok(End::NotServed);
@@ -201,7 +205,7 @@ impl<'w, 'e> Session<'w, 'e> {
     }
 
     /// Orders work of the committer, unless other work is under way.
-    pub fn order(&mut self, work: Work) {
+    pub fn order_commit(&mut self, work: Work) {
         self.commit_ready |= self.committer.order(work);
     }
 
@@ -244,11 +248,14 @@ impl<'w, 'e> Session<'w, 'e> {
     fn hear_notices(&mut self) -> Result<(), Failure> {
         while let Some(notice) = self.engine.take_notice() {
             let (first, sectors) = match notice {
-                Notice::Remapped { group, .. } | Notice::Lost { group, .. } => (group.0, 8),
+                Notice::Remapped { group, .. }
+                | Notice::Lost { group, .. }
+                | Notice::Released { group, .. } => (group.0, 8),
                 _ => (0, 0),
             };
             self.world.note(first, sectors, format!("{notice:?}"));
             match notice {
+                Notice::Released { group, mask, .. } => self.world.oracle.released(group.0, mask),
                 Notice::Watermark { percent: 100 } => self.exhausted = true,
                 Notice::Lost { .. } => self.world.stats.lost += 1,
                 Notice::Retired(_) => self.world.stats.retired += 1,

@@ -73,6 +73,10 @@ pub struct Stats {
     pub retired: u64,
     /// Times that lost sectors were found in the map.
     pub lost: u64,
+    /// Sectors that went to slots as ordered.
+    pub relocated: u64,
+    /// Sectors that went back to main as ordered.
+    pub released: u64,
 }
 
 impl Stats {
@@ -91,6 +95,8 @@ impl Stats {
             (&mut self.refused, o.refused),
             (&mut self.retired, o.retired),
             (&mut self.lost, o.lost),
+            (&mut self.relocated, o.relocated),
+            (&mut self.released, o.released),
         ];
         pairs.into_iter().for_each(|(sum, n)| *sum += n);
     }

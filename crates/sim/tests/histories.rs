@@ -20,6 +20,7 @@ fn every_promise_is_kept_in_all_histories() {
     // The promises are worth little if nothing happened.
     let happened = [sum.repaired, sum.unrepaired, sum.commits_failed, sum.evictions, sum.retired, sum.lost];
     assert!(happened.iter().all(|n| *n > 20) && sum.refused > 5, "{sum:?}");
+    assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }
 
 #[test]
@@ -59,6 +60,26 @@ fn s08_a_flush_that_does_not_reach_the_spare_is_found() {
 #[test]
 fn s09_a_drain_that_does_not_wait_is_found() {
     found(Planted::SkipDrain, 800);
+}
+
+#[test]
+fn s09_a_release_that_does_not_wait_for_bios_in_its_slots_is_found() {
+    found(Planted::ReleaseWithoutDrain, 600);
+}
+
+#[test]
+fn s24_a_release_whose_groups_are_not_held_is_found() {
+    found(Planted::ReleaseWithoutHold, 100);
+}
+
+#[test]
+fn s24_a_release_that_does_not_flush_main_is_found() {
+    found(Planted::ReleaseWithoutFlush, 200);
+}
+
+#[test]
+fn s24_a_release_that_ends_before_the_removal_is_durable_is_found() {
+    found(Planted::ReleaseBeforeDurable, 50);
 }
 
 #[test]

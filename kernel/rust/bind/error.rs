@@ -16,6 +16,10 @@ impl Errno {
     pub const EINVAL: Errno = Errno(sys::EINVAL as c_int);
     /// No memory.
     pub const ENOMEM: Errno = Errno(sys::ENOMEM as c_int);
+    /// Not now: try again.
+    pub const EAGAIN: Errno = Errno(sys::EAGAIN as c_int);
+    /// Interrupted by a signal.
+    pub const EINTR: Errno = Errno(sys::EINTR as c_int);
     /// Reading or writing failed.
     pub const EIO: Errno = Errno(sys::EIO as c_int);
     /// In use.

@@ -57,6 +57,19 @@ impl<T> Mutex<T> {
         unsafe { sys::dmr_mutex_lock(self.lock.get()) };
         MutexGuard { mutex: self }
     }
+
+    /// As [`Mutex::lock`], unless the process that calls is killed first.
+    pub fn lock_killable(&self) -> Result<MutexGuard<'_, T>> {
+        // SAFETY: an initialized mutex.
+        Errno::check(unsafe { sys::dmr_mutex_lock_killable(self.lock.get()) })?;
+        Ok(MutexGuard { mutex: self })
+    }
+}
+
+/// Whether the process that calls is being killed.
+pub fn is_being_killed() -> bool {
+    // SAFETY: looks at the calling process.
+    unsafe { sys::dmr_fatal_signal_pending() }
 }
 
 /// The right to use a mutex's value.

@@ -1,7 +1,7 @@
 //! Changes of the map on their way to the disk.
 
 use crate::format::Entry;
-use crate::units::Slot;
+use crate::units::{Group, Slot};
 
 /// What becomes of the map when a change is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,11 @@ pub(super) enum Kind {
     },
     /// The slot is never used again.
     Retire,
+    /// Sectors of a group live on main again: its entry loses them, or goes (S24).
+    Release {
+        /// The group; an entry that goes does not name it.
+        group: Group,
+    },
 }
 
 /// How far a change has come.
@@ -28,7 +33,7 @@ pub(super) enum Stage {
     InCommit,
     /// Its commit failed and may have landed (S13).
     Doubt,
-    /// A slot was given up for another: it waits for a drain before its retirement is queued (S9).
+    /// A slot was given up: it waits for a drain before its retirement is queued, or before it is free (S9).
     Superseded,
 }
 

@@ -1,7 +1,5 @@
 //! Holding groups: bios for a held group wait, so that its content can be moved (S9).
 
-#![allow(dead_code)]
-
 use super::Engine;
 use crate::lookup::Record;
 use crate::units::{Group, Slot};

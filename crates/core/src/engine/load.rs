@@ -212,6 +212,7 @@ impl<'a> Loader<'a> {
             free_head: None,
             used: 0,
             retired: 0,
+            old_entries: 0,
             seq: self.seq,
             generation,
             mode: Mode::Rw,

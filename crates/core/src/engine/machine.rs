@@ -3,6 +3,8 @@
 //! A host runs one machine at a time in each repair context, with that context's buffer. It calls [`Machine::next`] with
 //! [`Event::Go`], does what comes back, and calls again with the event that [`Next`] names, until [`Next::Done`].
 
+use super::release::Release;
+use super::relocate::Relocate;
 use super::repair::Repair;
 use super::{Engine, WINDOW_SECTORS};
 use crate::error::ErrorKind;
@@ -27,6 +29,8 @@ pub enum Event {
     Drained,
     /// [`Engine::commit_outcome`] is there.
     Committed,
+    /// Whether the two parts of the buffer are the same, as [`same`] says.
+    Compared(bool),
 }
 
 /// What the host does next for this context.
@@ -45,10 +49,32 @@ pub enum Next {
     Commit,
     /// Drain the gate; then [`Event::Drained`].
     Drain,
+    /// Compare two parts of the buffer; then [`Event::Compared`].
+    Compare(Comparison),
     /// Another context works on these groups: call again with [`Event::Go`] when one has finished a window.
     Wait,
     /// The job ends like this.
     Done(Result<(), ErrorKind>),
+}
+
+/// Two parts of a context's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// Where one begins, in sectors.
+    pub one: u32,
+    /// Where the other begins, in sectors.
+    pub other: u32,
+    /// Length of each in sectors.
+    pub sectors: u32,
+}
+
+/// Whether two parts of a context's buffer are the same, byte for byte. A buffer that is too small has nothing in common.
+pub fn same(buffer: &[u8], what: Comparison) -> bool {
+    let part = |from: u32| {
+        let from = (from as usize).checked_mul(512)?;
+        buffer.get(from..from.checked_add((what.sectors as usize).checked_mul(512)?)?)
+    };
+    matches!((part(what.one), part(what.other)), (Some(one), Some(other)) if one == other)
 }
 
 /// The machine of one repair context, for whatever job.
@@ -56,13 +82,28 @@ pub enum Next {
 pub enum Machine {
     /// A failed write is being stored.
     Write(Repair),
+    /// Content moves from main into slots.
+    Relocate(Relocate),
+    /// Content moves from slots back to main.
+    Release(Release),
 }
 
 impl Machine {
+    /// Has a job that an administrator ordered end before its next window. A failed write is stored whatever happens.
+    pub fn stop(&mut self) {
+        match self {
+            Machine::Write(_) => {}
+            Machine::Relocate(relocate) => relocate.stop(),
+            Machine::Release(release) => release.stop(),
+        }
+    }
+
     /// The next step after `event`. `now_ms` is a clock that never goes back.
     pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
         match self {
             Machine::Write(repair) => repair.next(engine, event, now_ms),
+            Machine::Relocate(relocate) => relocate.next(engine, event, now_ms),
+            Machine::Release(release) => release.next(engine, event, now_ms),
         }
     }
 }

@@ -10,6 +10,9 @@ pub mod load;
 pub mod machine;
 pub mod mode;
 pub mod notice;
+pub mod order;
+pub mod release;
+pub mod relocate;
 pub mod repair;
 
 mod changes;
@@ -18,6 +21,7 @@ mod evict;
 mod hold;
 mod place;
 mod publish;
+mod removal;
 pub mod rounds;
 mod slots;
 
@@ -25,11 +29,12 @@ pub use changes::Change;
 pub use mode::{FailReason, Mode};
 pub use notice::{Counters, Notice};
 
+use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::format::{Entry, Geometry, MainShape, SlotState, Superblock};
 use crate::lookup::{Record, Table, TableSizes, Use};
-use crate::units::{Group, Slot};
+use crate::units::{Group, Slot, SECTOR_BYTES};
 use changes::Changes;
 use notice::Notices;
 
@@ -128,6 +133,8 @@ struct Context {
     failed: bool,
     /// It goes on when the list of changes has room again.
     awaits_room: bool,
+    /// An administrator ordered what it does.
+    ordered: bool,
 }
 
 /// The state of one set.
@@ -144,6 +151,8 @@ pub struct Engine<'a> {
     free_head: Option<Slot>,
     used: u32,
     retired: u32,
+    /// Slots that were given up for another and whose entry still names their group, until their retirement is durable.
+    old_entries: u32,
     seq: u64,
     generation: u64,
     mode: Mode,
@@ -225,6 +234,11 @@ impl<'a> Engine<'a> {
         Counters { notices_dropped: self.notices.dropped(), ..self.counters }
     }
 
+    /// Sets the counts of what happened since activation to zero.
+    pub fn reset_counters(&mut self) {
+        self.counters = Counters { lost_sectors: self.counters.lost_sectors, ..Counters::default() };
+    }
+
     /// The next thing that happened and has not been told yet.
     pub fn take_notice(&mut self) -> Option<Notice> {
         self.notices.take()
@@ -275,6 +289,24 @@ impl<'a> Engine<'a> {
             }
             None => false,
         }
+    }
+
+    /// Notes that an administrator ordered what a context does with its claim.
+    fn set_ordered(&mut self, context: usize) {
+        if let Some(c) = self.contexts.get_mut(context) {
+            c.ordered = true;
+        }
+    }
+
+    /// The unit in which main fails, in sectors.
+    fn unit_sectors(&self) -> NonZeroU32 {
+        let unit = self.settings.physical_sectors.min(64).max(self.block_sectors());
+        NonZeroU32::new(unit).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// The logical block of main in sectors.
+    fn block_sectors(&self) -> u32 {
+        (self.shape().block_bytes / SECTOR_BYTES).max(1)
     }
 
     /// Ends a context's window.

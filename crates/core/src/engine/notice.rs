@@ -14,6 +14,17 @@ pub enum Notice {
         mask: u8,
         /// The slot.
         slot: Slot,
+        /// An administrator ordered it, and hears of it when all of the order is done.
+        ordered: bool,
+    },
+    /// Sectors of main have their content on main again, as an administrator ordered.
+    Released {
+        /// First sector of the group.
+        group: Sector,
+        /// Sectors of the group that lived in the slot.
+        mask: u8,
+        /// The slot.
+        slot: Slot,
     },
     /// A slot failed and is never used again.
     Retired(Slot),
@@ -56,8 +67,10 @@ pub struct Counters {
     pub repaired: u64,
     /// Of these, not stored anywhere.
     pub repairs_failed: u64,
-    /// Sectors whose content went to a slot by repair.
+    /// Sectors whose content went to a slot.
     pub remapped_sectors: u64,
+    /// Sectors whose content went back to main.
+    pub released_sectors: u64,
     /// Sectors that are lost at present.
     pub lost_sectors: u64,
     /// Commits that became durable.

@@ -110,7 +110,7 @@ impl Placer {
         }
     }
 
-    /// Whether slots were given up since the last time, which wait for a drain and [`Engine::retire_superseded`].
+    /// Whether slots were given up since the last time, which wait for a drain and [`Engine::leave_superseded`].
     pub(super) fn take_gave_up(&mut self) -> bool {
         core::mem::take(&mut self.gave_up)
     }

@@ -4,7 +4,7 @@ use super::changes::{Change, Kind, Stage};
 use super::place::SLOT_TRIES;
 use super::{Engine, Notice};
 use crate::format::{Entry, ENTRIES_PER_BLOCK};
-use crate::lookup::Record;
+use crate::lookup::{Record, Use};
 use crate::units::Slot;
 
 /// Entries of the list of changes that one group can take: its own, the slot that it leaves, and every slot that is tried in vain.
@@ -87,27 +87,36 @@ impl Engine<'_> {
                 self.set_record(slot, Record::mapped(e.group, e.mask, suspect | e.lost));
                 true
             }
-            Kind::Move { from } => self.table.replace(slot, record) && self.supersede(from, change.owner),
-            Kind::Retire => {
-                self.set_record(slot, Record::retired());
-                self.used = self.used.saturating_sub(1);
-                self.retired += 1;
-                self.notices.push(Notice::Retired(slot));
-                return;
+            Kind::Move { from } => {
+                self.old_entries += 1;
+                self.table.replace(slot, record) && self.supersede(from, change.owner)
             }
+            Kind::Retire => return self.publish_retirement(slot),
+            Kind::Release { group } => return self.publish_removal(change, group),
         };
         if !done {
             self.broken("a durable change did not fit the map");
             return;
         }
         let group = e.group.first_sector();
-        self.notices.push(Notice::Remapped { group, mask: e.mask, slot });
+        let ordered = change.owner.and_then(|o| self.contexts.get(usize::from(o))).is_some_and(|c| c.ordered);
+        self.notices.push(Notice::Remapped { group, mask: e.mask, slot, ordered });
         if e.lost & !lost_before != 0 {
             self.notices.push(Notice::Lost { group, mask: e.lost & !lost_before });
         }
         self.counters.lost_sectors += u64::from(e.lost.count_ones());
         self.counters.lost_sectors =
             self.counters.lost_sectors.saturating_sub(u64::from(lost_before.count_ones()));
+    }
+
+    fn publish_retirement(&mut self, slot: Slot) {
+        if self.table.record(slot).is_some_and(|r| r.usage() == Use::Mapped) {
+            self.old_entries = self.old_entries.saturating_sub(1);
+        }
+        self.set_record(slot, Record::retired());
+        self.used = self.used.saturating_sub(1);
+        self.retired += 1;
+        self.notices.push(Notice::Retired(slot));
     }
 
     /// Lets lookups find a slot that was taken for a group: one that the group is held by, or one that nothing leads to yet.
@@ -135,12 +144,15 @@ impl Engine<'_> {
         self.changes.push(Change { stage, ..Change::new(Kind::Retire, owner, slot, Entry::default()) })
     }
 
-    /// The gate was drained after `context` had moved groups: their old slots are retired.
-    pub(super) fn retire_superseded(&mut self, context: u8) {
+    /// The gate was drained after `context` had given up slots: those that failed are retired, those that were released are free.
+    pub(super) fn leave_superseded(&mut self, context: u8) {
         while let Some(change) =
             self.changes.take(|c| c.stage == Stage::Superseded && c.owner == Some(context))
         {
-            self.queue_retirement(change.slot);
+            match change.kind {
+                Kind::Release { .. } => self.free_released(change.slot),
+                _ => self.queue_retirement(change.slot),
+            }
         }
     }
 
@@ -167,7 +179,8 @@ impl Engine<'_> {
                 self.give_back(change.slot);
                 self.release_hold(from);
             }
-            Kind::Extend | Kind::Retire => {}
+            Kind::Extend | Kind::Release { .. } => self.release_hold(change.slot),
+            Kind::Retire => {}
         }
     }
 
@@ -192,7 +205,10 @@ impl Engine<'_> {
     }
 
     fn set_doubt(&mut self, change: &Change, doubt: bool) {
-        let group = change.entry.group;
+        let group = match change.kind {
+            Kind::Release { group } => group,
+            _ => change.entry.group,
+        };
         match change.kind {
             Kind::New if doubt => {
                 if !self.put(change.slot, Record::reserved(group).with_doubt(true)) {
@@ -202,7 +218,7 @@ impl Engine<'_> {
             Kind::New => {
                 let _ = self.table.remove(group);
             }
-            Kind::Extend | Kind::Move { .. } => {
+            Kind::Extend | Kind::Move { .. } | Kind::Release { .. } => {
                 if let Some((slot, record)) = self.table.record_of(group) {
                     self.set_record(slot, record.with_doubt(doubt).with_held(false));
                 }

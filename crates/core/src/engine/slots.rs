@@ -36,6 +36,12 @@ impl Engine<'_> {
         self.used = self.used.saturating_sub(1);
     }
 
+    /// A slot that was released is free, now that nobody can be looking at it. Watermarks above what is in use now are told again.
+    pub(super) fn free_released(&mut self, slot: Slot) {
+        self.give_back(slot);
+        self.watermark_percent = self.watermark_percent.min(self.used_percent());
+    }
+
     /// Queues the retirement of a slot that failed. Until it is durable the slot stays what it is, which keeps it from being taken
     /// again; if it never becomes durable, a later failure finds the slot bad once more.
     pub(super) fn queue_retirement(&mut self, slot: Slot) {

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use remap_core::engine::commit::{Committer, Step, Work};
 use remap_core::engine::load::{LoadError, Loader};
-use remap_core::engine::machine::{Event, Machine, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::machine::{same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::order::Range;
+use remap_core::engine::release::{Release, Released};
+use remap_core::engine::relocate::{Relocate, Relocated};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Change, Engine, Settings, Storage, StorageSizes};
@@ -24,7 +27,7 @@ pub const MAIN_SECTORS: u64 = 4096;
 
 /// Two disks that write through, and remember what they were asked.
 pub struct Disks {
-    main: Vec<u8>,
+    pub main: Vec<u8>,
     pub spare: Vec<u8>,
     /// Sectors that fail reads or writes.
     pub bad_reads: BTreeSet<(bool, u64)>,
@@ -197,8 +200,31 @@ impl Set<'_> {
         self.drive(machine, byte)
     }
 
-    /// Runs a machine of context 0 to its end; every sector that it loads is all `byte`.
+    /// Moves content of main into slots.
+    pub fn relocate(&mut self, first: u64, sectors: u64) -> Relocated {
+        let range = Range { first: Sector(first), sectors };
+        let mut machine = Machine::Relocate(Relocate::new(0, range, &self.engine));
+        assert_eq!(self.drive_on(&mut machine, 0xdd), Ok(()));
+        let Machine::Relocate(relocate) = machine else { panic!() };
+        relocate.tally()
+    }
+
+    /// Moves content of slots to main.
+    pub fn release(&mut self, first: u64, sectors: u64) -> Released {
+        let range = Range { first: Sector(first), sectors };
+        let mut machine = Machine::Release(Release::new(0, range, &self.engine));
+        assert_eq!(self.drive_on(&mut machine, 0xdd), Ok(()));
+        let Machine::Release(release) = machine else { panic!() };
+        release.tally()
+    }
+
+    /// Runs a machine to its end; every sector that it loads is all `byte`.
     pub fn drive(&mut self, mut machine: Machine, byte: u8) -> Result<(), ErrorKind> {
+        self.drive_on(&mut machine, byte)
+    }
+
+    /// As [`Set::drive`], and leaves the machine for questions.
+    pub fn drive_on(&mut self, machine: &mut Machine, byte: u8) -> Result<(), ErrorKind> {
         let mut buffer = vec![byte; CONTEXT_BUFFER_BYTES];
         let mut event = Event::Go;
         self.drains = 0;
@@ -209,6 +235,7 @@ impl Set<'_> {
                     Event::Loaded
                 }
                 Next::Io(request) => Event::Io(self.disks.run(&request, &mut buffer)),
+                Next::Compare(what) => Event::Compared(same(&buffer, what)),
                 Next::Commit => {
                     assert_eq!(self.engine.commit_outcome(0), None, "a commit is waited for that is over");
                     self.commit();

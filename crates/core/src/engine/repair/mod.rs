@@ -111,7 +111,7 @@ impl Repair {
             }
             (State::Commit, Event::Committed) => self.committed(engine),
             (State::DrainGivenUp, Event::Drained) => {
-                engine.retire_superseded(self.context);
+                engine.leave_superseded(self.context);
                 self.after_commit(engine)
             }
             _ => {

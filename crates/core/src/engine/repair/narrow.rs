@@ -4,7 +4,7 @@
 //! doubles it, so that a single bad block among n costs about 2 log n attempts. A part of one physical block that has failed
 //! `error_threshold` times is bad. What the deadline cuts off counts as bad as well: its content is at hand, and a slot is safe.
 
-use core::num::{NonZeroU32, NonZeroU64};
+use core::num::NonZeroU64;
 
 use super::{Repair, State};
 use crate::engine::machine::Next;
@@ -16,20 +16,13 @@ use crate::units::{sector_mask, Sector};
 
 impl Repair {
     pub(super) fn begin_narrowing(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
-        let unit = self.unit(engine);
+        let unit = engine.unit_sectors();
         self.cursor = self.at;
         // The whole has failed once already, so the first step is half of it; a part of one block has had its first attempt.
         self.step_sectors = (self.sectors / 2).max(unit.get());
         let single = self.at.0 / NonZeroU64::from(unit) == (self.window_end() - 1) / NonZeroU64::from(unit);
         self.attempts = u32::from(single);
         self.narrow(engine, now_ms)
-    }
-
-    /// The unit in which main fails, in sectors.
-    fn unit(&self, engine: &Engine<'_>) -> NonZeroU32 {
-        let block_sectors = engine.shape().block_bytes / crate::units::SECTOR_BYTES;
-        let unit = engine.settings.physical_sectors.min(64).max(block_sectors);
-        NonZeroU32::new(unit).unwrap_or(NonZeroU32::MIN)
     }
 
     fn narrow(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
@@ -77,7 +70,7 @@ impl Repair {
 
     /// How much of a run of `run` sectors on main is tried at once: whole physical blocks, at least to the end of the first.
     fn attempt(&self, engine: &Engine<'_>, run: u32) -> u32 {
-        let unit = NonZeroU64::from(self.unit(engine));
+        let unit = NonZeroU64::from(engine.unit_sectors());
         let at = self.cursor.0;
         let first_end = (at / unit + 1) * unit.get();
         let step_end = (at + u64::from(self.step_sectors)) / unit * unit.get();
@@ -92,7 +85,7 @@ impl Repair {
         result: Result<(), ErrorKind>,
         now_ms: u64,
     ) -> Next {
-        let unit = self.unit(engine);
+        let unit = engine.unit_sectors();
         let at = self.cursor.0;
         match result {
             Ok(()) => {

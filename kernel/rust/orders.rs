@@ -1,0 +1,84 @@
+//! Orders of an administrator: content moves to slots, or back to main, while the one who asked waits.
+
+use core::fmt::Write;
+use core::sync::atomic::Ordering;
+
+use remap_core::engine::machine::Machine;
+use remap_core::engine::order::Range;
+use remap_core::engine::release::Release;
+use remap_core::engine::relocate::Relocate;
+use remap_core::engine::Engine;
+use remap_core::units::Sector;
+
+use crate::answer::whole;
+use crate::bind::arc::KArc;
+use crate::bind::bio::Status;
+use crate::bind::dm::StatusText;
+use crate::bind::sync::is_being_killed;
+use crate::bind::Errno;
+use crate::repairs;
+use crate::set::{Set, CONTEXTS};
+
+/// The context of orders, behind those of the workers.
+const CONTEXT: u8 = CONTEXTS as u8;
+
+/// Moves content of main into slots.
+pub fn remap(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    let begin = |engine: &mut Engine<'_>| Machine::Relocate(Relocate::new(CONTEXT, range, engine));
+    let Machine::Relocate(done) = carry_out(set, begin)? else { return Err(Errno::EINVAL) };
+    let (range, t) = (done.range(), done.tally());
+    if t.remapped > 0 {
+        set.handle().event();
+    }
+    let written = write!(
+        out,
+        "sector={} sectors={} remapped={} mapped={} unreadable={} failed={}",
+        range.first.0, range.sectors, t.remapped, t.mapped, t.unreadable, t.failed
+    );
+    whole(written.and_then(|()| end(t.next, out)))
+}
+
+/// Moves content of slots back to main.
+pub fn release(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    let begin = |engine: &mut Engine<'_>| Machine::Release(Release::new(CONTEXT, range, engine));
+    let Machine::Release(done) = carry_out(set, begin)? else { return Err(Errno::EINVAL) };
+    let (range, t) = (done.range(), done.tally());
+    if t.released > 0 {
+        set.handle().event();
+    }
+    let written = write!(
+        out,
+        "sector={} sectors={} released={} main={} lost={} unreadable={} failed={}",
+        range.first.0, range.sectors, t.released, t.main, t.lost, t.unreadable, t.failed
+    );
+    whole(written.and_then(|()| end(t.next, out)))
+}
+
+fn end(next: Option<Sector>, out: &mut StatusText<'_>) -> core::fmt::Result {
+    match next {
+        Some(next) => writeln!(out, " next={}", next.0),
+        None => writeln!(out),
+    }
+}
+
+/// Runs a machine in the thread of the one who asked, and gives it back at its end. A suspension waits for that, as dm core does not
+/// let go of the table before; so the machine ends early then, and when the caller is killed.
+fn carry_out(set: &KArc<Set>, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Result<Machine, Errno> {
+    let remaps = set.store.with(|engine| engine.mode().remaps()).ok_or(Errno::ENXIO)?;
+    if !(set.writable && remaps) {
+        return Err(Errno::EROFS);
+    }
+    let mut buffer = set.orders.lock_killable()?;
+    if !set.takes_orders.load(Ordering::Acquire) {
+        return Err(Errno::EAGAIN);
+    }
+    let stop = || !set.takes_orders.load(Ordering::Acquire) || is_being_killed();
+    let mut machine = repairs::begin_job(set, begin).ok_or(Errno::ENXIO)?;
+    let mut last = Status::OK;
+    // What became of the content is in the machine's tally.
+    let _ = repairs::drive(set, CONTEXT, &mut machine, None, &mut buffer, &mut last, &stop);
+    if is_being_killed() {
+        return Err(Errno::EINTR);
+    }
+    Ok(machine)
+}
