@@ -225,6 +225,19 @@ refused() {
 	grep -qF -- "$text" "$WORK/said"
 }
 
+# gives STATUS WORDS ARGUMENT...: the tool ends with that exit status, and its output holds these words.
+gives() {
+	wanted=$1 words=$2
+	shift 2
+	set +e
+	"$DMREMAP" "$@" >"$WORK/said" 2>&1 </dev/null
+	code=$?
+	set -e
+	cat "$WORK/said"
+	equal "$code" "$wanted"
+	[ -z "$words" ] || grep -qF -- "$words" "$WORK/said"
+}
+
 # equal A B: fails, and shows both, when the two texts differ.
 equal() {
 	[ "$1" = "$2" ] || {

@@ -9,19 +9,6 @@ OTHER=$(disk other 16)
 under m "$MAIN"
 OLD=/dev/mapper/m
 
-# gives STATUS WORDS COMMAND...: the tool ends with that exit status, and its output holds these words.
-gives() {
-	wanted=$1 words=$2
-	shift 2
-	set +e
-	"$DMREMAP" "$@" >"$WORK/said" 2>&1 </dev/null
-	code=$?
-	set -e
-	cat "$WORK/said"
-	equal "$code" "$wanted"
-	[ -z "$words" ] || grep -qF -- "$words" "$WORK/said"
-}
-
 closes() {
 	gives 0 '' close r
 	fails dmsetup info r

@@ -62,6 +62,11 @@ impl Number {
         self.sysfs().join("partition").exists()
     }
 
+    /// The directory of its queue in sysfs, which for a partition is that of the disk.
+    fn queue(self) -> PathBuf {
+        self.sysfs().join(if self.is_partition() { "../queue" } else { "queue" })
+    }
+
     /// The disk that this device is a part of, and the sector of the disk where it starts.
     fn on_disk(self) -> (String, u64) {
         let whole = || (self.to_string(), 0);
@@ -155,6 +160,12 @@ impl Device {
         &self.path
     }
 
+    /// Whether it is a zoned block device.
+    pub fn is_zoned(&self) -> bool {
+        let model = self.number.and_then(|n| text_of(&n.queue().join("zoned")));
+        model.is_some_and(|model| model != "none")
+    }
+
     /// Serial number, WWN or model; empty when unknown.
     pub fn identity(&self) -> String {
         self.number.map(Number::identity).unwrap_or_default()
@@ -224,8 +235,7 @@ fn number_of(rdev: u64) -> Number {
 }
 
 fn logical_block_bytes(number: Number) -> Option<u32> {
-    let queue = if number.is_partition() { "../queue" } else { "queue" };
-    text_of(&number.sysfs().join(queue).join("logical_block_size"))?.parse().ok()
+    text_of(&number.queue().join("logical_block_size"))?.parse().ok()
 }
 
 /// Says who uses a device that could not be claimed.

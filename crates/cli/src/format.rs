@@ -148,5 +148,5 @@ fn report(args: &FormatArgs, s: &Superblock, spare: &Spare<'_>, found: &Content)
         "slot_bytes": 4096,
         "copies": s.copy_count,
     });
-    Report { text, json }
+    Report::new(text, json)
 }

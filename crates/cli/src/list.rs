@@ -3,21 +3,25 @@
 use crate::args::ListArgs;
 use crate::device::{Access, Device};
 use crate::dm::Dm;
-use crate::failure::{Failure, Kind, Result};
-use crate::open::dm_failure;
+use crate::failure::Result;
 use crate::output::{columns, Report};
+use crate::reply::{ask, not_understood, number, value};
+use crate::set::open_set;
 use crate::spare::Spare;
+use crate::table::Mapping;
 use remap_core::format::{Entry, SlotState, Superblock};
 use serde_json::{json, Value};
 use std::path::Path;
 
 /// A run of sectors in one state, or a retired slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Run {
+pub struct Run {
     /// First sector of main; `None` for a retired slot.
-    sector: Option<u64>,
-    sectors: u64,
-    state: String,
+    pub sector: Option<u64>,
+    /// Length in sectors.
+    pub sectors: u64,
+    /// `mapped`, `suspect`, `lost` or `retired`.
+    pub state: String,
     slot: Option<u64>,
     /// First sector on the spare device.
     spare_sector: Option<u64>,
@@ -74,45 +78,49 @@ fn runs_of(spare: &Spare<'_>, superblock: &Superblock, slot: u32, entry: &Entry)
 
 /// Runs the verb on an open set.
 pub fn live(dm: &dyn Dm, name: &str) -> Result<Report> {
-    crate::status::open_set(dm, name)?;
+    let set = open_set(dm, name)?;
+    if set.linear {
+        // What is on the spare does not change as long as it is open.
+        let Mapping { main, main_offset, spare, spare_offset, .. } = &set.mapping;
+        let main_offset = (main == spare).then_some(*main_offset);
+        let (spare, spare_offset) = (set.mapping.node_of(spare), *spare_offset);
+        let args = ListArgs { name: None, spare: None, spare_offset, main_offset, force: true };
+        return offline(&args, &spare);
+    }
+    runs(dm, name).map(|runs| report(&runs))
+}
+
+/// What an open set maps, in ascending order.
+pub fn runs(dm: &dyn Dm, name: &str) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     let mut from = 0;
     loop {
-        let reply = dm.message(name, &format!("list {from}"));
-        let reply = reply.map_err(|e| dm_failure(&format!("list what {name} maps"), &e, dm))?;
-        let (found, next) = parse_reply(&reply).ok_or_else(|| {
-            let what = format!("the answer of {name} is not understood: \"{}\"", reply.trim_end());
-            Failure::new(Kind::Device, what, "tool and module should be of one version")
-        })?;
+        let reply = ask(dm, name, &format!("list {from}"), &format!("list what {name} maps"))?;
+        let (found, next) = parse_reply(&reply).ok_or_else(|| not_understood(name, &reply))?;
         runs.extend(found);
         match next {
             // A target that names no later sector would be asked for ever.
             Some(next) if next > from => from = next,
-            _ => return Ok(report(&runs)),
+            _ => return Ok(runs),
         }
     }
 }
 
-/// The lines of one reply, and the sector to go on from. Keys that are not known are skipped.
+/// The lines of one reply, and the sector to go on from.
 fn parse_reply(reply: &str) -> Option<(Vec<Run>, Option<u64>)> {
     let mut runs = Vec::new();
     let mut next = None;
     for line in reply.lines().filter(|line| !line.trim().is_empty()) {
-        let value = |key: &str| {
-            let mut pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
-            pairs.find(|(k, _)| *k == key).map(|(_, v)| v)
-        };
-        let number = |key: &str| value(key).and_then(|v| v.parse::<u64>().ok());
-        if let Some(sector) = number("next") {
+        if let Some(sector) = number(line, "next") {
             next = Some(sector);
             continue;
         }
         runs.push(Run {
-            sector: Some(number("sector")?),
-            sectors: number("sectors")?,
-            state: value("state")?.into(),
-            slot: number("slot"),
-            spare_sector: number("spare_sector"),
+            sector: Some(number(line, "sector")?),
+            sectors: number(line, "sectors")?,
+            state: value(line, "state")?.into(),
+            slot: number(line, "slot"),
+            spare_sector: number(line, "spare_sector"),
         });
     }
     Some((runs, next))
@@ -133,7 +141,7 @@ fn report(runs: &[Run]) -> Report {
         json!({ "sector": run.sector, "sectors": run.sectors, "slot": run.slot,
                 "spare_sector": run.spare_sector, "state": run.state })
     };
-    Report { text, json: json!({ "runs": runs.iter().map(to_json).collect::<Vec<_>>() }) }
+    Report::new(text, json!({ "runs": runs.iter().map(to_json).collect::<Vec<_>>() }))
 }
 
 #[cfg(test)]
@@ -141,6 +149,7 @@ mod tests {
     use super::*;
     use crate::device::Number;
     use crate::dm::fake::FakeDm;
+    use crate::failure::Kind;
 
     #[test]
     fn replies_are_asked_for_until_the_last() {

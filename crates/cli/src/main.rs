@@ -1,15 +1,26 @@
 //! `dmremap`: makes, opens and inspects sets of dm-remap.
 
 mod args;
+mod close;
 mod confirm;
+mod control;
 mod device;
 mod dm;
 mod failure;
+mod fingerprint;
 mod format;
 mod identity;
+mod linear;
+mod lines;
 mod list;
+mod loaded;
+mod moves;
 mod open;
 mod output;
+mod pair;
+mod query;
+mod reply;
+mod set;
 mod signature;
 mod spare;
 mod status;
@@ -35,19 +46,25 @@ fn main() -> ExitCode {
     let command = name_of(&cli.verb);
     match (run(&cli.verb), cli.json) {
         (Ok(report), json) => {
-            let text = if json { format!("{:#}\n", output::envelope(command, &report)) } else { report.text };
-            print(&text);
-            ExitCode::SUCCESS
+            let object = json.then(|| format!("{:#}\n", output::envelope(command, &report)));
+            print(object.as_ref().unwrap_or(&report.text));
+            report.undone.map_or(ExitCode::SUCCESS, |failure| failed(command, &failure, json))
         }
         (Err(failure), json) => {
             if json {
                 print(&format!("{:#}\n", output::failure_envelope(command, &failure)));
-            } else {
-                eprintln!("dmremap {command}: {failure}");
             }
-            ExitCode::from(failure.kind as u8)
+            failed(command, &failure, json)
         }
     }
+}
+
+/// Says what failed, unless the object does, and gives the exit status.
+fn failed(command: &str, failure: &Failure, json: bool) -> ExitCode {
+    if !json {
+        eprintln!("dmremap {command}: {failure}");
+    }
+    ExitCode::from(failure.kind as u8)
 }
 
 /// Prints; a reader that went away is no failure.
@@ -62,14 +79,20 @@ fn name_of(verb: &Verb) -> &'static str {
         Verb::Close(_) => "close",
         Verb::Status(_) => "status",
         Verb::List(_) => "list",
+        Verb::Table(_) => "table",
+        Verb::Query(_) => "query",
+        Verb::Remap(_) => "remap",
+        Verb::Release(_) => "release",
+        Verb::ResetStats(_) => "reset-stats",
+        Verb::Resume(_) => "resume",
     }
 }
 
 fn run(verb: &Verb) -> Result<Report> {
     match verb {
         Verb::Format(args) => format::run(args),
-        Verb::Open(args) => open::open(args, &kernel()?),
-        Verb::Close(args) => open::close(args, &kernel()?),
+        Verb::Open(args) => open::run(args, &kernel()?),
+        Verb::Close(args) => close::run(args, &kernel()?),
         Verb::Status(args) => status::run(args, &kernel()?),
         Verb::List(args) => match (&args.spare, &args.name) {
             (Some(spare), _) => list::offline(args, spare),
@@ -78,6 +101,12 @@ fn run(verb: &Verb) -> Result<Report> {
                 Err(Failure::new(Kind::Parameters, "neither NAME nor --spare was given", "see --help"))
             }
         },
+        Verb::Table(args) => lines::run(args),
+        Verb::Query(args) => query::run(args, &kernel()?),
+        Verb::Remap(args) => moves::remap(args, &kernel()?),
+        Verb::Release(args) => moves::release(args, &kernel()?),
+        Verb::ResetStats(args) => control::reset_stats(args, &kernel()?),
+        Verb::Resume(args) => control::resume(args, &kernel()?),
     }
 }
 

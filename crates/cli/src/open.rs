@@ -1,62 +1,132 @@
-//! `dmremap open` and `dmremap close`
+//! `dmremap open`
 
-use crate::args::{CloseArgs, OpenArgs};
-use crate::device::{users_of, Access, Device};
+use crate::args::OpenArgs;
+use crate::device::users_of;
 use crate::dm::{Dm, Line};
 use crate::failure::{Failure, Kind, Result};
-use crate::identity;
+use crate::fingerprint;
+use crate::linear::Assembly;
 use crate::output::{size, Report};
-use crate::spare::Spare;
-use crate::table::{Mapping, TARGET, UUID_PREFIX};
-use remap_core::format::{SetId, Superblock};
+use crate::pair::Pair;
+use crate::set::{check_not_open, dm_failure, Wanted};
+use crate::table::{dm_uuid, linear_uuid, Mapping, TARGET};
+use remap_core::format::Superblock;
 use serde_json::json;
 use std::io;
 use std::path::Path;
 
-/// The DM UUID of a set.
-fn dm_uuid(id: &SetId) -> String {
-    format!("{UUID_PREFIX}{}", id.to_string().replace('-', ""))
+/// A device to be.
+struct Plan {
+    uuid: String,
+    lines: Vec<Line>,
+    readonly: bool,
+    mapping: Mapping,
+    superblock: Superblock,
+    /// What there is to say of a linear assembly.
+    assembly: Option<Assembly>,
+    warnings: Vec<String>,
 }
 
-/// Runs `open`.
-pub fn open(args: &OpenArgs, dm: &dyn Dm) -> Result<Report> {
+impl Plan {
+    fn wanted<'a>(&'a self, name: &'a str) -> Wanted<'a> {
+        Wanted { name, id: &self.superblock.id, mapping: &self.mapping, linear: self.assembly.is_some() }
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: &OpenArgs, dm: &dyn Dm) -> Result<Report> {
     check_name(&args.name)?;
-    let (superblock, mapping, warnings) = {
-        // The kernel claims both devices later; they are closed again by then.
-        let main = Device::open(&args.main, Access::Read)?;
-        let spare_device = Device::open(&args.spare, Access::Read)?;
-        let (superblock, mapping) = read_set(args, &main, &spare_device)?;
-        // While the set is open, main's content is not what it was at the last close: this has to come first.
-        check_not_open(args, dm, &dm_uuid(&superblock.id))?;
-        let spare_start = main.is_same(&spare_device).then_some(args.offsets.spare_offset);
-        let sectors = main.sectors_of_main(args.offsets.main_offset, spare_start);
-        let warnings = check_main(args, &superblock, &main, sectors)?;
-        (superblock, mapping, warnings)
-    };
-    for warning in &warnings {
+    let plan = plan(args, dm)?;
+    for warning in &plan.warnings {
         eprintln!("dmremap: {warning}");
     }
-    let line =
-        Line { start: 0, sectors: superblock.main.sectors, target: TARGET.into(), text: mapping.to_string() };
-    let node = activate(args, dm, &dm_uuid(&superblock.id), &line)?;
-    let text = format!(
-        "{node}: set {}, {}, {} slots\nuse {node} from now on, in place of {}\n",
+    let node = activate(args, dm, &plan)?;
+    Ok(report(args, &plan, &node))
+}
+
+/// Reads and checks everything. The kernel claims both devices later; they are closed again by then.
+fn plan(args: &OpenArgs, dm: &dyn Dm) -> Result<Plan> {
+    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force)?;
+    let mapping = pair.mapping_by_number()?;
+    let id = pair.superblock.id;
+    // While the set is open, main's content is not what it was at the last close: this has to come first.
+    check_not_open(dm, &Wanted { name: &args.name, id: &id, mapping: &mapping, linear: args.linear }, None)?;
+    let warnings = pair.check_main(args.force)?;
+    let sectors = pair.superblock.main.sectors;
+    let (uuid, lines, assembly) = if args.linear {
+        let assembly = Assembly::read(&pair)?;
+        if args.read_write {
+            check_writable(&pair, &assembly)?;
+        }
+        (linear_uuid(&id, &mapping), assembly.lines(&mapping), Some(assembly))
+    } else {
+        let line = Line { start: 0, sectors, target: TARGET.into(), text: mapping.to_string() };
+        (dm_uuid(&id), vec![line], None)
+    };
+    let readonly = args.readonly || (args.linear && !args.read_write);
+    Ok(Plan { uuid, lines, readonly, mapping, superblock: pair.superblock, assembly, warnings })
+}
+
+/// Refuses to write by a map that a later reading of the same spare might not find again: the target makes such a map durable
+/// before the first I/O, and here nobody does (docs/dmremap.md).
+fn check_writable(pair: &Pair, assembly: &Assembly) -> Result<()> {
+    let superblock = &pair.superblock;
+    let why = if superblock.ro_compat_unknown {
+        "the set has features that this version does not know"
+    } else if superblock.valid_places.count_ones() * 2 <= u32::from(superblock.copy_count) {
+        "not more than half of its superblocks are readable"
+    } else if assembly.copies_differ {
+        "the copies of its metadata are not equal, or one cannot be read in places"
+    } else {
+        return Ok(());
+    };
+    let what = format!("{} cannot be opened for writing: {why}", pair.spare.path().display());
+    let next = "open it without --read-write, or once by the module, which mends this";
+    Err(Failure::new(Kind::Device, what, next))
+}
+
+fn report(args: &OpenArgs, plan: &Plan, node: &str) -> Report {
+    let superblock = &plan.superblock;
+    let mut text = format!(
+        "{node}: set {}, {}, {} slots\n",
         superblock.id,
         size(superblock.main.sectors),
         superblock.geometry.slot_count(),
-        args.main.display()
     );
-    let json = json!({
+    if let Some(assembly) = &plan.assembly {
+        text += &described(assembly, plan.readonly);
+    }
+    text += &format!("use {node} from now on, in place of {}\n", args.main.display());
+    let table: Vec<String> = plan.lines.iter().map(Line::to_string).collect();
+    let mut json = json!({
         "name": args.name,
         "node": node,
         "set_uuid": superblock.id.to_string(),
         "label": superblock.label.as_str(),
         "sectors": superblock.main.sectors,
-        "readonly": args.readonly,
-        "table": format!("0 {} {TARGET} {mapping}", superblock.main.sectors),
-        "warnings": warnings,
+        "readonly": plan.readonly,
+        "table": table.join("\n"),
+        "warnings": plan.warnings,
+        "linear": plan.assembly.is_some(),
     });
-    Ok(Report { text, json })
+    if let (Some(assembly), Some(fields)) = (&plan.assembly, json.as_object_mut()) {
+        fields.insert("segments".into(), json!(plan.lines.len()));
+        fields.insert("mapped_sectors".into(), json!(assembly.mapped_sectors));
+        fields.insert("lost_sectors".into(), json!(assembly.lost_sectors));
+    }
+    Report::new(text, json)
+}
+
+fn described(assembly: &Assembly, readonly: bool) -> String {
+    let Assembly { used_slots, mapped_sectors, lost_sectors, .. } = assembly;
+    let access = match readonly {
+        true => "read-only; nothing is written to main or spare",
+        false => "writes go where the sectors are; one that fails fails",
+    };
+    format!(
+        "linear assembly without the module: nothing is remapped\n  served from the spare: {mapped_sectors} sectors in \
+         {used_slots} slots; lost, I/O errors: {lost_sectors} sectors\n  {access}\n"
+    )
 }
 
 /// Names that can be a file in /dev/mapper, and that device-mapper takes.
@@ -69,88 +139,40 @@ fn check_name(name: &str) -> Result<()> {
     Err(Failure::new(Kind::Parameters, format!("\"{name}\" cannot be the name of a device"), next))
 }
 
-/// Reads the superblocks, and makes the table.
-fn read_set(args: &OpenArgs, main: &Device, spare_device: &Device) -> Result<(Superblock, Mapping)> {
-    let (Some(main_number), Some(spare_number)) = (main.number, spare_device.number) else {
-        let file = if main.number.is_none() { &args.main } else { &args.spare };
-        let what = format!("{} is a file, not a block device", file.display());
-        return Err(Failure::new(Kind::Device, what, "make it a device with `losetup --find --show FILE`"));
-    };
-    let (main_offset, spare_offset) = (args.offsets.main_offset, args.offsets.spare_offset);
-    let same = main.is_same(spare_device);
-    let spare = Spare::new(spare_device, spare_offset, same.then_some(main_offset))?;
-    let mapping = Mapping {
-        main: main_number.to_string(),
-        main_offset,
-        spare: spare_number.to_string(),
-        spare_offset,
-        features: Vec::new(),
-    };
-    let superblock = spare.superblock(args.force).map_err(|mut failure| {
-        if !same && Spare::new(main, main_offset, None).is_ok_and(|spare| spare.choose(true).is_ok()) {
-            failure.next = format!("{} is one: MAIN comes first, then SPARE", args.main.display());
-        }
-        failure
-    })?;
-    Ok((superblock, mapping))
-}
-
-/// Compares main with what the superblock says; returns what is worth knowing.
-fn check_main(args: &OpenArgs, superblock: &Superblock, main: &Device, sectors: u64) -> Result<Vec<String>> {
-    let found = identity::compare(superblock, main, args.offsets.main_offset, sectors);
-    let mut warnings = found.warnings;
-    if !found.mismatches.is_empty() {
-        let why = found.mismatches.join("; ");
-        let what = format!("{} is not as the set knows its main: {why}", args.main.display());
-        if !args.force {
-            let next = "check both devices and offsets. If main was written without the target since, sectors that live \
-                        on the spare may not fit the rest; --force opens it all the same";
-            return Err(Failure::new(Kind::Device, what, next));
-        }
-        warnings.push(format!("{what}; forced"));
-    }
-    Ok(warnings)
-}
-
-fn check_not_open(args: &OpenArgs, dm: &dyn Dm, uuid: &str) -> Result<()> {
-    for name in dm.names().map_err(|e| dm_failure("list the mapped devices", &e, dm))? {
-        let same_set = dm.info(&name).is_ok_and(|info| info.uuid == uuid);
-        if same_set {
-            let what = format!("the set is open already, as /dev/mapper/{name}");
-            return Err(Failure::new(Kind::Busy, what, format!("use that, or `dmremap close {name}` first")));
-        }
-        if name == args.name {
-            let what = format!("there is a mapped device {name} already");
-            return Err(Failure::new(Kind::Busy, what, "choose another name"));
-        }
-    }
-    Ok(())
-}
-
 /// Creates the device, loads the table and makes it live. What was created is removed again when a step fails.
-fn activate(args: &OpenArgs, dm: &dyn Dm, uuid: &str, line: &Line) -> Result<String> {
+fn activate(args: &OpenArgs, dm: &dyn Dm, plan: &Plan) -> Result<String> {
     let name = &args.name;
-    dm.create(name, uuid).map_err(|e| dm_failure(&format!("create {name}"), &e, dm))?;
-    let live = dm.load(name, line, args.readonly).and_then(|()| dm.resume(name));
-    let result = match live {
-        Ok(()) => dm
-            .info(name)
-            .and_then(|info| dm.node_appears(&info))
-            .map_err(|e| Failure::system(format_args!("cannot make /dev/mapper/{name}"), &e)),
-        Err(e) => Err(explain_load(args, dm, &e)),
-    };
+    dm.create(name, &plan.uuid).map_err(|e| dm_failure(&format!("create {name}"), &e, dm))?;
+    let result = prepare(args, dm, plan).and_then(|()| {
+        let live = dm.load(name, &plan.lines, plan.readonly).and_then(|()| dm.resume(name));
+        live.map_err(|e| explain_load(args, dm, &e))?;
+        let node = dm.info(name).and_then(|info| dm.node_appears(&info));
+        node.map_err(|e| Failure::system(format_args!("cannot make /dev/mapper/{name}"), &e))
+    });
     result.inspect_err(|_| {
         let _ = dm.remove(name, false);
         dm.node_vanishes(name);
     })
 }
 
+/// What comes before the table. The UUID keeps another `open` of the same way off, and from here on those of the other way see
+/// it; so they are looked for once more.
+fn prepare(args: &OpenArgs, dm: &dyn Dm, plan: &Plan) -> Result<()> {
+    check_not_open(dm, &plan.wanted(&args.name), Some(&args.name))?;
+    if plan.assembly.is_some() && !plan.readonly {
+        // Main's content is about to change, and rightly so: the next open is not to take it for another disk's.
+        fingerprint::forget(&plan.mapping, |superblock| superblock.id == plan.superblock.id)?;
+    }
+    Ok(())
+}
+
 /// Why the kernel did not take the table: the target is missing, a device is in use, or what the kernel log says.
 fn explain_load(args: &OpenArgs, dm: &dyn Dm, error: &io::Error) -> Failure {
     let missing = dm.targets().is_ok_and(|targets| targets.iter().all(|(name, _)| name != TARGET));
-    if missing {
+    if missing && !args.linear {
         let what = "the kernel has no target `remap`: the module dm_remap is not loaded";
-        let next = "`modprobe dm_remap`; if there is no such module, install it with `./x install` in the source tree";
+        let next = "`modprobe dm_remap`; if there is no such module, install it with `./x install` in the source tree, or \
+                    read what is there without it: `dmremap open --linear`";
         return Failure::new(Kind::Device, what, next);
     }
     let mut failure = dm_failure(&format!("open {}", args.name), error, dm);
@@ -168,138 +190,5 @@ fn explain_load(args: &OpenArgs, dm: &dyn Dm, error: &io::Error) -> Failure {
     failure
 }
 
-/// A failure of device-mapper, with what the kernel log says about it.
-pub fn dm_failure(doing: &str, error: &io::Error, dm: &dyn Dm) -> Failure {
-    let mut failure = Failure::system(format_args!("cannot {doing}"), error);
-    if let Some(said) = dm.kernel_said() {
-        failure.what += &format!("\n  kernel: {said}");
-    }
-    failure
-}
-
-/// Runs `close`.
-pub fn close(args: &CloseArgs, dm: &dyn Dm) -> Result<Report> {
-    let name = &args.name;
-    let (info, mapping) = crate::status::open_set(dm, name)?;
-    if info.open_count > 0 && !args.deferred {
-        let users = info.number.users();
-        let by = if users.is_empty() { "another program".into() } else { users.join(", ") };
-        let next = "unmount it or end what uses it (`fuser -v` tells), or give --deferred";
-        return Err(Failure::new(Kind::Busy, format!("/dev/mapper/{name} is in use: {by}"), next));
-    }
-    dm.remove(name, args.deferred).map_err(|e| dm_failure(&format!("close {name}"), &e, dm))?;
-    let deferred = args.deferred && dm.info(name).is_ok();
-    let mut fingerprint_stored = false;
-    if !deferred || !crate::dm::node::udev_runs() {
-        dm.node_vanishes(name);
-    }
-    if !deferred {
-        fingerprint_stored = store_fingerprint(&mapping).is_ok();
-    }
-    let text = if deferred {
-        format!("{name} is in use and closes when its last user is gone\n")
-    } else {
-        String::new()
-    };
-    Ok(Report {
-        text,
-        json: json!({ "name": name, "deferred": deferred, "fingerprint_stored": fingerprint_stored }),
-    })
-}
-
-/// Stores the fingerprint of main after a clean close, so that the next `open` notices if main was written in between.
-/// Without it nothing is lost but that check.
-fn store_fingerprint(mapping: &Mapping) -> Result<()> {
-    let main = Device::open(&mapping.node_of(&mapping.main), Access::Read)?;
-    let spare_device = Device::open(&mapping.node_of(&mapping.spare), Access::WriteExclusive)?;
-    let same = mapping.main == mapping.spare;
-    let spare = Spare::new(&spare_device, mapping.spare_offset, same.then_some(mapping.main_offset))?;
-    let mut superblock = spare.superblock(false)?;
-    let skip = !superblock.clean || superblock.ro_compat_unknown;
-    if skip {
-        return Err(Failure::new(Kind::Device, "the set was not closed cleanly", ""));
-    }
-    identity::record(&mut superblock, &main, mapping.main_offset);
-    superblock.seq += 1;
-    spare.write_superblocks(&superblock).map_err(|e| Failure::path("write", spare_device.path(), &e))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::Number;
-    use crate::dm::fake::FakeDm;
-    use std::path::PathBuf;
-
-    fn open_args() -> OpenArgs {
-        OpenArgs {
-            main: PathBuf::from("/dev/null"),
-            spare: PathBuf::from("/dev/null"),
-            name: "archive".into(),
-            offsets: Default::default(),
-            readonly: false,
-            force: false,
-        }
-    }
-
-    fn line() -> Line {
-        Line { start: 0, sectors: 8, target: TARGET.into(), text: "8:0 0 1 8:16 0".into() }
-    }
-
-    #[test]
-    fn a_device_is_created_loaded_and_resumed() {
-        let dm = FakeDm::default();
-        assert_eq!(activate(&open_args(), &dm, "REMAP-1", &line()).unwrap(), "/dev/mapper/archive");
-        assert_eq!(
-            dm.calls(),
-            ["create archive REMAP-1", "load archive 0 8 remap 8:0 0 1 8:16 0", "resume archive"]
-        );
-    }
-
-    #[test]
-    fn a_missing_target_is_named_and_nothing_stays_behind() {
-        let dm =
-            FakeDm { load_error: Some(22), targets: vec![("linear".into(), [1, 0, 0])], ..FakeDm::default() };
-        let failure = activate(&open_args(), &dm, "REMAP-1", &line()).unwrap_err();
-        assert!(failure.next.contains("modprobe dm_remap"), "{failure}");
-        assert!(dm.calls().contains(&"remove archive".to_string()));
-    }
-
-    #[test]
-    fn s27_the_words_of_the_kernel_are_passed_on() {
-        let dm = FakeDm {
-            load_error: Some(22),
-            targets: vec![(TARGET.into(), [1, 0, 0])],
-            said: Some("superblock of a newer format".into()),
-            ..FakeDm::default()
-        };
-        let failure = activate(&open_args(), &dm, "REMAP-1", &line()).unwrap_err();
-        assert!(failure.what.contains("kernel: superblock of a newer format"), "{failure}");
-        assert_eq!(failure.kind, Kind::Device);
-    }
-
-    #[test]
-    fn an_open_set_is_not_opened_twice() {
-        let dm = FakeDm::with_set("first", "REMAP-1", Number { major: 254, minor: 0 }, 0);
-        assert_eq!(check_not_open(&open_args(), &dm, "REMAP-1").unwrap_err().kind, Kind::Busy);
-        let dm = FakeDm::with_set("archive", "REMAP-2", Number { major: 254, minor: 0 }, 0);
-        assert_eq!(check_not_open(&open_args(), &dm, "REMAP-1").unwrap_err().kind, Kind::Busy);
-        assert!(check_not_open(&open_args(), &dm, "REMAP-3").is_err());
-    }
-
-    #[test]
-    fn a_set_in_use_is_not_closed() {
-        let dm = FakeDm::with_set("archive", "REMAP-1", Number { major: 0, minor: 4000 }, 1);
-        let failure = close(&CloseArgs { name: "archive".into(), deferred: false }, &dm).unwrap_err();
-        assert_eq!(failure.kind, Kind::Busy);
-        assert!(close(&CloseArgs { name: "archive".into(), deferred: true }, &dm).is_ok());
-    }
-
-    #[test]
-    fn names_are_checked() {
-        assert!(check_name("archive-1.a").is_ok());
-        for bad in ["", "a/b", "..", "control", "a b", &"x".repeat(128)] {
-            assert!(check_name(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

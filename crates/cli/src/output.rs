@@ -13,15 +13,29 @@ pub struct Report {
     pub text: String,
     /// For programs: an object.
     pub json: Value,
+    /// What stayed undone of it.
+    pub undone: Option<Failure>,
 }
 
-/// The JSON object of a successful verb: the envelope and the fields of the report.
+impl Report {
+    /// A report of a verb that did all it was to do.
+    pub fn new(text: String, json: Value) -> Report {
+        Report { text, json, undone: None }
+    }
+}
+
+/// The JSON object of a verb: the envelope and the fields of the report, and `error` if something stayed undone.
 pub fn envelope(command: &str, report: &Report) -> Value {
     let mut object = json!({ "format": JSON_FORMAT, "command": command });
     if let (Some(all), Some(fields)) = (object.as_object_mut(), report.json.as_object()) {
         all.extend(fields.clone());
+        all.extend(report.undone.as_ref().map(|failure| ("error".to_string(), error(failure))));
     }
     object
+}
+
+fn error(failure: &Failure) -> Value {
+    json!({ "exit_status": failure.kind as i32, "message": failure.what, "next": failure.next })
 }
 
 /// The JSON object of a verb that failed.
@@ -29,7 +43,7 @@ pub fn failure_envelope(command: &str, failure: &Failure) -> Value {
     json!({
         "format": JSON_FORMAT,
         "command": command,
-        "error": { "exit_status": failure.kind as i32, "message": failure.what, "next": failure.next },
+        "error": error(failure),
     })
 }
 

@@ -11,6 +11,7 @@ use remap_core::io::{IoRequest, Op};
 use remap_core::units::{Slot, SpareBlock};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 /// Bytes moved at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -147,7 +148,13 @@ impl<'a> Spare<'a> {
         Ok(())
     }
 
-    fn carry_out(&self, request: &IoRequest, buffer: &mut [u8]) -> io::Result<()> {
+    /// The path of its device.
+    pub fn path(&self) -> &Path {
+        self.device.path()
+    }
+
+    /// Does what one of core's machines asks for.
+    pub fn carry_out(&self, request: &IoRequest, buffer: &mut [u8]) -> io::Result<()> {
         let bytes = buffer.get_mut(..request.sectors as usize * 512).ok_or(io::ErrorKind::InvalidInput)?;
         let sector = self.offset.saturating_add(request.sector);
         match request.op {

@@ -4,31 +4,14 @@ use crate::args::StatusArgs;
 use crate::device::{Access, Device};
 use crate::dm::{Dm, Info};
 use crate::failure::{Failure, Kind, Result};
-use crate::open::dm_failure;
+use crate::linear;
 use crate::output::{columns, size, Report};
+use crate::set::{dm_failure, open_set, OpenSet};
 use crate::spare::Spare;
 use crate::table::{Mapping, Status, TARGET, UUID_PREFIX};
 use remap_core::format::Superblock;
 use serde_json::{json, Value};
 use std::path::Path;
-
-/// State and table of the open set `name`.
-pub fn open_set(dm: &dyn Dm, name: &str) -> Result<(Info, Mapping)> {
-    let info = dm.info(name).map_err(|e| {
-        let mut failure = dm_failure(&format!("find a mapped device {name}"), &e, dm);
-        failure.next = "`dmremap status` lists the open sets".into();
-        failure
-    })?;
-    let lines = dm.table(name).map_err(|e| dm_failure(&format!("read the table of {name}"), &e, dm))?;
-    let mapping = lines.iter().find(|line| line.target == TARGET).and_then(|line| Mapping::parse(&line.text));
-    match mapping {
-        Some(mapping) => Ok((info, mapping)),
-        None => {
-            let what = format!("{name} is no set of dm-remap");
-            Err(Failure::new(Kind::Device, what, "`dmremap status` lists the open sets"))
-        }
-    }
-}
 
 /// An open set and what is known about it.
 struct Set {
@@ -37,6 +20,8 @@ struct Set {
     sectors: u64,
     status: Status,
     superblock: Option<Superblock>,
+    /// Of a linear assembly: the sectors that are served from the spare.
+    linear_mapped_sectors: Option<u64>,
 }
 
 impl Set {
@@ -76,11 +61,15 @@ pub fn run(args: &StatusArgs, dm: &dyn Dm) -> Result<Report> {
         ([], _) => "no set is open\n".into(),
         _ => overview(&sets),
     };
-    Ok(Report { text, json: json!({ "devices": sets.iter().map(to_json).collect::<Vec<_>>() }) })
+    Ok(Report::new(text, json!({ "devices": sets.iter().map(to_json).collect::<Vec<_>>() })))
 }
 
 fn read_set(dm: &dyn Dm, name: &str) -> Result<Set> {
-    let (info, mapping) = open_set(dm, name)?;
+    let set = open_set(dm, name)?;
+    let superblock = read_superblock(&set.mapping);
+    if set.linear {
+        return Ok(linear_set(set, superblock));
+    }
     let lines = dm.status(name).map_err(|e| dm_failure(&format!("read the status of {name}"), &e, dm))?;
     let line = lines.iter().find(|line| line.target == TARGET);
     let status = line.and_then(|line| Status::parse(&line.text)).ok_or_else(|| {
@@ -88,8 +77,25 @@ fn read_set(dm: &dyn Dm, name: &str) -> Result<Set> {
         let what = format!("the status of {name} is not understood: \"{said}\"");
         Failure::new(Kind::Device, what, "tool and module should be of one version")
     })?;
-    let superblock = read_superblock(&mapping);
-    Ok(Set { info, mapping, sectors: line.map_or(0, |line| line.sectors), status, superblock })
+    let sectors = set.sectors();
+    let OpenSet { info, mapping, .. } = set;
+    Ok(Set { info, mapping, sectors, status, superblock, linear_mapped_sectors: None })
+}
+
+/// A linear assembly has no status of ours; what can be said stands in its table and in the superblock.
+fn linear_set(set: OpenSet, superblock: Option<Superblock>) -> Set {
+    let (mapped, lost) = linear::count(&set.lines, &set.mapping);
+    let status = Status {
+        mode: "linear".into(),
+        total_slots: superblock.as_ref().map(|s| s.geometry.slot_count().into()),
+        lost_sectors: Some(lost),
+        copies_in_sync: superblock.as_ref().map(|s| s.in_sync.count_ones().into()),
+        copies: superblock.as_ref().map(|s| s.copy_count.into()),
+        ..Status::default()
+    };
+    let sectors = set.sectors();
+    let OpenSet { info, mapping, .. } = set;
+    Set { info, mapping, sectors, status, superblock, linear_mapped_sectors: Some(mapped) }
 }
 
 /// The superblock on the spare, for its label. It may be in the middle of a change, so that a failure says nothing.
@@ -130,10 +136,15 @@ fn overview(sets: &[Set]) -> String {
 fn advice(status: &Status) -> &'static str {
     match (status.mode.as_str(), status.reason.as_deref()) {
         ("rw", _) => "bad sectors are replaced",
-        ("degraded", _) => "bad sectors are replaced, but copies of the metadata are out of sync: look after the spare",
-        ("no-remap", _) => "no further bad sector can be replaced: copy the data off; the kernel log says why",
+        ("linear", _) => "opened with --linear: what is mapped is served, nothing is remapped",
+        ("degraded", _) => {
+            "bad sectors are replaced, but copies of the metadata are out of sync: look after the spare"
+        }
+        ("no-remap", _) => {
+            "no further bad sector can be replaced: copy the data off; the kernel log says why"
+        }
         ("fail", Some("flush-failed")) => {
-            "writes are refused after a failed flush: check the content, then `dmsetup message NAME 0 resume_remap`"
+            "writes are refused after a failed flush: check the content, then `dmremap resume NAME`"
         }
         ("fail", _) => "writes are refused: the kernel log says why",
         _ => "",
@@ -149,19 +160,21 @@ fn details(set: &Set) -> String {
         ("spare", format!("{} from sector {}", set.spare(), set.mapping.spare_offset)),
         ("set", set.uuid().unwrap_or_else(|| "-".into())),
         ("label", set.label().into()),
-        (
-            "slots",
-            format!(
-                "{} of {} in use, {} retired",
-                shown(s.used_slots),
-                shown(s.total_slots),
-                shown(s.retired_slots)
-            ),
-        ),
-        ("lost", format!("{} sectors", shown(s.lost_sectors))),
-        ("copies", format!("{} of {} in sync", shown(s.copies_in_sync), shown(s.copies))),
-        ("repairs", format!("{} of {} failed writes stored", shown(s.repairs_stored), shown(s.repairs))),
     ];
+    let lost = ("lost", format!("{} sectors", shown(s.lost_sectors)));
+    let copies = ("copies", format!("{} of {} in sync", shown(s.copies_in_sync), shown(s.copies)));
+    if let Some(mapped) = set.linear_mapped_sectors {
+        lines.extend([("mapped", format!("{mapped} sectors")), lost, copies]);
+    } else {
+        let (used, total, retired) = (shown(s.used_slots), shown(s.total_slots), shown(s.retired_slots));
+        let (stored, repairs) = (shown(s.repairs_stored), shown(s.repairs));
+        lines.extend([
+            ("slots", format!("{used} of {total} in use, {retired} retired")),
+            lost,
+            copies,
+            ("repairs", format!("{stored} of {repairs} failed writes stored")),
+        ]);
+    }
     if set.info.readonly {
         lines.push(("access", "read-only".into()));
     }
@@ -204,6 +217,8 @@ fn to_json(set: &Set) -> Value {
         "readonly": set.info.readonly,
         "open_count": set.info.open_count,
         "further_status_fields": s.further,
+        "linear": set.linear_mapped_sectors.is_some(),
+        "mapped_sectors": set.linear_mapped_sectors,
     })
 }
 
@@ -231,6 +246,33 @@ mod tests {
         let dm = FakeDm::with_set("archive", "REMAP-1", Number { major: 254, minor: 3 }, 0);
         let report = run(&StatusArgs { name: Some("archive".into()) }, &dm).unwrap();
         assert!(report.text.contains("3 of 1950 in use, 1 retired"), "{}", report.text);
+    }
+
+    #[test]
+    fn a_linear_assembly_is_called_one() {
+        let uuid = "REMAP-LINEAR-d0010203040546078809".to_string() + "0a0b0c0d0e0f-0:4001+2048-0:4002+0";
+        let mut dm = FakeDm::with_set("archive", &uuid, Number { major: 254, minor: 3 }, 0);
+        let line = |start, sectors, target: &str, text: &str| crate::dm::Line {
+            start,
+            sectors,
+            target: target.into(),
+            text: text.into(),
+        };
+        dm.devices[1].1 = vec![
+            line(0, 8, "linear", "0:4001 2048"),
+            line(8, 6, "linear", "0:4002 96"),
+            line(14, 2, "error", ""),
+            line(16, 84, "linear", "0:4001 2064"),
+        ];
+        dm.devices[1].2.clear();
+        let report = run(&StatusArgs { name: Some("archive".into()) }, &dm).unwrap();
+        assert!(report.text.contains("nothing is remapped"), "{}", report.text);
+        assert!(report.text.contains("6 sectors") && report.text.contains("2 sectors"), "{}", report.text);
+        let device = &report.json["devices"][0];
+        assert_eq!((device["mode"].as_str(), device["linear"].as_bool()), (Some("linear"), Some(true)));
+        assert_eq!((device["mapped_sectors"].as_u64(), device["sectors"].as_u64()), (Some(6), Some(100)));
+        assert_eq!(device["used_slots"], Value::Null);
+        assert!(run(&StatusArgs { name: None }, &dm).unwrap().text.contains("linear"));
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub struct FakeDm {
     pub said: Option<String>,
     /// Messages and their replies.
     pub replies: Vec<(String, String)>,
+    /// Messages that fail, and the number of the error.
+    pub message_errors: Vec<(String, i32)>,
+    /// Messages that were sent.
+    pub sent: RefCell<Vec<String>>,
     /// What was asked.
     pub recorded: RefCell<Vec<String>>,
 }
@@ -95,8 +99,11 @@ impl Dm for FakeDm {
         self.info(name)
     }
 
-    fn load(&self, name: &str, line: &Line, _: bool) -> io::Result<()> {
-        self.call(format!("load {name} {} {} {} {}", line.start, line.sectors, line.target, line.text))?;
+    fn load(&self, name: &str, lines: &[Line], readonly: bool) -> io::Result<()> {
+        let access = if readonly { " read-only" } else { "" };
+        for line in lines {
+            self.call(format!("load {name} {line}{access}"))?;
+        }
         self.load_error.map_or(Ok(()), |number| Err(io::Error::from_raw_os_error(number)))
     }
 
@@ -117,6 +124,10 @@ impl Dm for FakeDm {
     }
 
     fn message(&self, _: &str, text: &str) -> io::Result<String> {
+        self.sent.borrow_mut().push(text.into());
+        if let Some((_, number)) = self.message_errors.iter().find(|(message, _)| message == text) {
+            return Err(io::Error::from_raw_os_error(*number));
+        }
         let reply = self.replies.iter().find(|(message, _)| message == text);
         reply.map(|(_, reply)| reply.clone()).ok_or(io::Error::from_raw_os_error(22))
     }

@@ -42,9 +42,9 @@ const FLAG_DEFERRED_REMOVE: u32 = 1 << 17;
 /// Tells the udev rules of device-mapper that the event comes from a tool and is to be acted on.
 const UDEV_PRIMARY_SOURCE: u32 = 0x0040 << 16;
 
-/// Size of the first buffer for an answer, and of the largest.
+/// Size of the first buffer for an answer, and of the largest: a table of 1,048,576 segments takes 64 MiB or so.
 const BUFFER_BYTES_MIN: usize = 16 << 10;
-const BUFFER_BYTES_MAX: usize = 16 << 20;
+const BUFFER_BYTES_MAX: usize = 256 << 20;
 
 #[derive(Clone, Copy)]
 #[repr(u8)]
@@ -208,21 +208,24 @@ fn text_at(bytes: &[u8], at: usize) -> String {
     String::from_utf8_lossy(&rest[..end]).into_owned()
 }
 
-/// The data of a load command with one line.
-fn table_data(line: &Line) -> io::Result<Vec<u8>> {
-    if line.target.len() >= TARGET_NAME_BYTES {
-        return Err(io::ErrorKind::InvalidInput.into());
+/// The data of a load command. Each line says how far the next one is away.
+fn table_data(lines: &[Line]) -> io::Result<Vec<u8>> {
+    let mut data = Vec::new();
+    for line in lines {
+        if line.target.len() >= TARGET_NAME_BYTES {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let at = data.len();
+        let total = (TARGET_SPEC_BYTES + line.text.len() + 1).next_multiple_of(8);
+        data.extend(line.start.to_ne_bytes());
+        data.extend(line.sectors.to_ne_bytes());
+        data.extend(0i32.to_ne_bytes());
+        data.extend((total as u32).to_ne_bytes());
+        data.extend(line.target.as_bytes());
+        data.resize(at + TARGET_SPEC_BYTES, 0);
+        data.extend(line.text.as_bytes());
+        data.resize(at + total, 0);
     }
-    let total = (TARGET_SPEC_BYTES + line.text.len() + 1).next_multiple_of(8);
-    let mut data = Vec::with_capacity(total);
-    data.extend(line.start.to_ne_bytes());
-    data.extend(line.sectors.to_ne_bytes());
-    data.extend(0i32.to_ne_bytes());
-    data.extend((total as u32).to_ne_bytes());
-    data.extend(line.target.as_bytes());
-    data.resize(TARGET_SPEC_BYTES, 0);
-    data.extend(line.text.as_bytes());
-    data.resize(total, 0);
     Ok(data)
 }
 
@@ -289,10 +292,11 @@ impl Dm for Kernel {
         Ok(self.send(Command::Create, &Request { uuid, ..Request::of(name) })?.info())
     }
 
-    fn load(&self, name: &str, line: &Line, readonly: bool) -> io::Result<()> {
+    fn load(&self, name: &str, lines: &[Line], readonly: bool) -> io::Result<()> {
         let flags = if readonly { FLAG_READONLY } else { 0 };
-        let data = table_data(line)?;
-        self.send(Command::Load, &Request { flags, target_count: 1, data, ..Request::of(name) })?;
+        let target_count = u32::try_from(lines.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let data = table_data(lines)?;
+        self.send(Command::Load, &Request { flags, target_count, data, ..Request::of(name) })?;
         Ok(())
     }
 
@@ -345,12 +349,26 @@ mod tests {
     fn a_loaded_line_reads_back() {
         let line =
             Line { start: 0, sectors: 100_000, target: "remap".into(), text: "8:16 0 1 8:33 0".into() };
-        let request = Request { target_count: 1, data: table_data(&line).unwrap(), ..Request::of("archive") };
+        let request =
+            Request { target_count: 1, data: table_data(std::slice::from_ref(&line)).unwrap(), ..Request::of("archive") };
         let mut buffer = vec![0xaa; 1024];
         request.fill(&mut buffer).unwrap();
         let answer = Answer { buffer };
         assert_eq!(answer.lines(), [line]);
         assert_eq!(answer.info().name, "archive");
+    }
+
+    #[test]
+    fn lines_follow_one_another_where_each_says() {
+        let line = |start, text: &str| Line { start, sectors: 8, target: "linear".into(), text: text.into() };
+        let data = table_data(&[line(0, "8:16 0"), line(8, "254:1000 123456789"), line(16, "")]).unwrap();
+        let mut at = 0;
+        for (start, text) in [(0, "8:16 0"), (8, "254:1000 123456789"), (16, "")] {
+            assert_eq!(get_u64(&data, at), start);
+            assert_eq!(text_at(&data, at + TARGET_SPEC_BYTES), text);
+            at += get_u32(&data, at + 20) as usize;
+        }
+        assert_eq!(at, data.len());
     }
 
     #[test]

@@ -21,6 +21,14 @@ pub struct Line {
     pub text: String,
 }
 
+impl std::fmt::Display for Line {
+    /// As `dmsetup` reads and prints it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = format!("{} {} {} {}", self.start, self.sectors, self.target, self.text);
+        f.write_str(text.trim_end())
+    }
+}
+
 /// State of a mapped device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
@@ -48,8 +56,8 @@ pub trait Dm {
     fn info(&self, name: &str) -> io::Result<Info>;
     /// Creates a device without a table.
     fn create(&self, name: &str, uuid: &str) -> io::Result<Info>;
-    /// Loads a table of one line.
-    fn load(&self, name: &str, line: &Line, readonly: bool) -> io::Result<()>;
+    /// Loads a table.
+    fn load(&self, name: &str, lines: &[Line], readonly: bool) -> io::Result<()>;
     /// Makes the loaded table live.
     fn resume(&self, name: &str) -> io::Result<()>;
     /// Removes a device; `deferred`: when its last user is gone.

@@ -1,4 +1,6 @@
-//! Running the tool on image files.
+//! Running the tool on image files. Not every test program uses all of it.
+
+#![allow(dead_code)]
 
 use remap_core::format::Superblock;
 use serde_json::Value;

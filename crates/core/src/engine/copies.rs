@@ -60,6 +60,13 @@ impl Engine<'_> {
         (0..in_sync.count_ones() as usize).filter_map(|nth| nth_copy(in_sync, nth)).find(suits)
     }
 
+    /// Whether the next activation has table blocks to rewrite before the first I/O: a copy in sync lacks the instance that
+    /// counts, or two slots claimed a group. Until then another reading may find another instance to count. Right after
+    /// loading.
+    pub fn copies_differ(&self) -> bool {
+        self.unequal_blocks(&mut [0]) > 0
+    }
+
     /// Finds table blocks that some in-sync copy lacks; returns how many were put into `out`. The last copy is left as it is:
     /// a torn write there would leave no instance at all.
     pub(super) fn unequal_blocks(&self, out: &mut [u32]) -> usize {

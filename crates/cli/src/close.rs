@@ -1,0 +1,64 @@
+//! `dmremap close`
+
+use crate::args::CloseArgs;
+use crate::dm::Dm;
+use crate::failure::{Failure, Kind, Result};
+use crate::fingerprint;
+use crate::output::Report;
+use crate::set::{dm_failure, open_set, OpenSet};
+use crate::table::is_set;
+use serde_json::json;
+
+/// Runs the verb.
+pub fn run(args: &CloseArgs, dm: &dyn Dm) -> Result<Report> {
+    let name = &args.name;
+    let set = open_set(dm, name)?;
+    let info = &set.info;
+    if info.open_count > 0 && !args.deferred {
+        let users = info.number.users();
+        let by = if users.is_empty() { "another program".into() } else { users.join(", ") };
+        let next = "unmount it or end what uses it (`fuser -v` tells), or give --deferred";
+        return Err(Failure::new(Kind::Busy, format!("/dev/mapper/{name} is in use: {by}"), next));
+    }
+    dm.remove(name, args.deferred).map_err(|e| dm_failure(&format!("close {name}"), &e, dm))?;
+    let deferred = args.deferred && dm.info(name).is_ok();
+    if !deferred || !crate::dm::node::udev_runs() {
+        dm.node_vanishes(name);
+    }
+    let fingerprint_stored = !deferred && store_fingerprint(&set);
+    let text = if deferred {
+        format!("{name} is in use and closes when its last user is gone\n")
+    } else {
+        String::new()
+    };
+    let json = json!({ "name": name, "deferred": deferred, "fingerprint_stored": fingerprint_stored });
+    Ok(Report::new(text, json))
+}
+
+/// Stores the fingerprint of main, unless it is there: what `open --linear` opened read-only, it left as it was.
+fn store_fingerprint(set: &OpenSet) -> bool {
+    let untouched = set.linear && set.info.readonly;
+    let is_ours = |superblock: &_| set_is(set, superblock);
+    !untouched && fingerprint::store(&set.mapping, is_ours).is_ok()
+}
+
+/// Whether the superblock is the set's. By its target it is, since that had the spare to itself until now; a linear assembly
+/// with nothing mapped had only main.
+fn set_is(set: &OpenSet, superblock: &remap_core::format::Superblock) -> bool {
+    !set.linear || is_set(&set.info.uuid, &superblock.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Number;
+    use crate::dm::fake::FakeDm;
+
+    #[test]
+    fn a_set_in_use_is_not_closed() {
+        let dm = FakeDm::with_set("archive", "REMAP-1", Number { major: 0, minor: 4000 }, 1);
+        let failure = run(&CloseArgs { name: "archive".into(), deferred: false }, &dm).unwrap_err();
+        assert_eq!(failure.kind, Kind::Busy);
+        assert!(run(&CloseArgs { name: "archive".into(), deferred: true }, &dm).is_ok());
+    }
+}

@@ -1,0 +1,208 @@
+//! A set as segments that every kernel with device-mapper knows: `linear` to main and to slots, `error` for what is lost.
+
+use crate::dm::Line;
+use crate::failure::{Failure, Kind, Result};
+use crate::loaded::{self, Map};
+use crate::pair::Pair;
+use crate::table::Mapping;
+use remap_core::engine::list::SectorState;
+
+/// Most segments of a table (DM_MAX_TARGETS of the kernel).
+const SEGMENTS_MAX: usize = 1 << 20;
+
+/// Where a segment leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// To the same sectors of main.
+    Main,
+    /// To the spare, from this sector of its region on.
+    Spare(u64),
+    /// Nowhere: content that is lost.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    start: u64,
+    sectors: u64,
+    place: Place,
+}
+
+/// What a set is made of.
+#[derive(Debug)]
+pub struct Assembly {
+    segments: Vec<Segment>,
+    /// Slots in use.
+    pub used_slots: u64,
+    /// Sectors that are served from the spare.
+    pub mapped_sectors: u64,
+    /// Sectors that are errors.
+    pub lost_sectors: u64,
+    /// See [`Map::copies_differ`].
+    pub copies_differ: bool,
+}
+
+impl Assembly {
+    /// Reads the map of a set that is not open.
+    pub fn read(pair: &Pair) -> Result<Assembly> {
+        pair.check_placement()?;
+        let map = loaded::map(&pair.region()?, &pair.superblock)?;
+        Assembly::new(&map, pair.superblock.main.sectors, SEGMENTS_MAX)
+    }
+
+    fn new(map: &Map, sectors: u64, segments_max: usize) -> Result<Assembly> {
+        let segments = segments(map, sectors);
+        if segments.len() > segments_max {
+            let what = format!(
+                "the set needs {} segments, more than the {segments_max} that the kernel takes",
+                segments.len()
+            );
+            return Err(Failure::new(
+                Kind::Device,
+                what,
+                "open it with the module dm_remap, without --linear",
+            ));
+        }
+        let sum = |which: fn(&Place) -> bool| {
+            segments.iter().filter(|segment| which(&segment.place)).map(|segment| segment.sectors).sum()
+        };
+        Ok(Assembly {
+            used_slots: map.used_slots,
+            mapped_sectors: sum(|place| matches!(place, Place::Spare(_))),
+            lost_sectors: sum(|place| *place == Place::Lost),
+            copies_differ: map.copies_differ,
+            segments,
+        })
+    }
+
+    /// The table, with main and spare where the mapping says.
+    pub fn lines(&self, mapping: &Mapping) -> Vec<Line> {
+        let line = |segment: &Segment| {
+            let Segment { start, sectors, place } = *segment;
+            let linear = |device: &str, sector: u64| ("linear".to_string(), format!("{device} {sector}"));
+            let (target, text) = match place {
+                Place::Main => linear(&mapping.main, mapping.main_offset + start),
+                Place::Spare(sector) => linear(&mapping.spare, mapping.spare_offset + sector),
+                Place::Lost => ("error".to_string(), String::new()),
+            };
+            Line { start, sectors, target, text }
+        };
+        self.segments.iter().map(line).collect()
+    }
+}
+
+/// The segments of a set of `sectors` sectors, in order and without a gap. Neighbours that lie one behind the other are one.
+fn segments(map: &Map, sectors: u64) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut add = |start: u64, sectors: u64, place: Place| {
+        let follows = |last: &Segment| match (last.place, place) {
+            (Place::Spare(a), Place::Spare(b)) => a + last.sectors == b,
+            (a, b) => a == b,
+        };
+        match segments.last_mut().filter(|last| follows(last)) {
+            Some(last) => last.sectors += sectors,
+            None if sectors > 0 => segments.push(Segment { start, sectors, place }),
+            None => {}
+        }
+    };
+    let mut at = 0;
+    for run in &map.runs {
+        let place = match (run.state, run.place) {
+            (SectorState::Lost, _) => Place::Lost,
+            (SectorState::Main, _) | (_, None) => Place::Main,
+            (SectorState::Mapped | SectorState::Suspect, Some((_, sector))) => Place::Spare(sector),
+        };
+        add(at, run.sector.0 - at, Place::Main);
+        add(run.sector.0, u64::from(run.sectors), place);
+        at = run.sector.0 + u64::from(run.sectors);
+    }
+    add(at, sectors - at, Place::Main);
+    segments
+}
+
+/// Sectors of a live table that lead to the spare, and sectors that are errors.
+pub fn count(lines: &[Line], mapping: &Mapping) -> (u64, u64) {
+    let on_main = |line: &Line| line.text == format!("{} {}", mapping.main, mapping.main_offset + line.start);
+    let sum = |which: &dyn Fn(&Line) -> bool| lines.iter().filter(|l| which(l)).map(|l| l.sectors).sum();
+    (sum(&|line| line.target == "linear" && !on_main(line)), sum(&|line| line.target == "error"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remap_core::engine::list::Listed;
+    use remap_core::units::{Sector, Slot};
+
+    fn map(runs: &[(u64, u32, SectorState, u64)]) -> Map {
+        let listed = |&(sector, sectors, state, place): &(u64, u32, SectorState, u64)| Listed {
+            sector: Sector(sector),
+            sectors,
+            state,
+            place: Some((Slot(0), place)),
+        };
+        Map { runs: runs.iter().map(listed).collect(), used_slots: 1, copies_differ: false }
+    }
+
+    fn table(runs: &[(u64, u32, SectorState, u64)], sectors: u64) -> Vec<String> {
+        let mapping = Mapping {
+            main: "8:0".into(),
+            main_offset: 5,
+            spare: "8:16".into(),
+            spare_offset: 80,
+            features: vec![],
+        };
+        let assembly = Assembly::new(&map(runs), sectors, SEGMENTS_MAX).unwrap();
+        let lines = assembly.lines(&mapping);
+        assert_eq!(count(&lines, &mapping), (assembly.mapped_sectors, assembly.lost_sectors));
+        lines.iter().map(Line::to_string).collect()
+    }
+
+    use SectorState::{Lost, Mapped, Suspect};
+
+    #[test]
+    fn what_is_not_mapped_is_main_and_lost_sectors_are_errors() {
+        assert_eq!(table(&[], 100), ["0 100 linear 8:0 5"]);
+        assert_eq!(
+            table(&[(16, 2, Mapped, 40), (18, 1, Lost, 42), (19, 5, Suspect, 43)], 100),
+            [
+                "0 16 linear 8:0 5",
+                "16 2 linear 8:16 120",
+                "18 1 error",
+                "19 5 linear 8:16 123",
+                "24 76 linear 8:0 29"
+            ]
+        );
+    }
+
+    #[test]
+    fn segments_touch_both_ends() {
+        assert_eq!(table(&[(0, 8, Mapped, 0), (8, 4, Lost, 8)], 12), ["0 8 linear 8:16 80", "8 4 error"]);
+    }
+
+    #[test]
+    fn slots_one_behind_the_other_are_one_segment_and_others_are_not() {
+        let runs = [
+            (8, 8, Mapped, 64),
+            (16, 8, Mapped, 72),
+            (24, 8, Mapped, 88),
+            (32, 8, Lost, 96),
+            (40, 8, Lost, 0),
+        ];
+        assert_eq!(
+            table(&runs, 48),
+            ["0 8 linear 8:0 5", "8 16 linear 8:16 144", "24 8 linear 8:16 168", "32 16 error"]
+        );
+        // Slots that follow one another serve groups that do not.
+        assert_eq!(table(&[(0, 8, Mapped, 64), (16, 8, Mapped, 72)], 24).len(), 3);
+        // Sectors of main on both sides of a lost one are two segments.
+        assert_eq!(table(&[(8, 1, Lost, 0)], 24).len(), 3);
+    }
+
+    #[test]
+    fn more_segments_than_the_kernel_takes_are_refused() {
+        let map = map(&[(8, 8, Mapped, 64)]);
+        assert!(Assembly::new(&map, 100, 3).is_ok());
+        let failure = Assembly::new(&map, 100, 2).unwrap_err();
+        assert!(failure.what.contains("3 segments, more than the 2"), "{failure}");
+    }
+}

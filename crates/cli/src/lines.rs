@@ -1,0 +1,69 @@
+//! `dmremap table`
+
+use crate::args::TableArgs;
+use crate::device::Device;
+use crate::dm::Line;
+use crate::failure::Result;
+use crate::linear::Assembly;
+use crate::output::Report;
+use crate::pair::Pair;
+use crate::table::{dm_uuid, linear_uuid, TARGET};
+use serde_json::json;
+
+/// Runs the verb.
+pub fn run(args: &TableArgs) -> Result<Report> {
+    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force)?;
+    let mut warnings = pair.check_main(args.force)?;
+    pair.check_placement()?;
+    let id = pair.superblock.id;
+    let sectors = pair.superblock.main.sectors;
+    let mapping = pair.mapping_by_path()?;
+    let (uuid, lines, assembly) = if args.linear {
+        let assembly = Assembly::read(&pair)?;
+        let uuid = pair.mapping_by_number().map(|numbers| linear_uuid(&id, &numbers)).ok();
+        (uuid, assembly.lines(&mapping), Some(assembly))
+    } else {
+        let line = Line { start: 0, sectors, target: TARGET.into(), text: mapping.to_string() };
+        (Some(dm_uuid(&id)), vec![line], None)
+    };
+    warnings.extend(files(&[&pair.main, &pair.spare]));
+    if assembly.as_ref().is_some_and(|assembly| assembly.copies_differ) {
+        warnings
+            .push("the copies of the metadata are not equal: do not write to a device of this table".into());
+    }
+    for note in warnings.iter().chain(&hint(args, uuid.as_deref())) {
+        eprintln!("dmremap: {note}");
+    }
+    let lines: Vec<String> = lines.iter().map(Line::to_string).collect();
+    let mut json = json!({
+        "set_uuid": id.to_string(),
+        "label": pair.superblock.label.as_str(),
+        "sectors": sectors,
+        "linear": args.linear,
+        "dm_uuid": uuid,
+        "lines": lines,
+        "warnings": warnings,
+    });
+    if let (Some(assembly), Some(fields)) = (&assembly, json.as_object_mut()) {
+        fields.insert("mapped_sectors".into(), json!(assembly.mapped_sectors));
+        fields.insert("lost_sectors".into(), json!(assembly.lost_sectors));
+    }
+    Ok(Report::new(lines.iter().map(|line| format!("{line}\n")).collect(), json))
+}
+
+/// A word about each that dmsetup does not take.
+fn files(devices: &[&Device]) -> Vec<String> {
+    let files = devices.iter().filter(|device| device.number.is_none());
+    let word = |device: &&Device| {
+        let path = device.path().display();
+        format!("{path} is a file: dmsetup takes what `losetup --find --show {path}` makes of it")
+    };
+    files.map(word).collect()
+}
+
+/// How to use the table, beside the table itself.
+fn hint(args: &TableArgs, uuid: Option<&str>) -> Option<String> {
+    let uuid = uuid?;
+    let readonly = if args.linear { "--readonly " } else { "" };
+    Some(format!("for: dmsetup create {readonly}--uuid {uuid} NAME"))
+}

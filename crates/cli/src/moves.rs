@@ -1,0 +1,218 @@
+//! `dmremap remap` and `dmremap release`
+
+use crate::args::{ReleaseArgs, RemapArgs};
+use crate::dm::Dm;
+use crate::failure::{Failure, Kind, Result};
+use crate::list::runs;
+use crate::output::Report;
+use crate::query::check_range;
+use crate::reply::{ask, not_understood, number};
+use crate::set::set_of_target;
+use serde_json::{json, Map, Value};
+
+/// Most sectors of one message.
+const SECTORS_PER_MESSAGE: u64 = 65_536;
+
+/// Sectors from one on.
+type Range = std::ops::Range<u64>;
+
+/// A message that moves content, and the counts that it answers with.
+struct Message {
+    word: &'static str,
+    doing: &'static str,
+    keys: &'static [&'static str],
+    /// After a sector that failed the rest is not tried: it would fail as well, slowly.
+    ends_at_failure: bool,
+}
+
+const REMAP: Message = Message {
+    word: "remap",
+    doing: "move to the spare",
+    keys: &["remapped", "mapped", "unreadable", "failed"],
+    ends_at_failure: true,
+};
+
+const RELEASE: Message = Message {
+    word: "release",
+    doing: "move back to main",
+    keys: &["released", "main", "lost", "unreadable", "failed"],
+    ends_at_failure: false,
+};
+
+/// What a row of messages came to.
+struct Moved {
+    message: &'static Message,
+    counts: Vec<u64>,
+    /// Where it ended before its end, and why if that was an error.
+    stopped: Option<(u64, Option<Failure>)>,
+}
+
+impl Moved {
+    fn count(&self, key: &str) -> u64 {
+        let place = self.message.keys.iter().position(|k| *k == key);
+        place.and_then(|place| self.counts.get(place)).copied().unwrap_or(0)
+    }
+
+    /// The counts as fields of the JSON object.
+    fn fields(&self, name: &str) -> Map<String, Value> {
+        let counts = self.message.keys.iter().map(|key| (format!("{key}_sectors"), json!(self.count(key))));
+        let ends = [("name".to_string(), json!(name)), ("dry_run".to_string(), json!(false))];
+        ends.into_iter().chain(counts).collect()
+    }
+}
+
+/// Sends the message for every range, in pieces. What the target widened a piece to is not asked for again.
+fn send(dm: &dyn Dm, name: &str, message: &'static Message, ranges: &[Range]) -> Result<Moved> {
+    let mut moved = Moved { message, counts: vec![0; message.keys.len()], stopped: None };
+    let mut at = 0;
+    let mut answered = false;
+    for range in ranges {
+        at = range.start.max(at);
+        while at < range.end {
+            let count = (range.end - at).min(SECTORS_PER_MESSAGE);
+            let doing = format!("{} {count} sectors of {name} from {at} on", message.doing);
+            let reply = ask(dm, name, &format!("{} {at} {count}", message.word), &doing);
+            let counts =
+                reply.and_then(|reply| Counts::parse(message, &reply).ok_or(not_understood(name, &reply)));
+            match counts {
+                Err(failure) if !answered => return Err(failure),
+                Err(failure) => {
+                    moved.stopped = Some((at, Some(failure)));
+                    return Ok(moved);
+                }
+                Ok(found) => {
+                    answered = true;
+                    moved
+                        .counts
+                        .iter_mut()
+                        .zip(found.counts)
+                        .for_each(|(sum, n)| *sum = sum.saturating_add(n));
+                    at = found.end.max(at + count);
+                }
+            }
+            if message.ends_at_failure && moved.count("failed") > 0 && at < range.end {
+                moved.stopped = Some((at, None));
+                return Ok(moved);
+            }
+        }
+    }
+    Ok(moved)
+}
+
+/// One reply: the counts, and the end of the range as widened.
+struct Counts {
+    counts: Vec<u64>,
+    end: u64,
+}
+
+impl Counts {
+    fn parse(message: &Message, reply: &str) -> Option<Counts> {
+        let end = number(reply, "sector")?.checked_add(number(reply, "sectors")?)?;
+        let counts = message.keys.iter().map(|key| number(reply, key)).collect::<Option<_>>()?;
+        Some(Counts { counts, end })
+    }
+}
+
+/// Says what stayed undone; `parts` are the counts of sectors that did, in words.
+fn undone(moved: &mut Moved, name: &str, parts: &[(&str, &str)], next: &str) -> Option<Failure> {
+    let left = parts.iter().filter(|(key, _)| moved.count(key) > 0);
+    let mut left: Vec<String> = left.map(|(key, words)| format!("{} {words}", moved.count(key))).collect();
+    let mut failure = Failure::new(Kind::Device, "", next);
+    if let Some((at, why)) = moved.stopped.take() {
+        left.push(format!("from sector {at} on nothing was tried"));
+        if let Some(why) = why {
+            left.push(why.what);
+            (failure.kind, failure.next) = (why.kind, why.next);
+        }
+    }
+    failure.what = format!("not all sectors of {name} were moved: {}", left.join("; "));
+    (!left.is_empty()).then_some(failure)
+}
+
+/// The sectors of the range that are mapped.
+fn mapped_within(dm: &dyn Dm, name: &str, range: &Range) -> Result<u64> {
+    let all = mapped_ranges(dm, name)?;
+    let common = |r: &Range| r.end.min(range.end).saturating_sub(r.start.max(range.start));
+    Ok(all.iter().map(common).sum())
+}
+
+/// Everything that is mapped, as few ranges as can be.
+fn mapped_ranges(dm: &dyn Dm, name: &str) -> Result<Vec<Range>> {
+    let mut ranges: Vec<Range> = Vec::new();
+    for run in runs(dm, name)? {
+        let Some(start) = run.sector else { continue };
+        match ranges.last_mut().filter(|last| last.end == start) {
+            Some(last) => last.end = start.saturating_add(run.sectors),
+            None => ranges.push(start..start.saturating_add(run.sectors)),
+        }
+    }
+    Ok(ranges)
+}
+
+/// Runs `remap`.
+pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
+    let name = &args.name;
+    check_range(&set_of_target(dm, name)?, args.sector, args.count)?;
+    let range = args.sector..args.sector + args.count;
+    if args.dry_run {
+        let mapped = mapped_within(dm, name, &range)?;
+        let main = args.count - mapped;
+        let text = format!("{name}: would move {main} sectors to the spare; {mapped} are there\n");
+        let json = json!({ "name": name, "dry_run": true, "main_sectors": main, "mapped_sectors": mapped });
+        return Ok(Report::new(text, json));
+    }
+    let mut moved = send(dm, name, &REMAP, &[range])?;
+    let (new, old) = (moved.count("remapped"), moved.count("mapped"));
+    let fields = moved.fields(name);
+    let mut text = format!("{name}: {new} sectors moved to the spare");
+    if old > 0 {
+        text += &format!("; {old} were there");
+    }
+    let parts =
+        [("unreadable", "could not be read from main"), ("failed", "could not be stored on the spare")];
+    let next = format!(
+        "what cannot be read is moved by a write only; `dmremap status {name}` tells of slots and mode"
+    );
+    let undone = undone(&mut moved, name, &parts, &next);
+    Ok(Report { undone, ..Report::new(text + "\n", Value::Object(fields)) })
+}
+
+/// Runs `release`.
+pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
+    let name = &args.name;
+    let set = set_of_target(dm, name)?;
+    let range = args.sector.unwrap_or(0)..args.sector.unwrap_or(0).saturating_add(args.count);
+    let ranges = match args.sector {
+        Some(sector) => {
+            check_range(&set, sector, args.count)?;
+            vec![range.clone()]
+        }
+        None => mapped_ranges(dm, name)?,
+    };
+    if args.dry_run {
+        let mapped = match args.sector {
+            Some(_) => mapped_within(dm, name, &range)?,
+            None => ranges.iter().map(|r| r.end - r.start).sum(),
+        };
+        let text = format!("{name}: would move {mapped} sectors back to main\n");
+        return Ok(Report::new(text, json!({ "name": name, "dry_run": true, "mapped_sectors": mapped })));
+    }
+    let mut moved = send(dm, name, &RELEASE, &ranges)?;
+    let (released, main) = (moved.count("released"), moved.count("main"));
+    let fields = moved.fields(name);
+    let mut text = format!("{name}: {released} sectors moved back to main");
+    if main > 0 && !args.all {
+        text += &format!("; {main} were there");
+    }
+    let parts = [
+        ("lost", "are lost and have no content to go back"),
+        ("unreadable", "could not be read from the spare"),
+        ("failed", "were not taken by main"),
+    ];
+    let next = format!("they stay mapped, as `dmremap list {name}` shows; lost sectors can be written");
+    let undone = undone(&mut moved, name, &parts, &next);
+    Ok(Report { undone, ..Report::new(text + "\n", Value::Object(fields)) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use super::*;
+use crate::device::Number;
+use crate::dm::fake::FakeDm;
+
+/// A set of 100,000 sectors that answers so.
+fn dm(replies: &[(&str, &str)]) -> FakeDm {
+    let mut dm = FakeDm::with_set("archive", "REMAP-1", Number { major: 254, minor: 3 }, 0);
+    dm.replies = replies.iter().map(|(message, reply)| (message.to_string(), reply.to_string())).collect();
+    dm
+}
+
+fn remap_args(sector: u64, count: u64) -> RemapArgs {
+    RemapArgs { name: "archive".into(), sector, count, dry_run: false }
+}
+
+fn release_args(sector: Option<u64>, count: u64) -> ReleaseArgs {
+    ReleaseArgs { name: "archive".into(), sector, count, all: sector.is_none(), dry_run: false }
+}
+
+const LIST: (&str, &str) = (
+    "list 0",
+    "sector=8 sectors=8 state=mapped slot=0 spare_sector=96\nsector=16 sectors=3 state=lost slot=9 spare_sector=9\n\
+     sector=40 sectors=1 state=suspect slot=2 spare_sector=104\n",
+);
+
+#[test]
+fn s09_what_was_moved_is_told() {
+    let dm =
+        dm(&[("remap 2048 1", "sector=2048 sectors=8 remapped=6 mapped=2 unreadable=0 failed=0 more=1\n")]);
+    let report = remap(&remap_args(2048, 1), &dm).unwrap();
+    assert_eq!(report.undone, None);
+    assert!(
+        report.text.contains("6 sectors moved") && report.text.contains("2 were there"),
+        "{}",
+        report.text
+    );
+    assert_eq!(
+        (report.json["remapped_sectors"].as_u64(), report.json["failed_sectors"].as_u64()),
+        (Some(6), Some(0))
+    );
+}
+
+#[test]
+fn long_ranges_go_in_pieces_that_do_not_overlap() {
+    let dm = dm(&[
+        ("remap 3 65536", "sector=0 sectors=65544 remapped=65544 mapped=0 unreadable=0 failed=0"),
+        ("remap 65544 4459", "sector=65544 sectors=4464 remapped=4464 mapped=0 unreadable=0 failed=0"),
+    ]);
+    let report = remap(&remap_args(3, 70_000), &dm).unwrap();
+    assert_eq!(report.json["remapped_sectors"], 70_008);
+    assert_eq!(dm.sent.borrow().len(), 2);
+    // An answer that goes backwards does not bring the tool to ask for ever.
+    let dm = self::dm(&[
+        ("remap 0 65536", "sector=0 sectors=0 remapped=0 mapped=0 unreadable=0 failed=0"),
+        ("remap 65536 4464", "sector=0 sectors=0 remapped=0 mapped=0 unreadable=0 failed=0"),
+    ]);
+    assert!(remap(&remap_args(0, 70_000), &dm).is_ok());
+}
+
+#[test]
+fn what_stays_undone_is_a_failure_that_says_how_much() {
+    for (reply, words) in [
+        ("remapped=7 mapped=0 unreadable=1 failed=0", "1 could not be read"),
+        ("remapped=0 mapped=0 unreadable=0 failed=8", "8 could not be stored"),
+    ] {
+        let dm = dm(&[("remap 8 8", &format!("sector=8 sectors=8 {reply}\n"))]);
+        let report = remap(&remap_args(8, 8), &dm).unwrap();
+        let failure = report.undone.unwrap();
+        assert_eq!(failure.kind, Kind::Device);
+        assert!(failure.what.contains(words) && failure.next.contains("dmremap status archive"), "{failure}");
+    }
+    for key in ["lost", "unreadable", "failed"] {
+        let count = |k: &str| format!("{k}={}", u64::from(k == key));
+        let counts: Vec<String> = RELEASE.keys.iter().map(|k| count(k)).collect();
+        let dm = dm(&[("release 8 1", &format!("sector=8 sectors=1 {}\n", counts.join(" ")))]);
+        assert!(release(&release_args(Some(8), 1), &dm).unwrap().undone.is_some(), "{key}");
+    }
+}
+
+#[test]
+fn s22_remapping_ends_where_nothing_can_be_stored_and_releasing_goes_on() {
+    let dm = dm(&[("remap 0 65536", "sector=0 sectors=65536 remapped=9 mapped=0 unreadable=0 failed=65527")]);
+    let failure = remap(&remap_args(0, 70_000), &dm).unwrap().undone.unwrap();
+    assert!(failure.what.contains("from sector 65536 on nothing was tried"), "{failure}");
+    let dm = self::dm(&[
+        ("release 0 65536", "sector=0 sectors=65536 released=0 main=65528 lost=0 unreadable=0 failed=8"),
+        ("release 65536 4464", "sector=65536 sectors=4464 released=8 main=4456 lost=0 unreadable=0 failed=0"),
+    ]);
+    let report = release(&release_args(Some(0), 70_000), &dm).unwrap();
+    assert_eq!((report.json["released_sectors"].as_u64(), report.undone.is_some()), (Some(8), true));
+}
+
+#[test]
+fn an_error_on_the_way_does_not_hide_what_was_done() {
+    let done =
+        ("release 0 65536", "sector=0 sectors=65536 released=8 main=65528 lost=0 unreadable=0 failed=0");
+    let errors = vec![("release 65536 4464".to_string(), 30)];
+    let dm = FakeDm { message_errors: errors, ..dm(&[done]) };
+    let report = release(&release_args(Some(0), 70_000), &dm).unwrap();
+    assert_eq!(report.json["released_sectors"], 8);
+    let failure = report.undone.unwrap();
+    assert!(failure.what.contains("sector 65536") && failure.what.contains("mode forbids"), "{failure}");
+    // With nothing done the failure is the answer.
+    assert!(release(&release_args(Some(65_536), 4464), &dm).unwrap_err().what.contains("mode forbids"));
+}
+
+#[test]
+fn s24_everything_is_released_run_by_run() {
+    let done = "lost=0 unreadable=0 failed=0";
+    let dm = dm(&[
+        LIST,
+        (
+            "release 8 11",
+            &format!("sector=8 sectors=11 released=8 main=0 {}", done.replace("lost=0", "lost=3")),
+        ),
+        ("release 40 1", &format!("sector=40 sectors=1 released=1 main=0 {done}")),
+    ]);
+    let report = release(&release_args(None, 1), &dm).unwrap();
+    assert_eq!(
+        (report.json["released_sectors"].as_u64(), report.json["lost_sectors"].as_u64()),
+        (Some(9), Some(3))
+    );
+    assert!(report.undone.unwrap().what.contains("3 are lost"));
+    assert_eq!(*dm.sent.borrow(), ["list 0", "release 8 11", "release 40 1"]);
+    let nothing = release(&release_args(None, 1), &self::dm(&[("list 0", "")])).unwrap();
+    assert_eq!((nothing.json["released_sectors"].as_u64(), nothing.undone), (Some(0), None));
+}
+
+#[test]
+fn dry_runs_only_ask() {
+    let dm = dm(&[LIST]);
+    let report = remap(&RemapArgs { dry_run: true, ..remap_args(10, 31) }, &dm).unwrap();
+    assert_eq!(
+        (report.json["main_sectors"].as_u64(), report.json["mapped_sectors"].as_u64()),
+        (Some(21), Some(10))
+    );
+    let all = release(&ReleaseArgs { dry_run: true, ..release_args(None, 1) }, &dm).unwrap();
+    assert_eq!(all.json["mapped_sectors"], 12);
+    let one = release(&ReleaseArgs { dry_run: true, ..release_args(Some(40), 100) }, &dm).unwrap();
+    assert_eq!(one.json["mapped_sectors"], 1);
+    assert!(dm.sent.borrow().iter().all(|message| message == "list 0"));
+}
+
+#[test]
+fn s27_strange_ranges_answers_and_sets_are_refused() {
+    let range = remap(&remap_args(99_999, 2), &dm(&[])).unwrap_err();
+    assert!(range.kind == Kind::Parameters && range.what.contains("no sector 100000"), "{range}");
+    assert_eq!(remap(&remap_args(u64::MAX, 2), &dm(&[])).unwrap_err().kind, Kind::Parameters);
+    assert_eq!(release(&release_args(Some(0), u64::MAX), &dm(&[])).unwrap_err().kind, Kind::Parameters);
+    let short = dm(&[("remap 0 8", "sector=0 sectors=8 remapped=8 mapped=0 unreadable=0")]);
+    assert!(remap(&remap_args(0, 8), &short).unwrap_err().what.contains("not understood"));
+    let uuid = "REMAP-LINEAR-d00102030405460788090a0b0c0d0e0f-0:4001+2048-0:4002+0";
+    let linear = FakeDm::with_set("archive", uuid, Number { major: 254, minor: 3 }, 0);
+    assert!(remap(&remap_args(0, 8), &linear).unwrap_err().what.contains("--linear"));
+    assert!(linear.sent.borrow().is_empty());
+}

@@ -1,0 +1,91 @@
+use super::*;
+use crate::dm::fake::FakeDm;
+use remap_core::format::{Geometry, MainShape, SetId};
+use std::path::PathBuf;
+
+fn open_args() -> OpenArgs {
+    OpenArgs {
+        main: PathBuf::from("/dev/null"),
+        spare: PathBuf::from("/dev/null"),
+        name: "archive".into(),
+        offsets: Default::default(),
+        readonly: false,
+        linear: false,
+        read_write: false,
+        force: false,
+    }
+}
+
+fn plan_of(target: &str, text: &str) -> Plan {
+    let geometry = Geometry::new(2048, None).unwrap();
+    let mapping = Mapping::parse("8:0 0 1 8:16 0").unwrap();
+    Plan {
+        uuid: "REMAP-1".into(),
+        lines: vec![Line { start: 0, sectors: 8, target: target.into(), text: text.into() }],
+        readonly: false,
+        mapping,
+        superblock: Superblock::new(SetId([1; 16]), MainShape::new(8, 512).unwrap(), geometry, 5),
+        assembly: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn plan() -> Plan {
+    plan_of(TARGET, "8:0 0 1 8:16 0")
+}
+
+#[test]
+fn a_device_is_created_loaded_and_resumed() {
+    let dm = FakeDm::default();
+    assert_eq!(activate(&open_args(), &dm, &plan()).unwrap(), "/dev/mapper/archive");
+    assert_eq!(
+        dm.calls(),
+        ["create archive REMAP-1", "load archive 0 8 remap 8:0 0 1 8:16 0", "resume archive"]
+    );
+}
+
+#[test]
+fn a_linear_assembly_is_loaded_read_only_and_needs_no_target() {
+    let dm = FakeDm { targets: vec![("linear".into(), [1, 0, 0])], ..FakeDm::default() };
+    let plan = Plan { readonly: true, ..plan_of("linear", "8:0 0") };
+    activate(&OpenArgs { linear: true, ..open_args() }, &dm, &plan).unwrap();
+    assert_eq!(dm.calls()[1], "load archive 0 8 linear 8:0 0 read-only");
+}
+
+#[test]
+fn a_missing_target_is_named_and_nothing_stays_behind() {
+    let dm =
+        FakeDm { load_error: Some(22), targets: vec![("linear".into(), [1, 0, 0])], ..FakeDm::default() };
+    let failure = activate(&open_args(), &dm, &plan()).unwrap_err();
+    assert!(failure.next.contains("modprobe dm_remap") && failure.next.contains("--linear"), "{failure}");
+    assert!(dm.calls().contains(&"remove archive".to_string()));
+}
+
+#[test]
+fn s27_the_words_of_the_kernel_are_passed_on() {
+    let dm = FakeDm {
+        load_error: Some(22),
+        targets: vec![(TARGET.into(), [1, 0, 0])],
+        said: Some("superblock of a newer format".into()),
+        ..FakeDm::default()
+    };
+    let failure = activate(&open_args(), &dm, &plan()).unwrap_err();
+    assert!(failure.what.contains("kernel: superblock of a newer format"), "{failure}");
+    assert_eq!(failure.kind, Kind::Device);
+}
+
+#[test]
+fn s20_a_set_that_was_opened_meanwhile_is_found_before_the_table_is_loaded() {
+    let uuid = linear_uuid(&SetId([1; 16]), &plan().mapping);
+    let dm = FakeDm::with_set("other-way", &uuid, crate::device::Number { major: 254, minor: 0 }, 0);
+    assert_eq!(activate(&open_args(), &dm, &plan()).unwrap_err().kind, Kind::Busy);
+    assert_eq!(dm.calls(), ["create archive REMAP-1", "remove archive"]);
+}
+
+#[test]
+fn names_are_checked() {
+    assert!(check_name("archive-1.a").is_ok());
+    for bad in ["", "a/b", "..", "control", "a b", &"x".repeat(128)] {
+        assert!(check_name(bad).is_err(), "{bad}");
+    }
+}

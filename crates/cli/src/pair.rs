@@ -1,0 +1,143 @@
+//! Main and spare as they were given, and the set that the spare holds.
+
+use crate::args::Offsets;
+use crate::device::{Access, Device};
+use crate::failure::{Failure, Kind, Result};
+use crate::identity;
+use crate::spare::Spare;
+use crate::table::Mapping;
+use remap_core::format::Superblock;
+use remap_core::placement::{place, DeviceFacts};
+use std::path::Path;
+
+/// Two devices or files, open for reading. While they are open nothing is claimed.
+pub struct Pair {
+    /// The failing device.
+    pub main: Device,
+    /// The device of the spare.
+    pub spare: Device,
+    /// Where the two begin.
+    pub offsets: Offsets,
+    /// What counts of the superblocks.
+    pub superblock: Superblock,
+}
+
+impl Pair {
+    /// Opens both and reads the superblocks. `force` lets a minority of them count.
+    pub fn read(main: &Path, spare: &Path, offsets: Offsets, force: bool) -> Result<Pair> {
+        let main = Device::open(main, Access::Read)?;
+        let spare = Device::open(spare, Access::Read)?;
+        let same = main.is_same(&spare);
+        let region = Spare::new(&spare, offsets.spare_offset, same.then_some(offsets.main_offset))?;
+        let superblock = region.superblock(force).map_err(|mut failure| {
+            let swapped =
+                || Spare::new(&main, offsets.main_offset, None).is_ok_and(|spare| spare.choose(true).is_ok());
+            if !same && swapped() {
+                failure.next = format!("{} is one: MAIN comes first, then SPARE", main.path().display());
+            }
+            failure
+        })?;
+        Ok(Pair { main, spare, offsets, superblock })
+    }
+
+    fn is_one_device(&self) -> bool {
+        self.main.is_same(&self.spare)
+    }
+
+    /// The region of the spare.
+    pub fn region(&self) -> Result<Spare<'_>> {
+        Spare::new(
+            &self.spare,
+            self.offsets.spare_offset,
+            self.is_one_device().then_some(self.offsets.main_offset),
+        )
+    }
+
+    /// Compares main with what the superblock says; returns what is worth knowing.
+    pub fn check_main(&self, force: bool) -> Result<Vec<String>> {
+        let spare_start = self.is_one_device().then_some(self.offsets.spare_offset);
+        let sectors = self.main.sectors_of_main(self.offsets.main_offset, spare_start);
+        let found = identity::compare(&self.superblock, &self.main, self.offsets.main_offset, sectors);
+        let mut warnings = found.warnings;
+        if !found.mismatches.is_empty() {
+            let why = found.mismatches.join("; ");
+            let what = format!("{} is not as the set knows its main: {why}", self.main.path().display());
+            if !force {
+                let next = "check both devices and offsets. If main was written without the map since, sectors that live \
+                            on the spare may not fit the rest; --force opens it all the same";
+                return Err(Failure::new(Kind::Device, what, next));
+            }
+            warnings.push(format!("{what}; forced"));
+        }
+        Ok(warnings)
+    }
+
+    /// What the kernel's target insists on, whatever is forced (S20, S23). A file has the logical block that the set knows.
+    pub fn check_placement(&self) -> Result<()> {
+        let set = &self.superblock.main;
+        let facts = |device: &Device, number, block_bytes, offset| DeviceFacts {
+            number,
+            sectors: device.sectors,
+            logical_block_bytes: if device.number.is_some() { device.block_bytes } else { block_bytes },
+            zoned: device.is_zoned(),
+            offset,
+        };
+        let main = facts(&self.main, 0, set.block_bytes, self.offsets.main_offset);
+        let spare = facts(&self.spare, u32::from(!self.is_one_device()), 512, self.offsets.spare_offset);
+        let what = match place(&main, &spare, set.sectors) {
+            Err(e) => e.text().to_string_lossy().into_owned(),
+            Ok(_) if main.logical_block_bytes != set.block_bytes => {
+                let (is, was) = (main.logical_block_bytes, set.block_bytes);
+                format!("the logical block of main has {is} bytes, that of the set's main {was}")
+            }
+            Ok(_) => return Ok(()),
+        };
+        let (main, spare) = (self.main.path().display(), self.spare.path().display());
+        Err(Failure::new(
+            Kind::Device,
+            format!("{main} and {spare}: {what}"),
+            "check both devices and offsets",
+        ))
+    }
+
+    /// The mapping, with the devices named as the function says.
+    fn mapping(&self, name: impl Fn(&Device) -> Result<String>) -> Result<Mapping> {
+        Ok(Mapping {
+            main: name(&self.main)?,
+            main_offset: self.offsets.main_offset,
+            spare: name(&self.spare)?,
+            spare_offset: self.offsets.spare_offset,
+            features: Vec::new(),
+        })
+    }
+
+    /// The mapping, by the numbers of the devices.
+    pub fn mapping_by_number(&self) -> Result<Mapping> {
+        self.mapping(|device| {
+            device.number.map(|number| number.to_string()).ok_or_else(|| {
+                let what = format!("{} is a file, not a block device", device.path().display());
+                Failure::new(Kind::Device, what, "make it a device with `losetup --find --show FILE`")
+            })
+        })
+    }
+
+    /// The mapping, by the paths that were given, for another system than this. One with white space in it cannot be in a
+    /// table: there, the number.
+    pub fn mapping_by_path(&self) -> Result<Mapping> {
+        self.mapping(|device| {
+            let path = std::path::absolute(device.path()).unwrap_or_else(|_| device.path().to_path_buf());
+            let path = path.to_string_lossy().into_owned();
+            let plain = !path.chars().any(|c| c.is_whitespace() || c == '\\');
+            match device.number {
+                Some(number) if !plain => Ok(number.to_string()),
+                None if !plain => {
+                    let what = format!(
+                        "the path {path} cannot be in a table: it has white space or a backslash in it"
+                    );
+                    Err(Failure::new(Kind::Parameters, what, "give it another name"))
+                }
+                _ => Ok(path),
+            }
+        })
+    }
+}
