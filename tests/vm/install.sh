@@ -6,6 +6,7 @@ VERSION=$(uname -r)
 MODULES=/lib/modules/$VERSION
 UPDATES=$MODULES/updates/dm_remap.ko
 TOOL=/usr/local/sbin/dmremap
+PAGE=/usr/local/share/man/man8/dmremap.8
 # `./x` itself would look for packages first.
 XTASK=${DMREMAP%/*}/xtask
 
@@ -21,13 +22,15 @@ for list in modules.builtin modules.builtin.modinfo modules.order; do
 done
 (cd "$MODULES" && find kernel/drivers/md -name 'dm-mod.ko*' -exec cp --parents {} "$WORK/modules" \;)
 mount --bind "$WORK/modules" "$MODULES"
-rm -f $TOOL
+rm -f $TOOL $PAGE
 
 installs() {
 	"$XTASK" install --no-build >"$WORK/said"
 	grep -q "$UPDATES" "$WORK/said"
 	grep -q "$TOOL" "$WORK/said"
 	[ -x $TOOL ]
+	grep -q "$PAGE" "$WORK/said"
+	grep -q '^\.TH dmremap 8' $PAGE
 	modprobe dm_remap
 	dmsetup targets | grep -q '^remap '
 }
@@ -41,7 +44,7 @@ works() {
 stays_while_in_use() {
 	fails "$XTASK" uninstall 2>"$WORK/said"
 	grep -q 'in use' "$WORK/said"
-	[ -e "$UPDATES" ] && [ -e $TOOL ]
+	[ -e "$UPDATES" ] && [ -e $TOOL ] && [ -e $PAGE ]
 	dmremap close r
 }
 
@@ -51,13 +54,15 @@ uninstalls() {
 	fails grep -q '^dm_remap ' /proc/modules
 	fails modprobe dm_remap
 	fails [ -e $TOOL ]
+	fails [ -e $PAGE ]
 	(cd "$MODULES" && find . -type f ! -name 'modules.*' | sort) | cmp - "$WORK/before"
 	fails "$XTASK" uninstall
 }
 
 below_a_directory() {
 	"$XTASK" install --no-build --destdir "$WORK/root" --prefix /usr
-	equal "$(cd "$WORK/root" && find . -type f | sort | tr '\n' ' ')" "./lib/modules/$VERSION/updates/dm_remap.ko ./usr/sbin/dmremap "
+	equal "$(cd "$WORK/root" && find . -type f | sort | tr '\n' ' ')" \
+		"./lib/modules/$VERSION/updates/dm_remap.ko ./usr/sbin/dmremap ./usr/share/man/man8/dmremap.8 "
 	fails [ -e "$UPDATES" ]
 	"$XTASK" uninstall --destdir "$WORK/root" --prefix /usr
 	equal "$(find "$WORK/root" -type f)" ''

@@ -14,6 +14,7 @@ mod linear;
 mod lines;
 mod list;
 mod loaded;
+mod man;
 mod moves;
 mod open;
 mod output;
@@ -85,6 +86,7 @@ fn name_of(verb: &Verb) -> &'static str {
         Verb::Release(_) => "release",
         Verb::ResetStats(_) => "reset-stats",
         Verb::Resume(_) => "resume",
+        Verb::Man => "man",
     }
 }
 
@@ -107,6 +109,10 @@ fn run(verb: &Verb) -> Result<Report> {
         Verb::Release(args) => moves::release(args, &kernel()?),
         Verb::ResetStats(args) => control::reset_stats(args, &kernel()?),
         Verb::Resume(args) => control::resume(args, &kernel()?),
+        Verb::Man => {
+            let page = man::page().map_err(|e| Failure::system("cannot make the man page", &e))?;
+            Ok(Report::new(page.clone(), serde_json::json!({ "page": page })))
+        }
     }
 }
 

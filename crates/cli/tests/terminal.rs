@@ -48,7 +48,8 @@ fn s20_a_spare_that_holds_something_is_overwritten_only_after_its_name_was_typed
 fn s20_without_force_a_terminal_does_not_help() {
     let files = Files::new(20 * MIB, 8 * MIB);
     fs::write(&files.spare, vec![1; 8 * MIB]).unwrap();
-    let (status, said) = on_terminal(&["format", files.main(), files.spare()], &format!("{}\n", files.spare()));
+    let (status, said) =
+        on_terminal(&["format", files.main(), files.spare()], &format!("{}\n", files.spare()));
     assert_eq!(status, 4, "{said}");
     assert!(!said.contains("to go on"), "{said}");
 }

@@ -1,11 +1,12 @@
-//! `install` and `uninstall`: the module and the tool, for the kernel that runs.
+//! `install` and `uninstall`: the module, the tool and its man page, for the kernel that runs.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Command;
 use crate::args::Args;
 use crate::kernels::Kernel;
-use crate::sh::{cmd, output, Context, Error, Result};
+use crate::sh::{cmd, mkdir, output, Context, Error, Result};
 use crate::{module, paths, probe, tool};
 
 pub const INSTALL: Command = Command {
@@ -19,10 +20,11 @@ installs them:
 
   /lib/modules/VERSION/updates/dm_remap.ko
   PREFIX/sbin/dmremap
+  PREFIX/share/man/man8/dmremap.8
 
 A new kernel needs a new module: run it again after an upgrade.
 
-  --prefix DIR   where the tool goes (default /usr/local)
+  --prefix DIR   where tool and man page go (default /usr/local)
   --destdir DIR  put everything below DIR, for packages
   --headers DIR  for the kernel whose headers are in DIR
   --no-build     install what `./x build --running` and `cargo build --release`
@@ -37,7 +39,7 @@ pub const UNINSTALL: Command = Command {
     help: "\
 usage: sudo ./x uninstall [--prefix DIR] [--destdir DIR] [--headers DIR]
 
-Removes the module and the tool, for the same words that install was given. The
+Removes the module, the tool and its man page, for the same words that install was given. The
 module must not be in use.
 ",
     run: uninstall,
@@ -52,6 +54,7 @@ struct Places {
     build: bool,
     module: PathBuf,
     tool: PathBuf,
+    page: PathBuf,
     destdir: Option<PathBuf>,
 }
 
@@ -81,6 +84,7 @@ impl Places {
         Ok(Places {
             module: below(modules.join("updates/dm_remap.ko")),
             tool: below(prefix.join("sbin/dmremap")),
+            page: below(prefix.join("share/man/man8/dmremap.8")),
             headers,
             version,
             build,
@@ -126,11 +130,23 @@ fn put(from: &Path, to: &Path, mode: &str) -> Result<()> {
     Ok(())
 }
 
+/// Installs the man page, which the tool itself prints. Nothing is left in the build directory, which need not be root's.
+fn put_page(tool: &Path, to: &Path) -> Result<()> {
+    let text = output(&mut cmd(tool, ["man"]))?.out;
+    let here = || format!("cannot write {}", to.display());
+    mkdir(to.parent().unwrap_or(to))?;
+    std::fs::write(to, text).context(here)?;
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o644)).context(here)?;
+    println!("installed {}", to.display());
+    Ok(())
+}
+
 fn install(args: Args) -> Result<i32> {
     let places = Places::parse(args)?;
     let (module, tool) = if places.build { places.build()? } else { places.built()? };
     put(&module, &places.module, "0644")?;
     put(&tool, &places.tool, "0755")?;
+    put_page(&tool, &places.page)?;
     places.depmod()?;
     if places.destdir.is_none() {
         println!("next: modprobe dm_remap; dmremap help");
@@ -159,7 +175,7 @@ fn uninstall(args: Args) -> Result<i32> {
         }
     }
     let mut found = false;
-    for path in [&places.module, &places.tool] {
+    for path in [&places.module, &places.tool, &places.page] {
         if path.exists() {
             std::fs::remove_file(path).context(|| format!("cannot remove {}", path.display()))?;
             println!("removed {}", path.display());

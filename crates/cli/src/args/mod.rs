@@ -147,4 +147,7 @@ remapping stopped, writes the metadata again and goes on if that succeeds. Look 
 flush, what was written last may be missing. The exit status is 4 if the set does not remap now."
     )]
     Resume(NameArgs),
+    /// Print the man page.
+    #[command(hide = true)]
+    Man,
 }

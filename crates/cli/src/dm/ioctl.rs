@@ -349,8 +349,11 @@ mod tests {
     fn a_loaded_line_reads_back() {
         let line =
             Line { start: 0, sectors: 100_000, target: "remap".into(), text: "8:16 0 1 8:33 0".into() };
-        let request =
-            Request { target_count: 1, data: table_data(std::slice::from_ref(&line)).unwrap(), ..Request::of("archive") };
+        let request = Request {
+            target_count: 1,
+            data: table_data(std::slice::from_ref(&line)).unwrap(),
+            ..Request::of("archive")
+        };
         let mut buffer = vec![0xaa; 1024];
         request.fill(&mut buffer).unwrap();
         let answer = Answer { buffer };
