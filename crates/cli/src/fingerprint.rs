@@ -47,3 +47,76 @@ fn write(spare: &Spare<'_>, mut superblock: Superblock) -> Result<()> {
     superblock.seq += 1;
     spare.write_superblocks(&superblock).map_err(|e| Failure::path("write", spare.path(), &e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remap_core::format::{Geometry, MainShape, SetId};
+    use std::fs;
+    use std::path::Path;
+
+    const ID: SetId = SetId([7; 16]);
+
+    /// A set on two files, as `close` leaves it or not.
+    fn set(dir: &Path, clean: bool) -> Mapping {
+        let (main, spare) = (dir.join("main"), dir.join("spare"));
+        fs::write(&main, vec![3; 1 << 20]).unwrap();
+        fs::write(&spare, vec![0; 8 << 20]).unwrap();
+        let device = Device::open(&spare, Access::WriteExclusive).unwrap();
+        let region = Spare::new(&device, 0, None).unwrap();
+        let geometry = Geometry::new(region.region_blocks, None).unwrap();
+        let mut superblock = Superblock::new(ID, MainShape::new(2048, 512).unwrap(), geometry, 5);
+        identity::record(&mut superblock, &Device::open(&main, Access::Read).unwrap(), 0);
+        superblock.clean = clean;
+        region.format(superblock).unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_string();
+        Mapping {
+            main: text(&main),
+            main_offset: 0,
+            spare: text(&spare),
+            spare_offset: 0,
+            features: Vec::new(),
+        }
+    }
+
+    fn superblock(mapping: &Mapping) -> Superblock {
+        let device = Device::open(Path::new(&mapping.spare), Access::Read).unwrap();
+        superblock_of(&device, mapping).unwrap().1
+    }
+
+    fn is_ours(superblock: &Superblock) -> bool {
+        superblock.id == ID
+    }
+
+    #[test]
+    fn s21_main_may_change_once_its_fingerprint_is_taken_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let mapping = set(dir.path(), true);
+        let before = superblock(&mapping);
+        assert!(before.fingerprint_s != 0);
+        forget(&mapping, is_ours).unwrap();
+        let after = superblock(&mapping);
+        let expected = Superblock { fingerprint: 0, fingerprint_s: 0, seq: before.seq + 1, ..before.clone() };
+        assert_eq!(after, expected, "nothing else changes");
+        assert_eq!(after.valid_places, 0b11111);
+        let bytes = fs::read(&mapping.spare).unwrap();
+        forget(&mapping, is_ours).unwrap();
+        assert!(fs::read(&mapping.spare).unwrap() == bytes, "there is none, and nothing is written");
+        fs::write(&mapping.main, vec![4; 1 << 20]).unwrap();
+        store(&mapping, is_ours).unwrap();
+        let stored = superblock(&mapping);
+        assert!(stored.fingerprint != 0 && stored.fingerprint != before.fingerprint);
+    }
+
+    #[test]
+    fn another_set_and_one_that_was_not_closed_are_left_alone() {
+        for (clean, ours) in [(true, false), (false, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mapping = set(dir.path(), clean);
+            let bytes = fs::read(&mapping.spare).unwrap();
+            assert!(store(&mapping, |_| ours).is_err());
+            assert_eq!(forget(&mapping, |_| ours).is_ok(), ours);
+            assert_eq!(fs::read(&mapping.spare).unwrap() == bytes, !ours);
+        }
+    }
+}

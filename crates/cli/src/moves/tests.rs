@@ -82,6 +82,7 @@ fn s22_remapping_ends_where_nothing_can_be_stored_and_releasing_goes_on() {
     let dm = dm(&[("remap 0 65536", "sector=0 sectors=65536 remapped=9 mapped=0 unreadable=0 failed=65527")]);
     let failure = remap(&remap_args(0, 70_000), &dm).unwrap().undone.unwrap();
     assert!(failure.what.contains("from sector 65536 on nothing was tried"), "{failure}");
+    assert_eq!(dm.sent.borrow().len(), 1);
     let dm = self::dm(&[
         ("release 0 65536", "sector=0 sectors=65536 released=0 main=65528 lost=0 unreadable=0 failed=8"),
         ("release 65536 4464", "sector=65536 sectors=4464 released=8 main=4456 lost=0 unreadable=0 failed=0"),
