@@ -31,6 +31,10 @@ pub fn run(args: &TableArgs) -> Result<Report> {
         warnings
             .push("the copies of the metadata are not equal: do not write to a device of this table".into());
     }
+    if args.linear && !pair.superblock.clean {
+        let what = "the set was not closed: should it be open, a later remapping makes this table wrong";
+        warnings.push(what.into());
+    }
     for note in warnings.iter().chain(&hint(args, uuid.as_deref())) {
         eprintln!("dmremap: {note}");
     }

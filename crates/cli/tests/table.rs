@@ -115,6 +115,19 @@ fn s21_another_main_is_refused() {
 }
 
 #[test]
+fn segments_of_a_set_that_was_not_closed_come_with_a_warning() {
+    let files = Files::new(20 * MIB, 8 * MIB);
+    assert_eq!(dmremap(&["format", "-q", files.main(), files.spare()]).status, 0);
+    let said = |words: &[&str]| dmremap(&[words, &[files.main(), files.spare()]].concat()).stderr;
+    assert!(!said(&["table", "--linear"]).contains("not closed"));
+    let mut region = fs::read(&files.spare).unwrap();
+    common::unclean(&mut region);
+    fs::write(&files.spare, &region).unwrap();
+    assert!(said(&["table", "--linear"]).contains("not closed"));
+    assert!(!said(&["table"]).contains("not closed"));
+}
+
+#[test]
 fn what_holds_no_set_is_refused() {
     let files = Files::new(20 * MIB, 8 * MIB);
     for words in [&["table"][..], &["table", "--linear"]] {

@@ -73,6 +73,17 @@ pub fn formatting_superblocks(region: &[u8]) -> Vec<[u8; 4096]> {
     (0..5).map(encode).collect()
 }
 
+/// Takes the flag *clean* from every superblock of a region of 8 MiB with five copies.
+pub fn unclean(region: &mut [u8]) {
+    for copy in 0..5 {
+        let at = (usize::from(copy) * 408 + 1) * 4096;
+        let block: &mut [u8; 4096] = (&mut region[at..at + 4096]).try_into().unwrap();
+        let mut superblock = Superblock::decode(block, copy).unwrap();
+        superblock.clean = false;
+        superblock.encode(copy, block);
+    }
+}
+
 /// The region that format version 1.0 left behind, from the tests of core: a line for each block that is not zero.
 pub fn golden_region() -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/golden/v1.0/region.txt");
