@@ -95,6 +95,34 @@ bad_messages() {
 		query 0x10
 		query 1 2
 		query $LEN
+		remap
+		remap x
+		remap -1
+		remap 0 0
+		remap 0 x
+		remap 0 -1
+		remap 0 1 2
+		remap 0 65537
+		remap 0 18446744073709551615
+		remap 1 18446744073709551615
+		remap 18446744073709551615 1
+		remap 0 18446744073709551616
+		remap $LEN
+		remap $LEN 0
+		remap $((LEN - 1)) 2
+		Remap 0
+		REMAP 0
+		release
+		release x
+		release 0 0
+		release 0 65537
+		release 0 1 2
+		release $LEN
+		release $((LEN - 1)) 2
+		release 1 18446744073709551615
+		Release 0
+		reset_stats 0
+		RESET_STATS
 		query 18446744073709551615
 		query 18446744073709551616
 		query 99999999999999999999
@@ -115,6 +143,8 @@ bad_messages() {
 	END
 	refused 'Invalid argument' dmsetup message r 0 query ''
 	refused 'Invalid argument' dmsetup message r 0 ''
+	refused 'Invalid argument' dmsetup message r 0 remap 0 ''
+	refused 'Invalid argument' dmsetup message r 0 release ''
 	long=$(head -c 4000 /dev/zero | tr '\0' 7)
 	refused 'Invalid argument' dmsetup message r 0 query "$long"
 	refused 'Invalid argument' dmsetup message r 0 "$long"

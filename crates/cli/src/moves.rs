@@ -87,7 +87,8 @@ fn send(dm: &dyn Dm, name: &str, message: &'static Message, ranges: &[Range]) ->
                         .iter_mut()
                         .zip(found.counts)
                         .for_each(|(sum, n)| *sum = sum.saturating_add(n));
-                    at = found.end.max(at + count);
+                    // An order that was cut short, by a suspension, says where it stopped.
+                    at = found.next.unwrap_or(found.end.max(at + count));
                 }
             }
             if message.ends_at_failure && moved.count("failed") > 0 && at < range.end {
@@ -99,17 +100,18 @@ fn send(dm: &dyn Dm, name: &str, message: &'static Message, ranges: &[Range]) ->
     Ok(moved)
 }
 
-/// One reply: the counts, and the end of the range as widened.
+/// One reply: the counts, the end of the range as widened, and where the order stopped before that.
 struct Counts {
     counts: Vec<u64>,
     end: u64,
+    next: Option<u64>,
 }
 
 impl Counts {
     fn parse(message: &Message, reply: &str) -> Option<Counts> {
         let end = number(reply, "sector")?.checked_add(number(reply, "sectors")?)?;
         let counts = message.keys.iter().map(|key| number(reply, key)).collect::<Option<_>>()?;
-        Some(Counts { counts, end })
+        Some(Counts { counts, end, next: number(reply, "next") })
     }
 }
 

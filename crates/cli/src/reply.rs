@@ -28,6 +28,7 @@ pub fn ask(dm: &dyn Dm, name: &str, message: &str, doing: &str) -> Result<String
 }
 
 const ENXIO: i32 = 6;
+const EAGAIN: i32 = 11;
 const EINVAL: i32 = 22;
 const EROFS: i32 = 30;
 
@@ -42,6 +43,7 @@ fn explain(dm: &dyn Dm, name: &str, doing: &str, error: &io::Error) -> Failure {
         Some(ENXIO) => {
             failure.next = format!("it was never resumed: `dmsetup resume {name}`, or close and open it")
         }
+        Some(EAGAIN) => failure.next = format!("it is suspended: `dmsetup resume {name}`, then ask again"),
         Some(EINVAL) => failure.next = "the module may be older than this tool: install both anew".into(),
         _ => {}
     }

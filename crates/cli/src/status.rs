@@ -213,6 +213,7 @@ fn to_json(set: &Set) -> Value {
         "repairs_failed": s.repairs_failed,
         "remapped_sectors": s.remapped_sectors,
         "commits": s.commits,
+        "released_sectors": s.released_sectors,
         "suspended": set.info.suspended,
         "readonly": set.info.readonly,
         "open_count": set.info.open_count,

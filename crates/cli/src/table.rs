@@ -137,7 +137,7 @@ pub struct Status {
     pub repairs_stored: Option<u64>,
     /// Of these, not stored.
     pub repairs_failed: Option<u64>,
-    /// Sectors that repair wrote to slots, since activation.
+    /// Sectors that went to slots, since activation.
     pub remapped_sectors: Option<u64>,
     /// Changes of the metadata, since activation.
     pub commits: Option<u64>,
@@ -145,6 +145,8 @@ pub struct Status {
     pub reason: Option<String>,
     /// UUID of the set.
     pub set_uuid: Option<String>,
+    /// Sectors that went back to main, since activation.
+    pub released_sectors: Option<u64>,
     /// Fields that a newer target appended.
     pub further: Vec<String>,
 }
@@ -180,6 +182,7 @@ impl Status {
             commits: number(words.next()),
             reason: word(words.next()),
             set_uuid: word(words.next()),
+            released_sectors: number(words.next()),
             further: words.map(str::to_string).collect(),
         })
     }
@@ -238,7 +241,7 @@ mod tests {
     #[test]
     fn a_status_line_is_read() {
         let status = Status::parse(
-            "degraded 3/1950 8 - 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f new",
+            "degraded 3/1950 8 - 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f 24 new",
         )
         .unwrap();
         assert_eq!(
@@ -252,6 +255,7 @@ mod tests {
         );
         assert_eq!((status.remapped_sectors, status.commits, status.reason), (Some(40), Some(9), None));
         assert_eq!(status.set_uuid.as_deref(), Some("d0010203-0405-4607-8809-0a0b0c0d0e0f"));
+        assert_eq!(status.released_sectors, Some(24));
         assert_eq!(status.further, ["new"]);
     }
 

@@ -248,6 +248,17 @@ fn s08_a_flush_of_main_that_fails_releases_nothing_and_stops_writes() {
 }
 
 #[test]
+fn s24_a_removal_that_was_never_written_leaves_the_group_as_it_was() {
+    let mut disks = Disks::new();
+    let mut set = mapped(&mut disks, &[5], 0x22);
+    set.hook = Some(|disks, _, _| disks.bad_flush = true);
+    assert_eq!(set.release(40, 8), Released { failed: 8, ..Released::default() });
+    // Not held for ever either.
+    assert_eq!(set.engine.table().find(Sector(40), 8), Run::Slot { slot: Slot(0), sectors: 8 });
+    assert_eq!((set.read(40), set.engine.used(), set.engine.mode()), (Ok(0x22), 1, Mode::Fail));
+}
+
+#[test]
 fn s07_a_group_is_not_released_while_the_entry_of_its_old_slot_stands() {
     let mut disks = Disks::new();
     let mut set = mapped(&mut disks, &[5], 0x22);

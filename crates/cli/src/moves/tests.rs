@@ -92,6 +92,16 @@ fn s22_remapping_ends_where_nothing_can_be_stored_and_releasing_goes_on() {
 }
 
 #[test]
+fn s19_an_order_that_a_suspension_cut_short_goes_on_where_it_stopped() {
+    let dm = dm(&[
+        ("release 0 1000", "sector=0 sectors=1000 released=248 main=0 lost=0 unreadable=0 failed=0 next=248"),
+        ("release 248 752", "sector=248 sectors=752 released=752 main=0 lost=0 unreadable=0 failed=0"),
+    ]);
+    let report = release(&release_args(Some(0), 1000), &dm).unwrap();
+    assert_eq!((report.json["released_sectors"].as_u64(), report.undone.is_some()), (Some(1000), false));
+}
+
+#[test]
 fn an_error_on_the_way_does_not_hide_what_was_done() {
     let done =
         ("release 0 65536", "sector=0 sectors=65536 released=8 main=65528 lost=0 unreadable=0 failed=0");
