@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 use remap_core::engine::commit::Work;
 use remap_core::engine::list::Listed;
 use remap_core::engine::order::Range;
-use remap_core::engine::{Engine, FailReason, Mode};
+use remap_core::engine::{Engine, FailReason};
 use remap_core::units::{Group, Sector, Slot};
 
 use crate::bind::arc::KArc;
@@ -172,11 +172,10 @@ fn resume(set: &KArc<Set>, out: &mut StatusText<'_>) -> Result<(), Errno> {
     if !set.writable {
         return Err(Errno::EROFS);
     }
-    let stopped = set.store.with(|engine| engine.resume_writes() || engine.mode() == Mode::NoRemap);
+    set.store.with(|engine| set.access.resume(engine)).ok_or(Errno::ENXIO)?;
     set.stepped();
-    if stopped.ok_or(Errno::ENXIO)? {
-        commits::drive(set, Some(Work::Resume));
-    }
+    // What there is to do core knows; what came of it shows in the mode.
+    commits::drive(set, Some(Work::Resume));
     let mode = set.store.with(|engine| engine.mode().name()).ok_or(Errno::ENXIO)?;
     whole(writeln!(out, "mode={mode}"))
 }

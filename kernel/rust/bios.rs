@@ -155,7 +155,7 @@ fn discard(set: &Set, mut bio: Bio<'_, PerBio>) -> Mapped {
 
 /// A flush: copy 0 goes to main, copy 1 to the spare if it holds something new (S8).
 fn flush(set: &KArc<Set>, mut bio: Bio<'_, PerBio>) -> Mapped {
-    if !set.access.flushes() {
+    if !set.access.flush_begins() {
         return bio.kill();
     }
     if bio.copy_number() == 0 {
@@ -170,6 +170,7 @@ fn flush(set: &KArc<Set>, mut bio: Bio<'_, PerBio>) -> Mapped {
             bio.remapped()
         }
         None => {
+            set.access.flush_ended(true);
             let (held, mapped) = bio.map_hold();
             held.complete(Status::OK);
             mapped
@@ -214,13 +215,14 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             hand_over(set, &set.failed, held, || set.kick_repair());
             ended
         }
-        Way::FlushSpare(mark) if status.is_ok() => {
-            set.dirty.flushed(mark);
-            bio.done(status)
-        }
-        Way::FlushMain | Way::FlushSpare(_) if !status.is_ok() => {
-            set.access.flush_failed();
-            set.kick_commit();
+        Way::FlushMain | Way::FlushSpare(_) => {
+            if let (Way::FlushSpare(mark), true) = (data.way, status.is_ok()) {
+                set.dirty.flushed(mark);
+            }
+            set.access.flush_ended(status.is_ok());
+            if !status.is_ok() {
+                set.kick_commit();
+            }
             bio.done(status)
         }
         Way::Discard => {
@@ -228,7 +230,7 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             leave();
             bio.done(status)
         }
-        Way::FlushMain | Way::FlushSpare(_) | Way::Settled => bio.done(status),
+        Way::Settled => bio.done(status),
     }
 }
 

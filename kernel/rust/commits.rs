@@ -8,6 +8,7 @@ use remap_core::io::{IoRequest, Op};
 use crate::bind::alloc::KSlice;
 use crate::bind::arc::KArc;
 use crate::bind::io::{PageBuf, Request};
+use crate::bind::time::monotonic_ns;
 use crate::bind::Result;
 use crate::set::{Set, Shared};
 
@@ -34,22 +35,40 @@ pub fn work(set: &KArc<Set>) {
     drive(set, None);
 }
 
+/// The worker of what is done by the clock.
+pub fn tend(set: &KArc<Set>) {
+    if !set.is_parked() {
+        tell_time(set, &mut set.committer.lock());
+        drive(set, None);
+    }
+}
+
+/// Tells core the time, and has it told again when core wants that.
+fn tell_time(set: &KArc<Set>, side: &mut CommitSide) {
+    let now_ms = monotonic_ns() / 1_000_000;
+    if let Some(Some(wait_ms)) = set.store.with(|engine| side.committer.tick(engine, now_ms)) {
+        set.tend_later(u32::try_from(wait_ms).unwrap_or(u32::MAX));
+    }
+}
+
 /// Runs the committer until it is idle, or until the ordered work has ended; whether that succeeded. Sleeps.
 pub fn drive(set: &KArc<Set>, order: Option<Work>) -> bool {
     let mut side = set.committer.lock();
     if order.is_some_and(|work| !side.committer.order(work)) {
         return false;
     }
-    loop {
+    let done = loop {
         let end = collect(set, &mut side);
         run_round(set, &mut side);
         set.stepped();
         match end {
-            Some(Step::Ended(work, ok)) if Some(work) == order => return ok,
-            Some(Step::Idle) | None => return order.is_none(),
+            Some(Step::Ended(work, ok)) if Some(work) == order => break ok,
+            Some(Step::Idle) | None => break order.is_none(),
             _ => {}
         }
-    }
+    };
+    tell_time(set, &mut side);
+    done
 }
 
 /// Asks for requests until the round is complete; the step that ended the asking, `None` without an engine.

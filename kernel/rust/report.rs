@@ -51,6 +51,12 @@ fn line(name: &str, urgency: Level, notice: Notice) {
         Notice::Evicted { copy } => {
             print_limited(urgency, format_args!("{name}: metadata copy {copy} evicted"))
         }
+        Notice::Readmitted { copy } => {
+            print_limited(urgency, format_args!("{name}: metadata copy {copy} is in sync again"))
+        }
+        Notice::StaysEvicted { copy } => {
+            print_limited(urgency, format_args!("{name}: metadata copy {copy} stays evicted"))
+        }
         Notice::CommitFailed => print_limited(
             urgency,
             format_args!(

@@ -149,6 +149,9 @@ pub struct Set {
     handle: Handle,
     repair_works: [Work<Set>; CONTEXTS],
     commit_work: Work<Set>,
+    tend_work: Work<Set>,
+    /// Suspended, or not yet resumed: nothing is done by the clock.
+    parked: AtomicBool,
     repair_queue: Workqueue,
     commit_queue: Workqueue,
 }
@@ -186,6 +189,8 @@ impl Set {
                 Work::new(repairs::work::<3>)?,
             ],
             commit_work: Work::new(commits::work)?,
+            tend_work: Work::new(commits::tend)?,
+            parked: AtomicBool::new(true),
             repair_queue: Workqueue::new(c"dm_remap_repair", CONTEXTS as u16)?,
             // A queue of its own, with a rescuer of its own: repairs wait for commits.
             commit_queue: Workqueue::new(c"dm_remap_commit", 1)?,
@@ -203,6 +208,18 @@ impl Set {
             work.cancel();
         }
         self.commit_work.cancel();
+        // Last, as the others may have had it queued.
+        self.tend_work.cancel();
+    }
+
+    /// Whether nothing is done by the clock at present.
+    pub fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::Acquire)
+    }
+
+    /// Has nothing done by the clock any more, or again.
+    pub fn park(&self, parked: bool) {
+        self.parked.store(parked, Ordering::Release);
     }
 
     /// How many steps there were; see [`Set::wait_after`].
@@ -222,6 +239,8 @@ pub trait Shared {
     fn kick_repair(&self);
     /// Wakes the committer.
     fn kick_commit(&self);
+    /// Has the committer told the time after so many milliseconds.
+    fn tend_later(&self, milliseconds: u32);
     /// Draws the consequences of a step of a machine: modes, news, and who waits for either.
     fn stepped(&self);
 }
@@ -235,6 +254,12 @@ impl Shared for KArc<Set> {
 
     fn kick_commit(&self) {
         self.commit_work.queue(&self.commit_queue, self);
+    }
+
+    fn tend_later(&self, milliseconds: u32) {
+        if !self.is_parked() {
+            self.tend_work.requeue_ms(&self.commit_queue, self, milliseconds);
+        }
     }
 
     fn stepped(&self) {

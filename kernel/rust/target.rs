@@ -226,6 +226,7 @@ impl Target for Remap {
     }
 
     fn postsuspend(&self) {
+        self.set.park(true);
         self.set.quiesce();
         // A worker that did not run any more may have had something to tell.
         self.set.stepped();
@@ -241,12 +242,16 @@ impl Target for Remap {
             self.activated.store(true, Ordering::Release);
         }
         self.set.takes_orders.store(true, Ordering::Release);
+        self.set.park(false);
+        // The committer asks when it is to be told the time.
+        self.set.kick_commit();
         Ok(())
     }
 }
 
 impl Drop for Remap {
     fn drop(&mut self) {
+        self.set.park(true);
         self.set.quiesce();
         let Ok(registry) = registry() else { return };
         // A set that broke is not called clean; without the mark the next activation only looks a little closer.

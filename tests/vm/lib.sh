@@ -152,6 +152,40 @@ remap() {
 	dmsetup create "$remap_name" --table "0 $(sectors "$main") remap $main 0 1 $spare 0 $# $*"
 }
 
+# set_up MIB SPARE_MIB: two new disks without write caches, MAIN and SPARE, m and s over them, and r, with a new set, whose
+# content is random and in the file that says what must be read from it.
+set_up() {
+	MAIN=$(cacheless main "$1")
+	SPARE=$(cacheless spare "$2")
+	under m "$MAIN"
+	under s "$SPARE"
+	remap r /dev/mapper/m /dev/mapper/s format
+	head -c $(($1 * 1048576)) /dev/urandom >"$WORK/model"
+	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	# The layout of docs/format.md, in sectors.
+	AREA=$(($(sectors "$SPARE") / 8 / 5 / 8 * 8 * 8))
+	TABLE=$(($(od -An -tu4 -j $((4096 + 124)) -N 4 "$SPARE") * 8))
+}
+
+# Closes r and opens it again.
+recreate() {
+	dmsetup remove r
+	remap r /dev/mapper/m /dev/mapper/s
+}
+
+# In these copies of the metadata superblock and tables fail as $BAD says, or the tables alone, or the superblock alone.
+# In the others nothing does.
+copies_fail() { copies_under 8 $((8 + TABLE)) "$@"; }
+tables_fail() { copies_under 16 "$TABLE" "$@"; }
+superblocks_fail() { copies_under 8 8 "$@"; }
+copies_under() {
+	skip=$1 count=$2
+	shift 2
+	# shellcheck disable=SC2046 # a list of words
+	set -- $(for copy in "$@"; do echo "$((copy * AREA + skip))+$count"; done)
+	under s "$SPARE" "$@"
+}
+
 # status NAME N: field N of what `dmsetup status` prints after the target's name. See docs/interface.md.
 status() { dmsetup status "$1" | cut -d ' ' -f $(($2 + 3)); }
 used() { u=$(status "$1" 2) && echo "${u%/*}"; }
@@ -170,12 +204,13 @@ mapped() {
 }
 
 # put FIRST COUNT: writes random sectors to /dev/mapper/r in one go, and, if that succeeds, to the file that says what must
-# be read from it.
+# be read from it. Two at a time need a JOB each.
 put() {
-	dd if=/dev/urandom of="$WORK/chunk" bs=$(($2 * 512)) count=1 iflag=fullblock status=none
-	dd if="$WORK/chunk" of=/dev/mapper/r bs=$(($2 * 512)) count=1 seek=$(($1 * 512)) oflag=direct,seek_bytes \
+	chunk=$WORK/chunk${JOB-}
+	dd if=/dev/urandom of="$chunk" bs=$(($2 * 512)) count=1 iflag=fullblock status=none
+	dd if="$chunk" of=/dev/mapper/r bs=$(($2 * 512)) count=1 seek=$(($1 * 512)) oflag=direct,seek_bytes \
 		conv=notrunc status=none || return 1
-	dd if="$WORK/chunk" of="$WORK/model" bs=$(($2 * 512)) count=1 seek=$(($1 * 512)) oflag=seek_bytes \
+	dd if="$chunk" of="$WORK/model" bs=$(($2 * 512)) count=1 seek=$(($1 * 512)) oflag=seek_bytes \
 		conv=notrunc status=none
 }
 

@@ -3,8 +3,7 @@
 . tests/vm/lib.sh
 
 load_module
-MAIN=$(cacheless main 32)
-SPARE=$(cacheless spare 32)
+set_up 32 32
 
 # On main every write of these sectors fails, and reads give what was there before: what must never come back.
 bad_main() { BAD=writes under m "$MAIN" 1000+8 2000+8 3000+8 4000+64 6000+8 7000+8 8192+1024; }
@@ -12,17 +11,7 @@ bad_main() { BAD=writes under m "$MAIN" 1000+8 2000+8 3000+8 4000+64 6000+8 7000
 # place SECTOR: where its slot has it on the spare.
 place() { dmsetup message r 0 query "$1" | sed 's/.* spare_sector=//'; }
 
-recreate() {
-	dmsetup remove r
-	remap r /dev/mapper/m /dev/mapper/s
-}
-
 start() {
-	under m "$MAIN"
-	under s "$SPARE"
-	remap r /dev/mapper/m /dev/mapper/s format
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
 	bad_main
 	put 1000 8
 	put 2000 8

@@ -10,7 +10,11 @@ use crate::units::{sector_mask, Sector, Slot};
 
 /// What the modes mean for bios, kept beside the engine so that the path of a bio needs no lock.
 #[derive(Debug, Default)]
-pub struct Access(AtomicU32);
+pub struct Access {
+    bits: AtomicU32,
+    /// Flushes of a device that are under way.
+    flushes: AtomicU32,
+}
 
 const WRITES_REFUSED: u32 = 1;
 const READS_REFUSED: u32 = 2;
@@ -27,24 +31,24 @@ pub const WRITE_ZEROES_SECTORS_MAX: u32 = 2048;
 impl Access {
     /// Everything is served.
     pub const fn new() -> Access {
-        Access(AtomicU32::new(0))
+        Access { bits: AtomicU32::new(0), flushes: AtomicU32::new(0) }
     }
 
     /// Reads and flushes are served. The block layer stops most writes to a read-only device, but not those of a device stacked on it.
     pub const fn read_only() -> Access {
-        Access(AtomicU32::new(READ_ONLY))
+        Access { bits: AtomicU32::new(READ_ONLY), flushes: AtomicU32::new(0) }
     }
 
     /// Tells the engine of a failed flush, and takes over what it decided. The host calls it after every step of a machine.
     pub fn update(&self, engine: &mut Engine<'_>) {
-        let mut seen = self.0.load(Ordering::Acquire);
+        let mut seen = self.bits.load(Ordering::Acquire);
         loop {
             if seen & FLUSH_UNTOLD != 0 {
                 engine.flush_failed();
             }
             // A flush that fails between the two is seen by the exchange, and told in its turn.
             let bits = Self::bits(engine) | seen & READ_ONLY;
-            match self.0.compare_exchange(seen, bits, Ordering::AcqRel, Ordering::Acquire) {
+            match self.bits.compare_exchange(seen, bits, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -65,18 +69,37 @@ impl Access {
         bits
     }
 
-    /// A flush failed: writes are refused at once, and the engine is told at the next [`Access::update`] (S8). In any context.
-    pub fn flush_failed(&self) {
-        self.0.fetch_or(WRITES_REFUSED | FLUSH_UNTOLD, Ordering::AcqRel);
-    }
-
     fn has(&self, bit: u32) -> bool {
-        self.0.load(Ordering::Acquire) & bit != 0
+        self.bits.load(Ordering::Acquire) & bit != 0
     }
 
-    /// Whether a flush may pass.
-    pub fn flushes(&self) -> bool {
-        !self.has(WRITES_REFUSED)
+    /// A flush of one of the devices begins. False: it is refused; otherwise [`Access::flush_ended`] is to follow. In any context.
+    #[must_use]
+    pub fn flush_begins(&self) -> bool {
+        self.flushes.fetch_add(1, Ordering::AcqRel);
+        let passes = !self.has(WRITES_REFUSED);
+        if !passes {
+            self.flushes.fetch_sub(1, Ordering::AcqRel);
+        }
+        passes
+    }
+
+    /// The flush of one device has ended. If it failed, writes are refused at once, and the engine is told at the next
+    /// [`Access::update`] (S8). In any context.
+    pub fn flush_ended(&self, ok: bool) {
+        if !ok {
+            self.bits.fetch_or(WRITES_REFUSED | FLUSH_UNTOLD, Ordering::AcqRel);
+        }
+        self.flushes.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Accepts writes again after a failed flush, as the administrator asks (S8). False, and nothing changes, while a flush
+    /// is under way on either device: it may be the rest of the one that failed, and the write that it came before, whose
+    /// caller was not told, must find writes refused.
+    pub fn resume(&self, engine: &mut Engine<'_>) -> bool {
+        let resumed = self.flushes.load(Ordering::Acquire) == 0 && engine.resume_writes();
+        self.update(engine);
+        resumed
     }
 }
 
@@ -321,9 +344,10 @@ mod tests {
     fn s08_writes_are_refused_at_once_after_a_failed_flush() {
         let access = Access::new();
         assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::Repair);
-        access.flush_failed();
+        assert!(access.flush_begins());
+        access.flush_ended(false);
         assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::PassUp);
-        assert!(!access.flushes());
+        assert!(!access.flush_begins());
     }
 
     #[test]
@@ -382,7 +406,8 @@ mod tests {
     fn s08_a_discard_is_refused_where_writes_are() {
         let memory = memory();
         let (table, access) = (table_of(&memory), Access::new());
-        access.flush_failed();
+        assert!(access.flush_begins());
+        access.flush_ended(false);
         assert_eq!(discard(&table, &access, Sector(0), 8), Discard::Refuse(ErrorKind::Io));
         assert_eq!(discard(&table, &Access::read_only(), Sector(0), 8), Discard::Refuse(ErrorKind::Io));
     }
@@ -397,7 +422,7 @@ mod tests {
         };
         assert_eq!(ask(true), Direction::Refuse(ErrorKind::Io));
         assert_eq!(ask(false), Direction::Main { sectors: 8 });
-        assert!(Access::read_only().flushes());
+        assert!(Access::read_only().flush_begins());
     }
 
     #[test]

@@ -3,40 +3,25 @@
 mod world;
 
 use remap_core::engine::commit::Work;
+use remap_core::engine::load::LoadError;
 use remap_core::engine::{Mode, Notice};
 use remap_core::error::ErrorKind;
+use remap_core::format::{encode_table_block, Entry, SetId};
 use remap_core::io::{IoRequest, Op};
 use remap_core::path::{direct, Access, Direction, Request};
 use remap_core::units::Sector;
 use world::{choose, format, load, reload, served, Disks, Set};
 
-fn written(set: &Set<'_>) -> Vec<u64> {
-    set.disks.log.iter().filter(|r| r.op == Op::WriteFua).map(|r| r.sector).collect()
-}
-
-/// Fails one repair of the group of sector 40: metadata of `copies` and the superblocks of `superblocks` fail writes.
-fn fail_copies(set: &mut Set<'_>, copies: &[u8], superblocks: &[u8], fails: bool) {
-    for copy in copies {
-        let at = set.table_block(*copy, 0);
-        set.disks.fail_block(at, fails);
-    }
-    for copy in superblocks {
-        let at = set.superblock(*copy);
-        set.disks.fail_block(at, fails);
-    }
-}
-
 #[test]
 fn s12_a_copy_that_fails_is_evicted_and_the_commit_goes_on() {
     for bad in 0..5 {
-        let mut disks = Disks::new();
-        disks.fail_main(40);
+        let mut disks = Disks::with_bad_group();
         let mut set = served(&mut disks, 20, 5);
-        fail_copies(&mut set, &[bad], &[], true);
+        set.fail_copies(&[bad], &[], true);
         assert_eq!(set.repair(40, 8, 0x22), Ok(()));
         let sb = set.engine.superblock().clone();
         assert_eq!((sb.in_sync, sb.epoch, set.engine.mode()), (0b11111 & !(1 << bad), 2, Mode::Degraded));
-        assert!(std::iter::from_fn(|| set.engine.take_notice()).any(|n| n == Notice::Evicted { copy: bad }));
+        assert!(set.notices().contains(&Notice::Evicted { copy: bad }));
         // It comes back with what it held before, and does not count.
         disks.bad_writes.retain(|(spare, _)| !spare);
         assert_eq!(choose(&mut disks).in_sync, sb.in_sync);
@@ -45,7 +30,7 @@ fn s12_a_copy_that_fails_is_evicted_and_the_commit_goes_on() {
         // Nothing more of it is written but its superblock, which says that it does not count.
         set.repair(40, 8, 0x33).unwrap();
         let stale = set.table_block(bad, 0);
-        assert!(!written(&set).contains(&stale));
+        assert!(!set.written().contains(&stale));
     }
 }
 
@@ -69,42 +54,38 @@ fn s19_a_read_only_table_takes_no_write_whatever_the_mode() {
 
 #[test]
 fn s12_round_two_begins_after_round_one_and_writes_every_copy_in_sync() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 300, 4);
     set.repair(40, 8, 0x22).unwrap();
     let expected: Vec<_> = (0..4).map(|c| set.table_block(c, 0)).collect();
-    assert_eq!(written(&set), expected);
+    assert_eq!(set.written(), expected);
 }
 
 #[test]
 fn s12_an_eviction_needs_more_than_half_of_the_superblocks() {
     // Of four, two are not enough.
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 4);
-    fail_copies(&mut set, &[1], &[2, 3], true);
+    set.fail_copies(&[1], &[2, 3], true);
     assert!(set.repair(40, 8, 0x22).is_err());
     assert_eq!((set.engine.mode(), set.engine.copies_in_sync()), (Mode::NoRemap, 4));
     // Three are.
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 4);
-    fail_copies(&mut set, &[1], &[1], true);
+    set.fail_copies(&[1], &[1], true);
     assert_eq!(set.repair(40, 8, 0x22), Ok(()));
     assert_eq!(set.engine.superblock().in_sync, 0b1101);
 }
 
 #[test]
 fn s12_the_last_copy_is_never_rewritten() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 2);
-    fail_copies(&mut set, &[0], &[], true);
+    set.fail_copies(&[0], &[], true);
     assert!(set.repair(40, 8, 0x22).is_err());
     assert_eq!((set.engine.mode(), set.engine.superblock().in_sync), (Mode::NoRemap, 0b10));
     let last = set.table_block(1, 0);
-    assert!(!written(&set).contains(&last));
+    assert!(!set.written().contains(&last));
     // Nothing of it can have landed on a copy that counts, so nothing is in doubt and the slot is free again.
     assert!(!set.engine.in_doubt());
     assert_eq!((set.read(40), set.engine.used()), (Ok(0xee), 0));
@@ -112,10 +93,9 @@ fn s12_the_last_copy_is_never_rewritten() {
 
 #[test]
 fn s12_a_commit_whose_round_one_is_done_finishes_on_the_copy_that_is_left() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 2);
-    fail_copies(&mut set, &[1], &[], true);
+    set.fail_copies(&[1], &[], true);
     assert_eq!(set.repair(40, 8, 0x22), Ok(()));
     assert_eq!((set.engine.mode(), set.engine.superblock().in_sync), (Mode::NoRemap, 0b01));
     assert!(set.repair(80, 8, 0x22).is_err());
@@ -124,8 +104,7 @@ fn s12_a_commit_whose_round_one_is_done_finishes_on_the_copy_that_is_left() {
 
 #[test]
 fn s12_copies_are_made_equal_before_the_first_io_and_never_from_the_only_whole_one() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.repair(40, 8, 0x22).unwrap();
     let tables: Vec<_> = (0..3).map(|c| set.table_block(c, 0)).collect();
@@ -136,7 +115,7 @@ fn s12_copies_are_made_equal_before_the_first_io_and_never_from_the_only_whole_o
     let mut set = load(&mut disks).unwrap();
     set.disks.log.clear();
     assert!(set.work(Work::Takeover));
-    let order: Vec<_> = written(&set).into_iter().filter(|s| tables.contains(s)).collect();
+    let order: Vec<_> = set.written().into_iter().filter(|s| tables.contains(s)).collect();
     assert_eq!(order, [tables[0], tables[1], tables[2]]);
     assert_eq!(set.on_disk(0, 0), set.on_disk(2, 0));
     // The lowest copy is the only whole one: it is written last.
@@ -146,7 +125,7 @@ fn s12_copies_are_made_equal_before_the_first_io_and_never_from_the_only_whole_o
     let mut set = load(&mut disks).unwrap();
     set.disks.log.clear();
     assert!(set.work(Work::Takeover));
-    let order: Vec<_> = written(&set).into_iter().filter(|s| tables.contains(s)).collect();
+    let order: Vec<_> = set.written().into_iter().filter(|s| tables.contains(s)).collect();
     assert_eq!(order, [tables[1], tables[0], tables[2]]);
     assert_eq!(set.read(40), Ok(0x22));
 }
@@ -165,7 +144,7 @@ fn s12_every_superblock_of_a_session_carries_its_number_and_comes_before_table_b
     assert!(set.work(Work::Takeover));
     let sb = set.engine.superblock().clone();
     assert_eq!((sb.activations, sb.in_sync, sb.clean), (before + 1, 0b110, false));
-    assert_eq!(written(&set)[..3], [set.superblock(0), set.superblock(1), set.superblock(2)]);
+    assert_eq!(set.written()[..3], [set.superblock(0), set.superblock(1), set.superblock(2)]);
     assert!(set.work(Work::Close));
     assert_eq!(choose(&mut disks).activations, before + 1);
 }
@@ -182,16 +161,15 @@ fn s12_a_spoilt_superblock_is_written_before_a_whole_one() {
     set.disks.fail_block(places[1], true);
     // Served, as the copies are equal, but nothing can be mapped; and the last superblock was not put at risk.
     assert!(set.work(Work::Takeover));
-    assert_eq!((written(&set), set.engine.mode()), (vec![places[1]], Mode::NoRemap));
+    assert_eq!((set.written(), set.engine.mode()), (vec![places[1]], Mode::NoRemap));
 }
 
 #[test]
 fn s13_a_failed_commit_may_have_landed_until_a_later_one_without_it_is_durable() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     // Round one lands, round two fails, and so does the eviction.
-    fail_copies(&mut set, &[1, 2], &[0, 1, 2], true);
+    set.fail_copies(&[1, 2], &[0, 1, 2], true);
     assert!(set.repair(40, 8, 0x22).is_err());
     assert_eq!((set.engine.mode(), set.engine.in_doubt()), (Mode::NoRemap, true));
     assert_eq!(set.on_disk(0, 0).mask, 0xff);
@@ -203,7 +181,7 @@ fn s13_a_failed_commit_may_have_landed_until_a_later_one_without_it_is_durable()
     // While it cannot be settled, it stays in doubt.
     assert!(!set.work(Work::Resume));
     assert!(set.engine.in_doubt());
-    fail_copies(&mut set, &[1, 2], &[0, 1, 2], false);
+    set.fail_copies(&[1, 2], &[0, 1, 2], false);
     assert!(set.work(Work::Resume));
     assert_eq!((set.engine.mode(), set.engine.in_doubt()), (Mode::Rw, false));
     for copy in 0..3 {
@@ -215,28 +193,26 @@ fn s13_a_failed_commit_may_have_landed_until_a_later_one_without_it_is_durable()
 
 #[test]
 fn s12_a_mask_that_was_proposed_in_vain_is_overwritten_before_any_table_block() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     // The eviction of copy 0 lands on superblock 1 only.
-    fail_copies(&mut set, &[0], &[0, 2], true);
+    set.fail_copies(&[0], &[0, 2], true);
     assert!(set.repair(40, 8, 0x22).is_err());
     let true_mask = set.engine.superblock().in_sync;
-    fail_copies(&mut set, &[0], &[0, 2], false);
+    set.fail_copies(&[0], &[0, 2], false);
     set.disks.log.clear();
     assert!(set.work(Work::Resume));
     let superblocks: Vec<_> = (0..3).map(|c| set.superblock(c)).collect();
-    assert!(written(&set)[..3].iter().all(|s| superblocks.contains(s)), "{:?}", written(&set));
+    assert!(set.written()[..3].iter().all(|s| superblocks.contains(s)), "{:?}", set.written());
     assert_eq!((true_mask, set.engine.superblock().in_sync), (0b111, 0b111));
     assert_eq!(choose(set.disks).in_sync, 0b111);
 }
 
 #[test]
 fn s13_after_a_crash_what_is_on_disk_counts() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
-    fail_copies(&mut set, &[1, 2], &[0, 1, 2], true);
+    set.fail_copies(&[1, 2], &[0, 1, 2], true);
     assert!(set.repair(40, 8, 0x22).is_err());
     disks.bad_writes.retain(|(spare, _)| !spare);
     let mut set = reload(&mut disks);
@@ -246,10 +222,9 @@ fn s13_after_a_crash_what_is_on_disk_counts() {
 
 #[test]
 fn s13_accepting_writes_again_does_not_take_up_remapping() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
-    fail_copies(&mut set, &[1, 2], &[0, 1, 2], true);
+    set.fail_copies(&[1, 2], &[0, 1, 2], true);
     assert!(set.repair(40, 8, 0x22).is_err());
     set.engine.flush_failed();
     assert!(set.engine.resume_writes());
@@ -264,5 +239,37 @@ fn a_commit_carries_many_changes_in_two_rounds() {
     set.repair(0, 248, 0x22).unwrap();
     assert_eq!((set.engine.used(), set.engine.counters().commits), (16, 1));
     let flushes = set.disks.log.iter().filter(|r: &&IoRequest| r.op == Op::Flush).count();
-    assert_eq!((flushes, written(&set).len()), (1, 3));
+    assert_eq!((flushes, set.written().len()), (1, 3));
+}
+
+/// Another set's blocks, newer than any of ours, in the places of a copy in sync.
+#[test]
+fn s12_table_blocks_of_another_set_do_not_count_and_are_overwritten() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(40, 8, 0x22).unwrap();
+    let at = set.table_block(1, 0) as usize * 512;
+    let mut foreign = [0; 4096];
+    encode_table_block(&SetId([8; 16]), 0, 1 << 40, 1, |_| Entry::default(), &mut foreign);
+    set.disks.spare[at..at + 4096].copy_from_slice(&foreign);
+    let mut set = reload(&mut disks);
+    assert_eq!(set.read(40), Ok(0x22));
+    assert_eq!((set.on_disk(1, 0), set.engine.mode()), (set.on_disk(0, 0), Mode::Rw));
+}
+
+#[test]
+fn s12_a_block_that_cannot_be_read_is_taken_from_another_copy_and_written_anew() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 600, 3);
+    set.repair(40, 8, 0x22).unwrap();
+    let places = [set.table_block(0, 0), set.table_block(1, 0), set.table_block(2, 0)];
+    set.disks.bad_reads.extend([(true, places[0] + 3), (true, places[2])]);
+    let mut set = load(&mut disks).unwrap();
+    set.disks.log.clear();
+    assert!(set.work(Work::Takeover));
+    let written: Vec<_> = set.written().into_iter().filter(|at| places.contains(at)).collect();
+    assert_eq!((set.read(40), written), (Ok(0x22), vec![places[0], places[1], places[2]]));
+    // It is unreadable in every copy.
+    disks.bad_reads.insert((true, places[1] + 7));
+    assert_eq!(load(&mut disks).err(), Some(LoadError::BlockLost(0)));
 }

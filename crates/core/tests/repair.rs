@@ -40,8 +40,7 @@ fn s05_a_failed_write_is_narrowed_to_its_physical_block() {
 #[test]
 fn s05_a_block_counts_as_bad_after_error_threshold_attempts() {
     for threshold in [1, 2, 5] {
-        let mut disks = Disks::new();
-        disks.fail_main(40);
+        let mut disks = Disks::with_bad_group();
         let mut set = served(&mut disks, 20, 2);
         let mut settings = *set.engine.settings();
         settings.error_threshold = threshold;
@@ -54,8 +53,7 @@ fn s05_a_block_counts_as_bad_after_error_threshold_attempts() {
 
 #[test]
 fn s05_only_the_sectors_of_the_write_go_to_the_slot() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 2);
     assert_eq!(set.repair(42, 3, 0x22), Ok(()));
     assert_eq!(
@@ -71,8 +69,7 @@ fn s05_only_the_sectors_of_the_write_go_to_the_slot() {
 
 #[test]
 fn s06_content_then_flush_then_one_copy_then_the_others_then_visible() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.hook = Some(|_, table: &Table<'_>, _| {
         assert!(matches!(table.find(Sector(40), 8), Run::Main { .. }), "visible before it is durable");
@@ -87,8 +84,7 @@ fn s06_content_then_flush_then_one_copy_then_the_others_then_visible() {
 
 #[test]
 fn s06_a_failed_flush_commits_nothing_and_stops_writes() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.disks.bad_flush = true;
     assert!(set.repair(40, 8, 0x22).is_err());
@@ -101,8 +97,7 @@ fn s06_a_failed_flush_commits_nothing_and_stops_writes() {
 
 #[test]
 fn s07_a_slot_that_fails_is_given_up_with_what_can_be_read_of_it() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.repair(40, 8, 0x22).unwrap();
     let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
@@ -126,8 +121,7 @@ fn s07_a_slot_that_fails_is_given_up_with_what_can_be_read_of_it() {
 
 #[test]
 fn s07_write_to_lost_block_heals() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.repair(40, 8, 0x22).unwrap();
     let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
@@ -148,8 +142,7 @@ fn s07_write_to_lost_block_heals() {
 
 #[test]
 fn s03_suspect_sectors_stay_suspect_when_more_of_their_group_is_mapped() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.repair(40, 2, 0x22).unwrap();
     set.engine.table().mark_suspect(Slot(0), 0b10);
@@ -161,8 +154,7 @@ fn s03_suspect_sectors_stay_suspect_when_more_of_their_group_is_mapped() {
 
 #[test]
 fn s09_a_group_is_held_while_it_moves_and_its_old_slot_stays_what_it_is_until_all_have_left_it() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.repair(40, 8, 0x22).unwrap();
     let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
@@ -186,8 +178,7 @@ fn s09_a_group_is_held_while_it_moves_and_its_old_slot_stays_what_it_is_until_al
 
 #[test]
 fn s07_two_entries_for_a_group_after_a_crash_the_newer_wins() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.repair(40, 8, 0x22).unwrap();
     let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
@@ -270,8 +261,7 @@ fn s22_taking_a_slot_looks_at_no_other() {
 
 #[test]
 fn a_close_comes_after_the_changes_that_wait() {
-    let mut disks = Disks::new();
-    disks.fail_main(40);
+    let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 2);
     set.repair(40, 8, 0x22).unwrap();
     assert!(set.work(Work::Close));

@@ -22,6 +22,8 @@ pub struct Bio {
     /// Parts that have not ended.
     open: u32,
     failed: bool,
+    /// A flush came first, which began then. What came of it device-mapper does not tell whoever waits for the write.
+    flushed_before: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct Piece {
 
 impl Session<'_, '_> {
     /// A task that has nothing to do begins a bio.
-    pub fn begin_bio(&mut self, task: usize) {
+    pub fn begin_bio(&mut self, task: usize) -> Result<(), Failure> {
         let (plan, rng) = (&self.world.plan, &mut self.world.rng);
         let block = u64::from(plan.block_sectors());
         let blocks = plan.main_sectors / block;
@@ -59,60 +61,87 @@ impl Session<'_, '_> {
                 self.world.tokens += 1;
                 let token = self.world.tokens;
                 self.world.oracle.write_begins(token, first, sectors, fua);
-                self.start(task, Kind::Write { token, fua }, first, sectors, 0);
+                if token % 10 == 0 {
+                    self.begin_flush(task, Kind::Write { token, fua }, first, sectors)?;
+                } else {
+                    self.start(task, Kind::Write { token, fua }, first, sectors, 0);
+                }
             }
             45..=89 => {
                 let began = self.world.oracle.read_begins();
                 self.start(task, Kind::Read, first, sectors, began);
             }
-            _ => self.begin_flush(task),
+            _ => self.begin_flush(task, Kind::Flush, 0, 0)?,
         }
+        Ok(())
     }
 
     fn start(&mut self, task: usize, kind: Kind, first: u64, sectors: u32, began: u64) {
-        self.bios[task] = Some(Bio { kind, first, sectors, began, open: 1, failed: false });
+        self.bios[task] =
+            Some(Bio { kind, first, sectors, began, open: 1, failed: false, flushed_before: None });
         self.to_map.push(Piece { task, first, sectors });
     }
 
-    fn begin_flush(&mut self, task: usize) {
-        if !self.access.flushes() {
-            return;
-        }
+    /// A flush, or the one before a write.
+    fn begin_flush(&mut self, task: usize, kind: Kind, first: u64, sectors: u32) -> Result<(), Failure> {
         let began = self.world.oracle.flush_begins();
+        let flushed_before = (kind != Kind::Flush).then_some(began);
+        let bio = Bio { kind, first, sectors, began, open: 1, failed: false, flushed_before };
+        self.bios[task] = Some(bio.clone());
+        if !self.access.flush_begins() {
+            self.bios[task].iter_mut().for_each(|bio| bio.failed = true);
+            return self.flushed(task);
+        }
         let mark = self.dirty.flush_begins();
         let spare = mark.is_some() && self.world.options.planted != Some(Planted::SkipSpareFlush);
-        let bio = Bio { kind: Kind::Flush, first: 0, sectors: 0, began, open: 1, failed: false };
         self.bios[task] = Some(Bio { open: 1 + u32::from(spare), ..bio });
         self.submit(Owner::Flush(task, None), Device::Main, Op::Flush, 0, Vec::new(), 0);
         if spare {
+            // Both begin in one step, so that what lets the first pass does so for the second.
+            let _ = self.access.flush_begins();
             self.submit(Owner::Flush(task, mark), Device::Spare, Op::Flush, 0, Vec::new(), 0);
         }
+        Ok(())
     }
 
     /// One of the flushes of a user's flush has ended.
-    pub fn flush_ended(&mut self, task: usize, mark: Option<FlushMark>, result: Result<(), ErrorKind>) {
-        match result {
-            Ok(()) => {
-                if let Some(mark) = mark {
-                    self.dirty.flushed(mark);
-                }
-            }
-            Err(_) => {
-                self.access.flush_failed();
-                self.access.update(&mut self.engine);
-                self.commit_ready = true;
-            }
+    pub fn flush_ended(
+        &mut self,
+        task: usize,
+        mark: Option<FlushMark>,
+        result: Result<(), ErrorKind>,
+    ) -> Result<(), Failure> {
+        if let Some(mark) = mark.filter(|_| result.is_ok()) {
+            self.dirty.flushed(mark);
         }
-        let Some(bio) = self.bios[task].as_mut() else { return };
+        self.access.flush_ended(result.is_ok());
+        if result.is_err() {
+            self.access.update(&mut self.engine);
+            self.commit_ready = true;
+        }
+        let Some(bio) = self.bios[task].as_mut() else { return Ok(()) };
         bio.failed |= result.is_err();
         bio.open -= 1;
-        if bio.open == 0 {
-            let (began, failed) = (bio.began, bio.failed);
-            self.bios[task] = None;
-            if !failed {
-                self.world.oracle.flush_succeeds(began);
-            }
+        match bio.open {
+            0 => self.flushed(task),
+            _ => Ok(()),
         }
+    }
+
+    /// A flush has ended on all devices. A write that it came before follows, whatever came of it.
+    fn flushed(&mut self, task: usize) -> Result<(), Failure> {
+        let Some(bio) = self.bios[task].as_mut() else { return Ok(()) };
+        if bio.kind != Kind::Flush {
+            (bio.open, bio.failed) = (1, false);
+            let piece = Piece { task, first: bio.first, sectors: bio.sectors };
+            return self.map(piece);
+        }
+        let (began, failed) = (bio.began, bio.failed);
+        self.bios[task] = None;
+        if !failed {
+            self.world.oracle.flush_succeeds(began);
+        }
+        Ok(())
     }
 
     /// Sends a part of a bio on its way.
@@ -314,6 +343,9 @@ impl Session<'_, '_> {
             let table = self.table;
             let mapped = |s| matches!(table.find(Sector(s), 1), Run::Slot { .. } | Run::Bad { .. });
             self.world.oracle.write_ends(token, bio.first, bio.sectors, !bio.failed, mapped);
+            if let Some(began) = bio.flushed_before.filter(|_| !bio.failed) {
+                self.world.oracle.flush_succeeds(began);
+            }
         }
     }
 

@@ -220,6 +220,13 @@ impl Disk {
         }
     }
 
+    /// Puts whole sectors there, durable, from behind.
+    pub fn replace(&mut self, sector: u64, data: &[u8]) {
+        for (i, bytes) in data.chunks_exact(SECTOR).enumerate() {
+            self.put(sector + i as u64, bytes, true);
+        }
+    }
+
     /// Damages a 4096-byte block where it lies.
     pub fn rot(&mut self, sector: u64, rng: &mut Rng) {
         let at = sector as usize * SECTOR + rng.index(8 * SECTOR);

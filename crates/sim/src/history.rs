@@ -43,13 +43,16 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
     };
     let counters = session.engine.counters();
     let fragile = end == End::NotServed || !session.engine.mode().remaps() || session.commit_under_way();
+    let all_in_sync = session.engine.copies_in_sync() == u32::from(session.world.plan.copies);
     drop(session);
     world.fragile = fragile;
+    world.all_in_sync = all_in_sync && !fragile;
     // What rotted has been written anew once a set is served with all copies equal.
     world.rotted &= fragile;
     world.stats.commits += counters.commits;
     world.stats.commits_failed += counters.commits_failed;
     world.stats.evictions += counters.evictions;
+    world.stats.readmissions += counters.readmissions;
     if end != End::Crash {
         world.oracle.reload();
     }
@@ -58,33 +61,4 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
         world.spare.writes_fail = false;
     }
     Ok(true)
-}
-
-impl World {
-    /// What happens to the spare while nobody looks.
-    fn misfortune(&mut self) {
-        let Some(geometry) = self.geometry() else { return };
-        if self.plan.rot && self.rng.percent(60) {
-            let copy = self.rng.below(self.plan.copies.into()) as u8;
-            let index = self.rng.below(geometry.table_blocks().into()) as u32;
-            let place = geometry.table_block(copy, index).first_sector();
-            self.note(0, 0, format!("block {index} of copy {copy} rots"));
-            self.spare.rot(place, &mut self.rng);
-            self.rotted = true;
-        }
-        if self.plan.unreadable_superblocks && self.rng.percent(70) {
-            for copy in 0..self.plan.copies {
-                if self.rng.percent(40) {
-                    let place = geometry.superblock(copy).first_sector();
-                    self.spare.fail_reads(place);
-                    self.broken_copies.push(place);
-                    self.note(0, 0, format!("superblock {copy} cannot be read for now"));
-                }
-            }
-        }
-    }
-
-    fn geometry(&self) -> Option<remap_core::format::Geometry> {
-        remap_core::format::Geometry::new(crate::plan::REGION_BLOCKS, Some(self.plan.slots)).ok()
-    }
 }

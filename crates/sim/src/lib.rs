@@ -7,6 +7,7 @@ pub mod disk;
 pub mod gate;
 pub mod history;
 pub mod load;
+pub mod misfortune;
 pub mod oracle;
 pub mod orders;
 pub mod plan;

@@ -84,6 +84,14 @@ impl World {
             self.stats.refused += 1;
             return Ok(Found::Gone);
         }
+        if self.foreign.is_some() && !matches!(chosen, Err(ChooseError::TwoSets(..))) {
+            return Err(self.failure(None, format!("two sets on one spare are not refused: {chosen:?}")));
+        }
+        if self.foreign.is_some() {
+            self.clear_foreign();
+            self.stats.refused += 1;
+            return Ok(Found::Refused);
+        }
         match chosen {
             Ok(superblock) => Ok(Found::Set(Box::new(superblock))),
             Err(ChooseError::Formatting(_) | ChooseError::NothingThere) => Ok(Found::Blank),

@@ -30,11 +30,13 @@ pub enum Planted {
     ReleaseBeforeDurable,
     /// A release does not wait for bios that are under way in the slots that it empties and frees (S9).
     ReleaseWithoutDrain,
+    /// The blocks of an evicted copy are reported as written anew, and are not (S12).
+    ReadmitWithoutRewrite,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 11] = [
+    pub const ALL: [(&'static str, Planted); 12] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -46,6 +48,7 @@ impl Planted {
         ("release-without-flush", Planted::ReleaseWithoutFlush),
         ("release-before-durable", Planted::ReleaseBeforeDurable),
         ("release-without-drain", Planted::ReleaseWithoutDrain),
+        ("readmit-without-rewrite", Planted::ReadmitWithoutRewrite),
     ];
 
     /// The bug of that name.
@@ -85,8 +88,10 @@ pub struct Plan {
     pub flush_faults: bool,
     /// Requests fail for reasons other than the medium.
     pub odd_errors: bool,
-    /// A metadata block rots while the power is off.
+    /// A metadata block rots, or cannot be read any more, while the power is off.
     pub rot: bool,
+    /// A copy's metadata is replaced while the power is off, by an old image or another set's.
+    pub swapped_copies: bool,
     /// Superblocks cannot be read for a time after a crash.
     pub unreadable_superblocks: bool,
     /// New sectors of main go bad in so many of a thousand steps.
@@ -107,11 +112,12 @@ impl Plan {
         main_sectors -= main_sectors % block_sectors;
         let physical = rng.pick(&[1, 8, 8]).max(block_sectors as u32);
         let troubled = rng.percent(60);
+        let mut more = rng.clone();
         let mut some = |percent| troubled && rng.percent(percent);
         let (copy_faults, spare_outages, flush_faults) = (some(50), some(25), some(20));
         let (odd_errors, rot, unreadable_superblocks) = (some(20), some(30), some(25));
         let slot_faults_percent = if some(50) { 12 } else { 0 };
-        Plan {
+        let plan = Plan {
             main_sectors,
             block_bytes,
             slots: rng.pick(&[3, 20, 120, 300, 300, 600, 600]),
@@ -120,6 +126,7 @@ impl Plan {
                 error_threshold: rng.range(1, 4) as u32,
                 physical_sectors: physical,
                 repair_deadline_ms: rng.pick(&[20, 1000, 30_000]),
+                readmit_after_ms: more.pick(&[30, 200, 60_000]),
                 ..Settings::default()
             },
             tasks: rng.range(1, 8) as usize,
@@ -132,9 +139,33 @@ impl Plan {
             flush_faults,
             odd_errors,
             rot,
+            swapped_copies: troubled && !rot && !unreadable_superblocks && more.percent(30),
             unreadable_superblocks,
             growth_permille: rng.pick(&[0, 5, 20, 60]),
             orders_permille: rng.pick(&[0, 3, 10, 40]),
+        };
+        if more.percent(20) {
+            plan.crowded()
+        } else {
+            plan
+        }
+    }
+
+    /// Many tasks on few groups, whose slots keep failing beneath them while everything else is well.
+    fn crowded(self) -> Plan {
+        Plan {
+            main_sectors: 64,
+            slots: 600,
+            tasks: 8,
+            contexts: 4,
+            bio_sectors_max: 8,
+            slot_faults_percent: 1,
+            copy_faults: false,
+            spare_outages: false,
+            flush_faults: false,
+            odd_errors: false,
+            growth_permille: 60,
+            ..self
         }
     }
 

@@ -3,9 +3,10 @@
 use remap_core::engine::commit::{self, Step};
 use remap_core::engine::machine::{same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::repair::{Job, Repair};
-use remap_core::engine::FailReason;
+use remap_core::engine::{FailReason, Mode};
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, IoRequest, Op};
+use remap_core::lookup::Use;
 use remap_core::units::{Sector, Slot};
 
 use crate::bios::Piece;
@@ -257,6 +258,9 @@ impl Session<'_, '_> {
             Some(Planted::SkipSecondRound) => table && copy != first,
             Some(Planted::SkipEqualising) => table && !self.serving,
             Some(Planted::ReleaseBeforeDurable) => table && self.a_release_waits(),
+            Some(Planted::ReadmitWithoutRewrite) => {
+                table && u64::from(self.engine.superblock().in_sync) & (1 << copy) == 0
+            }
             _ => false,
         }
     }
@@ -292,7 +296,10 @@ impl Session<'_, '_> {
         }
         if plan.slot_faults_percent > 0 && rng.permille(30) {
             // A slot in use goes bad.
-            let slot = Slot(rng.below(self.engine.used().max(1).into()) as u32);
+            let table = &self.table;
+            let mapped = |slot: &Slot| table.record(*slot).is_some_and(|r| r.usage() == Use::Mapped);
+            let in_use: Vec<Slot> = (0..table.slots()).map(Slot).filter(mapped).collect();
+            let slot = if in_use.is_empty() { Slot(0) } else { rng.pick(&in_use) };
             let sector = self.engine.geometry().slot_block(slot).first_sector() + rng.below(8);
             match rng.below(4) {
                 0 => spare.fail_writes(sector, ALWAYS),
@@ -326,12 +333,12 @@ impl Session<'_, '_> {
             disk.flushes_fail += 1;
         }
         let (resume, accept) = (rng.permille(15), rng.permille(15));
-        if resume && self.serving && self.engine.mode() == remap_core::engine::Mode::NoRemap {
+        let lacking = matches!(self.engine.mode(), Mode::NoRemap | Mode::Degraded);
+        if resume && self.serving && lacking {
             self.order_commit(commit::Work::Resume);
         }
         if accept && self.engine.fail_reason() == Some(FailReason::Flush) {
-            self.engine.resume_writes();
-            self.access.update(&mut self.engine);
+            self.access.resume(&mut self.engine);
         }
     }
 }

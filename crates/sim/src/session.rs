@@ -91,6 +91,8 @@ pub struct Session<'w, 'e> {
     pub commit_buffer: Vec<u8>,
     /// Whether the committer is to be asked.
     pub commit_ready: bool,
+    /// When the committer is told the time again.
+    tick_at: u64,
     /// Bios are accepted.
     pub serving: bool,
     /// Work that the committer has ended.
@@ -132,6 +134,7 @@ impl<'w, 'e> Session<'w, 'e> {
             committer: Committer::new(),
             commit_buffer: vec![0; COMMIT_BUFFER_BYTES],
             commit_ready: true,
+            tick_at: 0,
             serving: false,
             ended: None,
             world,
@@ -213,6 +216,7 @@ impl<'w, 'e> Session<'w, 'e> {
     fn step(&mut self, begin_bios: bool) -> Result<bool, Failure> {
         self.world.oracle.step += 1;
         self.world.stats.steps += 1;
+        self.tell_time();
         let mut ready: Vec<Action> = (0..self.flights.len()).map(Action::End).collect();
         ready.extend((0..self.to_map.len()).map(Action::Map));
         ready.extend((0..self.deferred.len()).filter(|i| self.may_retry(*i)).map(Action::Retry));
@@ -238,11 +242,23 @@ impl<'w, 'e> Session<'w, 'e> {
             }
             Action::Context(i) => self.step_context(i)?,
             Action::Commit => self.step_committer(),
-            Action::Begin(task) => self.begin_bio(task),
+            Action::Begin(task) => self.begin_bio(task)?,
         }
         self.access.update(&mut self.engine);
         self.hear_notices()?;
         Ok(true)
+    }
+
+    /// A step takes a millisecond.
+    fn tell_time(&mut self) {
+        let now_ms = self.world.oracle.step;
+        if !self.serving || now_ms < self.tick_at {
+            return;
+        }
+        if let Some(wait_ms) = self.committer.tick(&self.engine, now_ms) {
+            self.tick_at = now_ms + wait_ms;
+            self.commit_ready = true;
+        }
     }
 
     fn hear_notices(&mut self) -> Result<(), Failure> {
@@ -314,10 +330,7 @@ impl<'w, 'e> Session<'w, 'e> {
         };
         match flight.owner.clone() {
             Owner::Piece(piece, place, ticket) => self.piece_ended(piece, place, ticket, &flight, result),
-            Owner::Flush(task, mark) => {
-                self.flush_ended(task, mark, result);
-                Ok(())
-            }
+            Owner::Flush(task, mark) => self.flush_ended(task, mark, result),
             Owner::Commit(tag) => self.commit_io_ended(tag, &flight, result),
             Owner::Repair(context) => {
                 self.repair_io_ended(context, &flight, result);

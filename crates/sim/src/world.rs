@@ -6,6 +6,7 @@ use remap_core::format::{Geometry, MainShape, Superblock};
 
 use crate::content;
 use crate::disk::Disk;
+use crate::misfortune::Saved;
 use crate::oracle::Oracle;
 use crate::plan::{Plan, Planted, REGION_BLOCKS};
 use crate::rng::Rng;
@@ -63,12 +64,16 @@ pub struct Stats {
     pub commits_failed: u64,
     /// Copies evicted.
     pub evictions: u64,
+    /// Evicted copies that came back.
+    pub readmissions: u64,
     /// Crashes.
     pub crashes: u64,
     /// Reads that ended in an error.
     pub read_errors: u64,
     /// Loads that were rightly refused.
     pub refused: u64,
+    /// Copies whose metadata was replaced by an old image or another set's.
+    pub swapped_copies: u64,
     /// Slots retired.
     pub retired: u64,
     /// Times that lost sectors were found in the map.
@@ -90,9 +95,11 @@ impl Stats {
             (&mut self.commits, o.commits),
             (&mut self.commits_failed, o.commits_failed),
             (&mut self.evictions, o.evictions),
+            (&mut self.readmissions, o.readmissions),
             (&mut self.crashes, o.crashes),
             (&mut self.read_errors, o.read_errors),
             (&mut self.refused, o.refused),
+            (&mut self.swapped_copies, o.swapped_copies),
             (&mut self.retired, o.retired),
             (&mut self.lost, o.lost),
             (&mut self.relocated, o.relocated),
@@ -128,6 +135,12 @@ pub struct World {
     pub rotted: bool,
     /// The last session ended while a block may have had only one whole instance: in the middle of a commit, or after a failed one.
     pub fragile: bool,
+    /// The last session ended with all copies in sync, and nothing under way.
+    pub all_in_sync: bool,
+    /// A copy's metadata as it once was.
+    pub saved: Option<Saved>,
+    /// A copy that another set's metadata stands in place of.
+    pub foreign: Option<u8>,
 }
 
 impl World {
@@ -154,6 +167,9 @@ impl World {
             broken_copies: Vec::new(),
             rotted: false,
             fragile: false,
+            all_in_sync: false,
+            saved: None,
+            foreign: None,
         }
     }
 

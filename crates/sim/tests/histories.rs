@@ -18,7 +18,16 @@ fn every_promise_is_kept_in_all_histories() {
         }
     }
     // The promises are worth little if nothing happened.
-    let happened = [sum.repaired, sum.unrepaired, sum.commits_failed, sum.evictions, sum.retired, sum.lost];
+    let happened = [
+        sum.repaired,
+        sum.unrepaired,
+        sum.commits_failed,
+        sum.evictions,
+        sum.readmissions,
+        sum.retired,
+        sum.lost,
+        sum.swapped_copies,
+    ];
     assert!(happened.iter().all(|n| *n > 20) && sum.refused > 5, "{sum:?}");
     assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }
@@ -74,7 +83,7 @@ fn s24_a_release_whose_groups_are_not_held_is_found() {
 
 #[test]
 fn s24_a_release_that_does_not_flush_main_is_found() {
-    found(Planted::ReleaseWithoutFlush, 200);
+    found(Planted::ReleaseWithoutFlush, 600);
 }
 
 #[test]
@@ -90,4 +99,9 @@ fn s12_a_commit_that_skips_round_two_is_found() {
 #[test]
 fn s12_copies_that_are_not_made_equal_are_found() {
     found(Planted::SkipEqualising, 50);
+}
+
+#[test]
+fn s12_a_copy_that_is_counted_in_again_without_having_been_written_is_found() {
+    found(Planted::ReadmitWithoutRewrite, 50);
 }

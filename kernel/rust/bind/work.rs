@@ -95,8 +95,23 @@ impl<T: Send + Sync + 'static> Work<T> {
         self.queue_ms(queue, context, 0)
     }
 
+    /// Has it run after so many milliseconds from now, whenever it was to run before. In any context.
+    pub fn requeue_ms(&self, queue: &Workqueue, context: &KArc<T>, milliseconds: u32) {
+        let (queue, work) = (queue.raw.as_ptr(), self.raw.work.get());
+        // SAFETY: an initialized work and a live queue, of which `queued` guards the share. Only a work that was not queued
+        // takes one; the other goes on with the share that it has.
+        self.queued(context, || !unsafe { sys::dmr_delayed_work_requeue(queue, work, milliseconds) });
+    }
+
     /// Has it run after so many milliseconds; false if it is queued already.
     pub fn queue_ms(&self, queue: &Workqueue, context: &KArc<T>, milliseconds: u32) -> bool {
+        let (queue, work) = (queue.raw.as_ptr(), self.raw.work.get());
+        // SAFETY: an initialized work and a live queue; the share goes with it if it was queued.
+        self.queued(context, || unsafe { sys::dmr_delayed_work_queue(queue, work, milliseconds) })
+    }
+
+    /// Gives a share of the value to the queue if `queue` says that it took one, and says so.
+    fn queued(&self, context: &KArc<T>, queue: impl FnOnce() -> bool) -> bool {
         let share = context.clone().into_raw();
         let first = self.raw.context.compare_exchange(
             core::ptr::null_mut(),
@@ -106,12 +121,8 @@ impl<T: Send + Sync + 'static> Work<T> {
         );
         let same = first.is_ok() || first == Err(share);
         self.raw.armed.fetch_add(1, Ordering::Relaxed);
-        if same {
-            let (queue, work) = (queue.raw.as_ptr(), self.raw.work.get());
-            // SAFETY: an initialized work and a live queue; the share goes with it if it was queued.
-            if unsafe { sys::dmr_delayed_work_queue(queue, work, milliseconds) } {
-                return true;
-            }
+        if same && queue() {
+            return true;
         }
         self.raw.armed.fetch_sub(1, Ordering::Release);
         // SAFETY: given away above, and not taken by the queue.

@@ -1,12 +1,13 @@
-//! The commit protocol of `docs/format.md`: flush, round one, round two, eviction.
+//! The commit protocol of `docs/format.md`: flush, round one, round two, eviction, and copies that come back.
 //!
 //! A host runs one committer per set. It asks [`Committer::next`] for requests, submits them without waiting, and reports each
 //! end by [`Committer::done`]; on [`Step::Wait`] it waits for one of those under way. All requests of a round may be under
 //! way at once, and nothing of the next round is given out before the last of a round has ended.
 
 use super::changes::Stage;
+use super::readmit::Readmission;
 use super::rounds::{nth_copy, BATCH_BLOCKS};
-use super::{Engine, Mode, Notice};
+use super::Engine;
 use crate::format::Superblock;
 use crate::io::{Device, IoRequest};
 
@@ -17,7 +18,8 @@ pub enum Work {
     Takeover,
     /// Leave a set: write the superblock with *clean* set.
     Close,
-    /// Try again to make durable what a failed commit left in doubt, and take up remapping where it stopped.
+    /// Try again to make durable what a failed commit left in doubt, bring evicted copies back, and take up remapping where it
+    /// stopped. It succeeds when nothing is in doubt any more, whether copies came back or not.
     Resume,
 }
 
@@ -42,6 +44,8 @@ pub(super) enum Phase {
     Others,
     /// One place after the other, so that a spare that spoils what it fails to write cannot spoil all of them.
     Superblock,
+    /// A copy that is not in sync is written anew.
+    Rewrite,
 }
 
 /// What follows when a superblock has been written.
@@ -89,6 +93,8 @@ pub struct Committer {
     pub(super) tried: u8,
     pub(super) landed: u8,
     pub(super) then: Then,
+    /// The copy that is being brought back.
+    pub(super) back: Readmission,
 }
 
 impl Default for Committer {
@@ -124,6 +130,7 @@ impl Committer {
             tried: 0,
             landed: 0,
             then: Then::EndWork,
+            back: Readmission::new(),
         }
     }
 
@@ -134,6 +141,7 @@ impl Committer {
             return false;
         }
         self.work = Some(work);
+        self.try_all();
         true
     }
 
@@ -194,6 +202,7 @@ impl Committer {
             Phase::Idle => 0,
             Phase::Flush | Phase::Superblock => 1,
             Phase::First => self.block_count,
+            Phase::Rewrite => self.back.round_len(),
             Phase::Others => self.block_count * Self::others(engine, self.primary).count_ones() as usize,
         }
     }
@@ -215,6 +224,10 @@ impl Committer {
                 let request = Self::superblock_request(self.proposal.as_ref()?, buffer, self.place)?;
                 Some((request, self.place))
             }
+            Phase::Rewrite => {
+                let copy = self.back.copy()?;
+                Some((self.rewrite_request(engine, buffer, nth, copy)?, copy))
+            }
         }
     }
 
@@ -225,6 +238,8 @@ impl Committer {
             Some(work) if engine.superblock.ro_compat_unknown => {
                 self.end_work(engine, work != Work::Resume);
             }
+            // While writes are refused nothing is taken up again.
+            Some(Work::Resume) if engine.fail_reason.is_some() => self.end_work(engine, false),
             // What is under way becomes durable before the set is called clean.
             Some(Work::Close) if engine.has_queued() && engine.mode().remaps() => self.begin_changes(engine),
             Some(Work::Close) => self.begin_superblock(engine, Then::EndWork),
@@ -232,10 +247,27 @@ impl Committer {
             Some(Work::Takeover | Work::Resume) if self.in_question || !self.counted => {
                 self.begin_superblock(engine, Then::Begin);
             }
+            // The changes of repairs do not wait until a copy has been written as a whole.
+            Some(Work::Resume) if self.commit_first(engine) => self.begin_changes(engine),
             Some(Work::Takeover | Work::Resume) => self.begin_equalising(engine),
-            None => self.begin_changes(engine),
+            None => self.begin_unordered(engine),
         }
         self.phase != Phase::Idle
+    }
+
+    fn begin_unordered(&mut self, engine: &mut Engine<'_>) {
+        if self.back.uneven {
+            self.begin_equalising(engine);
+        }
+        if self.phase == Phase::Idle && !self.rewrites_first() {
+            self.begin_changes(engine);
+        }
+        if self.phase == Phase::Idle {
+            self.begin_due(engine);
+        }
+        if self.phase == Phase::Idle {
+            self.begin_changes(engine);
+        }
     }
 
     fn begin_changes(&mut self, engine: &mut Engine<'_>) {
@@ -247,6 +279,7 @@ impl Committer {
             engine.take_back(Stage::Queued);
             return;
         }
+        self.yielded();
         self.block_count = engine.begin_commit(&mut self.blocks);
         self.carries_changes = true;
         self.enter(Phase::Flush);
@@ -254,12 +287,16 @@ impl Committer {
 
     fn begin_equalising(&mut self, engine: &mut Engine<'_>) {
         self.block_count = engine.unequal_blocks(&mut self.blocks);
-        if self.block_count == 0 {
-            self.end_work(engine, true);
-        } else {
-            self.carries_changes = false;
+        self.carries_changes = false;
+        if self.block_count > 0 {
             self.begin_first(engine);
+            return;
         }
+        self.back.uneven = false;
+        if self.work == Some(Work::Resume) && self.begin_rewriting(engine) {
+            return;
+        }
+        self.end_work(engine, true);
     }
 
     /// Round one of a batch. Each block keeps a whole instance on another copy while the first is written, so the copy to
@@ -277,7 +314,8 @@ impl Committer {
             }
             _ if self.carries_changes => {
                 self.take_back(engine);
-                engine.worsen(Mode::NoRemap);
+                engine.unsettled = true;
+                engine.judge();
             }
             _ => self.fail(engine),
         }
@@ -309,7 +347,7 @@ impl Committer {
             }
             Phase::First => self.enter(Phase::Others),
             Phase::Others => {
-                engine.written_on(self.batch(), engine.superblock.in_sync & !failed);
+                engine.written_on(self.batch(), engine.superblock.in_sync & !failed, self.seq);
                 if failed != 0 {
                     self.begin_eviction(engine, failed, Then::Durable);
                 } else {
@@ -317,6 +355,7 @@ impl Committer {
                 }
             }
             Phase::Superblock => self.superblock_written(engine, failed),
+            Phase::Rewrite => self.rewritten(engine, failed != 0),
         }
     }
 
@@ -338,7 +377,6 @@ impl Committer {
             engine.publish_commit();
             self.carries_changes = false;
         }
-        engine.judge_copies();
         self.enter(Phase::Idle);
     }
 
@@ -354,21 +392,24 @@ impl Committer {
                 if self.carries_changes {
                     self.take_back(engine);
                 }
-                engine.judge_copies();
                 self.enter(Phase::Idle);
             }
         }
     }
 
     pub(super) fn end_work(&mut self, engine: &mut Engine<'_>, ok: bool) {
+        if self.work == Some(Work::Resume) {
+            self.end_attempt(engine);
+        }
         if let Some(work) = self.work.take() {
             let ok = ok && !(work == Work::Resume && engine.in_doubt());
             if ok && work == Work::Resume {
-                engine.resume_remapping();
+                // All copies that count are equal and written again.
+                engine.unsettled = false;
+                engine.judge();
             }
             self.ended = Some((work, ok));
         }
-        engine.judge_copies();
         self.enter(Phase::Idle);
     }
 
@@ -381,21 +422,11 @@ impl Committer {
         self.carries_changes = false;
         self.evict = 0;
         self.refused = 0;
+        self.back.abandon();
         engine.unsettled = true;
-        engine.worsen(Mode::NoRemap);
+        engine.judge();
         // A set whose copies are equal can be served even if its spare takes no writes at all (S12).
         let served = self.work == Some(Work::Takeover) && engine.unequal_blocks(&mut self.blocks) == 0;
         self.end_work(engine, served);
-    }
-}
-
-impl Engine<'_> {
-    /// Remapping goes on after a commit had failed: all copies that count are equal and written again.
-    fn resume_remapping(&mut self) {
-        self.unsettled = false;
-        if self.mode == Mode::NoRemap {
-            self.mode = Mode::Rw;
-            self.notices.push(Notice::Mode(Mode::Rw));
-        }
     }
 }

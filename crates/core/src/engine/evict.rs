@@ -1,4 +1,4 @@
-//! Superblocks: evicting copies, and counting activations and closes (docs/format.md, Commit protocol).
+//! Superblocks: evicting copies and counting them in, and counting activations and closes (docs/format.md, Commit protocol).
 
 use super::commit::{Committer, Phase, Then, Work};
 use super::rounds::nth_copy;
@@ -14,7 +14,7 @@ impl Committer {
     /// Begins to write a superblock: without the copies to be evicted, and with what the ordered work changes.
     pub(super) fn begin_superblock(&mut self, engine: &mut Engine<'_>, then: Then) {
         let mut proposal = engine.superblock.clone();
-        proposal.in_sync &= !self.evict;
+        proposal.in_sync = (proposal.in_sync | self.back.admits) & !self.evict;
         let may = self.majority_possible(engine) && engine.whole_on(proposal.in_sync);
         let Some(seq) = engine.next_seq().filter(|_| may && proposal.in_sync != 0) else {
             self.fail(engine);
@@ -89,6 +89,8 @@ impl Committer {
             }
         }
         engine.superblock = proposal;
+        self.settle_readmission(engine);
+        engine.judge();
         self.evict = 0;
         self.refused = 0;
         self.in_question = false;

@@ -185,8 +185,6 @@ impl<'a> Loader<'a> {
         if let Some(index) = self.blocks.iter().position(|w| *w == 0) {
             return Err(LoadError::BlockLost(index as u32));
         }
-        // From here on the state of a block is only which copies hold it (`copies.rs`).
-        self.blocks.iter_mut().for_each(|state| *state &= !super::SEQ_MAX);
         let mut lost_sectors = 0;
         let mut generation = 0;
         for index in 0..self.table.slots() {
@@ -223,7 +221,7 @@ impl<'a> Loader<'a> {
             counters: Counters { lost_sectors, ..Counters::default() },
         };
         engine.rebuild_free_list();
-        engine.judge_copies();
+        engine.judge();
         Ok(engine)
     }
 

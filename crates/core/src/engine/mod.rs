@@ -21,6 +21,7 @@ mod evict;
 mod hold;
 mod place;
 mod publish;
+mod readmit;
 mod removal;
 pub mod rounds;
 mod slots;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub repair_deadline_ms: u64,
     /// Physical block of main in sectors: the unit in which it fails. A power of two.
     pub physical_sectors: u32,
+    /// Time from an activation or an eviction to the first attempt to bring evicted copies back, in milliseconds.
+    pub readmit_after_ms: u64,
 }
 
 impl Default for Settings {
@@ -77,6 +80,7 @@ impl Default for Settings {
             emergency_percent: 90,
             repair_deadline_ms: 30_000,
             physical_sectors: 8,
+            readmit_after_ms: 60_000,
         }
     }
 }
@@ -91,7 +95,7 @@ pub struct Storage<'a> {
     pub summary: &'a [AtomicU64],
     /// Per slot: generation in the low 48 bits, lost mask in bits 48 to 55.
     pub generations: &'a mut [u64],
-    /// Per table block: mask of the copies that hold it whole in bits 56 to 63; below, what `copies.rs` says.
+    /// Per table block: its sequence in the low 56 bits, mask of the copies that hold it whole in bits 56 to 60; see `copies.rs`.
     pub blocks: &'a mut [u64],
     /// Changes on their way to the disk, at least [`CHANGES_MIN`].
     pub changes: &'a mut [Change],

@@ -1,4 +1,4 @@
-//! Modes of a set. They only get worse, but for a message or a new activation.
+//! Modes of a set. A mode follows from what is known of the set, and is judged again whenever that changes.
 
 use super::{Engine, Notice};
 
@@ -78,40 +78,41 @@ impl Engine<'_> {
             self.fail_reason = Some(reason);
             self.notices.push(Notice::Failed(reason));
         }
-        self.worsen(Mode::Fail);
+        self.judge();
     }
 
-    /// Accepts writes again after a failed flush, as the administrator asks (S8). False if that was not the reason.
+    /// Accepts writes again after a failed flush. False if that was not the reason. A host that serves bios asks
+    /// [`crate::path::Access::resume`], which knows whether the flush has ended.
     pub fn resume_writes(&mut self) -> bool {
         if self.fail_reason != Some(FailReason::Flush) {
             return false;
         }
         self.fail_reason = None;
-        self.mode = Mode::Rw;
-        self.notices.push(Notice::Mode(Mode::Rw));
-        if self.unsettled {
-            // A commit that may have landed is settled by other work (S13).
-            self.worsen(Mode::NoRemap);
-        }
-        self.judge_copies();
+        // A commit that may have landed is settled by other work (S13).
+        self.judge();
         true
     }
 
-    /// Goes to `mode` if that is worse than the present one.
-    pub(super) fn worsen(&mut self, mode: Mode) {
-        if mode > self.mode {
+    /// Goes to the mode that what is known of the set demands.
+    pub(super) fn judge(&mut self) {
+        let mode = self.due_mode();
+        if mode != self.mode {
             self.mode = mode;
             self.notices.push(Notice::Mode(mode));
         }
     }
 
-    /// Draws the consequence of the number of copies in sync (S12).
-    pub(super) fn judge_copies(&mut self) {
+    fn due_mode(&self) -> Mode {
         let in_sync = self.copies_in_sync();
-        if in_sync < 2 || self.superblock.ro_compat_unknown {
-            self.worsen(Mode::NoRemap);
+        if self.fail_reason.is_some() {
+            Mode::Fail
+        } else if self.unsettled || in_sync < 2 || self.superblock.ro_compat_unknown {
+            // With fewer than two copies a torn write could leave none (S12).
+            Mode::NoRemap
         } else if in_sync < u32::from(self.superblock.copy_count) {
-            self.worsen(Mode::Degraded);
+            Mode::Degraded
+        } else {
+            Mode::Rw
         }
     }
 }

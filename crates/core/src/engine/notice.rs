@@ -40,6 +40,16 @@ pub enum Notice {
         /// The copy.
         copy: u8,
     },
+    /// An evicted copy was written anew and is in sync again.
+    Readmitted {
+        /// The copy.
+        copy: u8,
+    },
+    /// Writing an evicted copy anew failed; it stays out.
+    StaysEvicted {
+        /// The copy.
+        copy: u8,
+    },
     /// A commit failed; its groups take no writes (S13).
     CommitFailed,
     /// A write could not be stored anywhere.
@@ -79,6 +89,8 @@ pub struct Counters {
     pub commits_failed: u64,
     /// Copies that were evicted.
     pub evictions: u64,
+    /// Copies that came back.
+    pub readmissions: u64,
     /// Flushes that failed.
     pub flush_failures: u64,
     /// Notices that nobody fetched in time.

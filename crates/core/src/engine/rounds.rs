@@ -82,6 +82,25 @@ impl Committer {
         Some(write(engine.geometry().table_block(copy, index), section(copy, nth)))
     }
 
+    /// A batch of blocks to a copy that is not in sync, as they are on those that are; after all of them, the superblock that counts.
+    pub(super) fn rewrite_request(
+        &self,
+        engine: &Engine<'_>,
+        buffer: &mut [u8],
+        nth: usize,
+        copy: u8,
+    ) -> Option<IoRequest> {
+        let Some(&index) = self.back.batch().get(nth) else {
+            return Self::superblock_request(&engine.superblock, buffer, copy);
+        };
+        let seq = engine.block_seq(index).unwrap_or(self.back.seq());
+        let first_slot = index.checked_mul(ENTRIES_PER_BLOCK as u32)?;
+        let out = block_mut(buffer, nth)?;
+        let id = &engine.superblock.id;
+        encode_table_block(id, index, seq, copy, |i| engine.entry(Slot(first_slot + i as u32)), out);
+        Some(write(engine.geometry().table_block(copy, index), nth))
+    }
+
     /// The superblock `proposal` to one copy's place.
     pub(super) fn superblock_request(
         proposal: &Superblock,

@@ -13,7 +13,7 @@ use remap_core::engine::release::{Release, Released};
 use remap_core::engine::relocate::{Relocate, Relocated};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
-use remap_core::engine::{Change, Engine, Settings, Storage, StorageSizes};
+use remap_core::engine::{Change, Engine, Notice, Settings, Storage, StorageSizes};
 use remap_core::error::ErrorKind;
 use remap_core::format::{
     Block, Chooser, Formatter, Geometry, MainShape, SetId, Superblock, TableBlock, COPIES_MAX,
@@ -26,6 +26,7 @@ pub const REGION_BLOCKS: u64 = 2048;
 pub const MAIN_SECTORS: u64 = 4096;
 
 /// Two disks that write through, and remember what they were asked.
+#[derive(Clone)]
 pub struct Disks {
     pub main: Vec<u8>,
     pub spare: Vec<u8>,
@@ -43,10 +44,23 @@ fn is_spare(device: Device) -> bool {
 }
 
 impl Disks {
+    /// Disks without faults.
     pub fn new() -> Disks {
+        Disks::with_region(REGION_BLOCKS)
+    }
+
+    /// Disks whose group of sector 40 of main takes no writes: what most tests repair.
+    pub fn with_bad_group() -> Disks {
+        let mut disks = Disks::new();
+        disks.fail_main(40);
+        disks
+    }
+
+    /// Disks without faults, the spare of so many blocks.
+    pub fn with_region(blocks: u64) -> Disks {
         Disks {
             main: vec![0xee; MAIN_SECTORS as usize * 512],
-            spare: vec![0; REGION_BLOCKS as usize * 4096],
+            spare: vec![0; blocks as usize * 4096],
             bad_reads: BTreeSet::new(),
             bad_writes: BTreeSet::new(),
             bad_flush: false,
@@ -73,6 +87,10 @@ impl Disks {
         Ok(())
     }
 
+    fn region_blocks(&self) -> u64 {
+        self.spare.len() as u64 / 4096
+    }
+
     /// Makes writes to a 4096-byte block of the spare fail, or succeed again.
     pub fn fail_block(&mut self, first_sector: u64, fails: bool) {
         for s in first_sector..first_sector + 8 {
@@ -91,7 +109,7 @@ impl Disks {
 
 /// Formats the spare for `slots` slots and `copies` copies.
 pub fn format(disks: &mut Disks, slots: u32, copies: u8) {
-    let geometry = Geometry::new(REGION_BLOCKS, Some(slots)).unwrap();
+    let geometry = Geometry::new(disks.region_blocks(), Some(slots)).unwrap();
     let shape = MainShape::new(MAIN_SECTORS, 512).unwrap();
     let mut formatter = Formatter::new(Superblock::new(SetId([7; 16]), shape, geometry, copies));
     let mut buffer = vec![0; 4096];
@@ -103,9 +121,9 @@ pub fn format(disks: &mut Disks, slots: u32, copies: u8) {
 
 /// The superblock that counts.
 pub fn choose(disks: &mut Disks) -> Superblock {
-    let mut chooser = Chooser::new(REGION_BLOCKS);
+    let mut chooser = Chooser::new(disks.region_blocks());
     for copy in 0..COPIES_MAX {
-        let at = Geometry::superblock_at(REGION_BLOCKS, copy).unwrap().0 as usize * 4096;
+        let at = Geometry::superblock_at(disks.region_blocks(), copy).unwrap().0 as usize * 4096;
         let block: &Block = disks.spare[at..at + 4096].try_into().unwrap();
         let unreadable = disks.bad_reads.contains(&(true, at as u64 / 512));
         let _ = chooser.offer(copy, (!unreadable).then_some(block));
@@ -185,6 +203,43 @@ impl Set<'_> {
                 Step::Idle => return ended,
             }
         }
+    }
+
+    /// Carries out at most so many requests of the committer, the last of them only in its first half; how many there were.
+    pub fn commit_cut_off(&mut self, requests: usize) -> usize {
+        let mut buffer = vec![0; COMMIT_BUFFER_BYTES];
+        for nth in 0..requests {
+            let Step::Io(request, tag) = self.committer.next(&mut self.engine, &mut buffer) else {
+                return nth;
+            };
+            let cut_off = nth + 1 == requests && request.op != Op::Flush;
+            let request = IoRequest { sectors: if cut_off { 4 } else { request.sectors }, ..request };
+            let ok = self.disks.run(&request, &mut buffer).is_ok();
+            self.committer.done(&mut self.engine, tag, ok);
+        }
+        requests
+    }
+
+    /// Everything that happened and was not asked for yet.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        std::iter::from_fn(|| self.engine.take_notice()).collect()
+    }
+
+    /// Makes the metadata of copies, or their superblocks, fail writes or take them again.
+    pub fn fail_copies(&mut self, tables: &[u8], superblocks: &[u8], fails: bool) {
+        for copy in tables {
+            let at = self.table_block(*copy, 0);
+            self.disks.fail_block(at, fails);
+        }
+        for copy in superblocks {
+            let at = self.superblock(*copy);
+            self.disks.fail_block(at, fails);
+        }
+    }
+
+    /// Sectors of all writes of the committer since the log was last cleared.
+    pub fn written(&self) -> Vec<u64> {
+        self.disks.log.iter().filter(|r| r.op == Op::WriteFua).map(|r| r.sector).collect()
     }
 
     /// Orders work and does it; whether it succeeded.
