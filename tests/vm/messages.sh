@@ -1,0 +1,351 @@
+#!/bin/sh
+# The messages remap, release and reset_stats: content moves to slots and back, by itself, under load, and with everything that can come
+# between. Main has no write cache, so that only what is meant to fails.
+. tests/vm/lib.sh
+
+load_module
+MAIN=$(cacheless main 32)
+SPARE=$(disk spare 64)
+
+message() { dmsetup message r 0 "$@"; }
+
+# field KEY: its value in the line that came in.
+field() { sed "s/.* $1=\([0-9]*\).*/\1/"; }
+
+# on_main FIRST COUNT: fails unless main itself holds what was put there.
+on_main() {
+	dd if="$MAIN" of="$WORK/raw" bs=$(($2 * 512)) count=1 skip=$(($1 * 512)) iflag=direct,skip_bytes status=none
+	dd if="$WORK/model" bs=$(($2 * 512)) count=1 skip=$(($1 * 512)) iflag=skip_bytes status=none | cmp - "$WORK/raw"
+}
+
+recreate() {
+	dmsetup remove r
+	remap r /dev/mapper/m "$SPARE"
+}
+
+# slow MILLISECONDS: main takes its time from now on; 0: it does not any more.
+slow() {
+	[ "$1" != 0 ] || { under m "$MAIN" && return; }
+	dmsetup load m --table "0 $(sectors "$MAIN") delay $MAIN 0 $1"
+	dmsetup suspend --noflush --nolockfs m
+	dmsetup resume m
+}
+
+start() {
+	under m "$MAIN"
+	remap r /dev/mapper/m "$SPARE" format
+	head -c 33554432 /dev/urandom >"$WORK/model"
+	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	same
+}
+
+there_and_back() {
+	equal "$(message remap 1000 8)" 'sector=1000 sectors=8 remapped=8 mapped=0 unreadable=0 failed=0'
+	equal "$(message remap 1001)" 'sector=1001 sectors=1 remapped=0 mapped=1 unreadable=0 failed=0'
+	equal "$(message remap 1005 10)" 'sector=1005 sectors=10 remapped=7 mapped=3 unreadable=0 failed=0'
+	equal "$(query r 999) $(query r 1000) $(query r 1014) $(query r 1015)" 'main mapped mapped main'
+	equal "$(used r) $(mapped r) $(status r 10) $(status r 14)" '2 15 15 0'
+	put 1002 4
+	same 990 40
+	fails on_main 1002 4
+	recreate
+	same 990 40
+	equal "$(message release 1004 2)" 'sector=1004 sectors=2 released=2 main=0 lost=0 unreadable=0 failed=0'
+	equal "$(query r 1003) $(query r 1004) $(query r 1006)" 'mapped main mapped'
+	on_main 1004 2
+	put 1000 12
+	same 990 40
+	equal "$(message release 990 40)" 'sector=990 sectors=40 released=13 main=27 lost=0 unreadable=0 failed=0'
+	on_main 990 40
+	equal "$(used r) $(mapped r) $(status r 14)" '0 0 15'
+	equal "$(message list)" ''
+	recreate
+	same 990 40
+	equal "$(used r)" 0
+}
+
+all_of_it_many_times() {
+	for _ in 1 2; do
+		equal "$(message remap 8192 8192)" 'sector=8192 sectors=8192 remapped=8192 mapped=0 unreadable=0 failed=0'
+		equal "$(used r) $(mapped r)" '1024 8192'
+		put 9000 100
+		same 8192 8192
+		equal "$(message release 8192 8192)" 'sector=8192 sectors=8192 released=8192 main=0 lost=0 unreadable=0 failed=0'
+		on_main 8192 8192
+	done
+	equal "$(used r)" 0
+	recreate
+	same
+}
+
+# What cannot be read stays where it is, and only a write moves it.
+unreadable_sectors() {
+	under m "$MAIN" 2000+3 2016+1
+	equal "$(message remap 1992 32)" 'sector=1992 sectors=32 remapped=28 mapped=0 unreadable=4 failed=0'
+	equal "$(query r 1999) $(query r 2001) $(query r 2003) $(query r 2016)" 'mapped main mapped main'
+	same 1992 8
+	same 2003 13
+	same 2017 7
+	fails get 2000 1
+	fails get 1999 4
+	put 2000 3
+	equal "$(query r 2001) $(message remap 1992 32 | field unreadable)" 'mapped 1'
+	same 1992 24
+	# A group that main does not take wholly stays.
+	equal "$(message release 1992 32 | field failed)" 8
+	same 1992 24
+	under m "$MAIN"
+	equal "$(message release 1992 32 | field released)" 8
+	same 1990 40
+	equal "$(used r)" 0
+	on_main 1992 32
+}
+
+main_that_still_fails() {
+	BAD=writes under m "$MAIN" 3000+8
+	put 3000 8
+	equal "$(query r 3000)" mapped
+	message remap 2992 24
+	equal "$(message release 2992 24)" 'sector=2992 sectors=24 released=16 main=0 lost=0 unreadable=0 failed=8'
+	equal "$(used r) $(mapped r) $(query r 3000)" '1 8 mapped'
+	same 2990 30
+	recreate
+	same 2990 30
+	under m "$MAIN"
+	equal "$(message release 3000 8)" 'sector=3000 sectors=8 released=8 main=0 lost=0 unreadable=0 failed=0'
+	on_main 2990 30
+	equal "$(used r)" 0
+}
+
+# fio writes and reads what it wrote, in the groups that move meanwhile.
+under_load() {
+	fio --name=v --filename=/dev/mapper/r --offset=16m --size=4m --rw=randwrite --bsrange=512-32k --ioengine=libaio --direct=1 \
+		--iodepth=16 --verify=crc32c --verify_fatal=1 --verify_backlog=32 --serialize_overlap=1 --randseed=3 \
+		--time_based --runtime=20 \
+		>"$WORK/out" 2>&1 &
+	pid=$!
+	seed=1
+	while [ -e /proc/$pid ]; do
+		seed=$(((seed * 1103515245 + 12345) % 2147483648))
+		first=$((32768 + seed / 256 % 7600)) count=$((1 + seed / 65536 % 592))
+		case $((seed / 128 % 2)) in
+		0) message remap "$first" "$count" ;;
+		1) message release "$first" "$count" ;;
+		esac >"$WORK/line"
+		cat "$WORK/line"
+		# A healthy disk and a spare with room: nothing fails.
+		equal "$(field unreadable <"$WORK/line") $(field failed <"$WORK/line")" '0 0'
+	done
+	wait $pid || {
+		cat "$WORK/out"
+		return 1
+	}
+	equal "$(status r 1) $(status r 3) $(status r 9)" 'rw 0 0'
+	[ "$(status r 10)" -gt 0 ] && [ "$(status r 14)" -gt 0 ]
+	message release 32768 8192
+	equal "$(used r)" 0
+	# The rest of the device is untouched.
+	same 0 32768
+	dd if=/dev/mapper/r of="$WORK/model" bs=1M skip=16 seek=16 conv=notrunc iflag=direct status=none
+	on_main 32768 8192
+}
+
+full_spare() {
+	param max_remaps $(($(used r) + 2))
+	equal "$(message remap 5000 40)" 'sector=5000 sectors=40 remapped=16 mapped=0 unreadable=0 failed=24'
+	logged ': 100% of the slots in use'
+	same 4990 60
+	param max_remaps 0
+	equal "$(message remap 5000 40 | field remapped)" 24
+	message release 5000 40
+	same 4990 60
+}
+
+events() { dmsetup info -c --noheadings -o events r; }
+
+# One event for an order, however many windows and commits it takes; none when nothing has changed.
+one_event() {
+	nr=$(events)
+	dmsetup wait r "$nr" &
+	message remap 6000 1000
+	wait $!
+	equal "$(events)" $((nr + 1))
+	message remap 6000 1000
+	equal "$(events)" $((nr + 1))
+	dmsetup wait r $((nr + 1)) &
+	message release 6000 1000
+	wait $!
+	equal "$(events)" $((nr + 2))
+	param debug_level 2
+	message remap 7000 1
+	message release 7000 1
+	logged ': sector 7000: mask 0x01 now in slot '
+	logged ': sector 7000: mask 0x01 back on main from slot '
+	param debug_level 1
+}
+
+statistics() {
+	[ "$(status r 10)" -gt 0 ] && [ "$(status r 11)" -gt 0 ] && [ "$(status r 14)" -gt 0 ]
+	equal "$(message reset_stats)" stats=reset
+	equal "$(status r 7) $(status r 8) $(status r 9) $(status r 10) $(status r 11) $(status r 14)" '0 0 0 0 0 0'
+	equal "$(status r 1) $(used r) $(status r 3)" 'rw 0 0'
+	message remap 7000 3
+	equal "$(status r 10) $(status r 11)" '3 1'
+	message release 7000 3
+	equal "$(status r 14) $(status r 11)" '3 2'
+}
+
+# A device that is suspended does no I/O of its own; it says so at once and changes nothing.
+while_suspended() {
+	dmsetup suspend r
+	refused 'Resource temporarily unavailable' message remap 0
+	refused 'Resource temporarily unavailable' message release 0
+	equal "$(query r 0)" main
+	message reset_stats
+	dmsetup resume r
+	equal "$(message remap 0)" 'sector=0 sectors=1 remapped=1 mapped=0 unreadable=0 failed=0'
+	dmsetup load r --table "$(dmsetup table r)"
+	dmsetup suspend r
+	dmsetup resume r
+	equal "$(message release 0 | field released)" 1
+}
+
+# A long order gives way to a suspension and says where it stopped.
+suspended_in_the_middle() {
+	slow 30
+	message remap 16384 16384 >"$WORK/line" &
+	sleep 2
+	dmsetup suspend r
+	wait $!
+	cat "$WORK/line"
+	dmsetup resume r
+	slow 0
+	next=$(field next <"$WORK/line")
+	[ "$next" -gt 16384 ] && [ "$next" -lt 32768 ]
+	equal "$(field remapped <"$WORK/line") $(mapped r)" "$((next - 16384)) $((next - 16384))"
+	equal "$(message remap "$next" $((32768 - next)) | field failed)" 0
+	equal "$(mapped r)" 16384
+	same 16384 16384
+	slow 30
+	message release 16384 16384 >"$WORK/line" &
+	sleep 2
+	dmsetup suspend --noflush r
+	wait $!
+	dmsetup resume r
+	slow 0
+	next=$(field next <"$WORK/line")
+	[ "$next" -gt 16384 ]
+	equal "$(mapped r)" $((32768 - next))
+	same 16384 16384
+	message release 16384 16384
+	equal "$(used r)" 0
+	on_main 16384 16384
+}
+
+killed_in_the_middle() {
+	slow 30
+	dmsetup message r 0 remap 16384 16384 &
+	sleep 2
+	kill -9 $!
+	fails wait $!
+	slow 0
+	moved=$(mapped r)
+	[ "$moved" -gt 0 ] && [ "$moved" -lt 16384 ]
+	same 16384 16384
+	message release 16384 16384
+	equal "$(used r)" 0
+}
+
+removed_in_the_middle() {
+	for what in remap release; do
+		slow 30
+		message $what 16384 16384 >"$WORK/line" &
+		sleep 2
+		dmsetup remove r
+		wait $!
+		cat "$WORK/line"
+		slow 0
+		remap r /dev/mapper/m "$SPARE"
+		equal "$(status r 1)" rw
+		same 16384 16384
+		message remap 16384 16384 >/dev/null
+	done
+	message release 16384 16384
+	equal "$(used r)" 0
+	same
+}
+
+two_at_once() {
+	message remap 16384 4096 &
+	first=$!
+	message release 16384 4096 &
+	second=$!
+	message remap 18000 100
+	wait $first
+	wait $second
+	same 16384 4096
+	message release 16384 4096
+	equal "$(used r)" 0
+}
+
+read_only_and_inactive() {
+	message remap 100 8
+	table=$(dmsetup table r)
+	dmsetup remove r
+	dmsetup create r --readonly --table "$table"
+	refused 'Read-only file system' message remap 200
+	refused 'Read-only file system' message release 100
+	equal "$(query r 100) $(query r 200)" 'mapped main'
+	dmsetup remove r
+	dmsetup create r --notable
+	dmsetup load r --table "$table"
+	fails message remap 200
+	dmsetup resume r
+	equal "$(message release 100 8 | field released)" 8
+	same
+}
+
+filesystem() {
+	mkfs.ext4 -q -E nodiscard /dev/mapper/r
+	mkdir -p "$WORK/mnt"
+	mount /dev/mapper/r "$WORK/mnt"
+	head -c 6000000 /dev/urandom >"$WORK/file"
+	for round in 1 2 3; do
+		cp "$WORK/file" "$WORK/mnt/$round" &
+		pid=$!
+		message remap 0 20000
+		message release $((round * 1000)) 20000
+		wait $pid
+		sync
+	done
+	umount "$WORK/mnt"
+	e2fsck -fn /dev/mapper/r
+	recreate
+	mount /dev/mapper/r "$WORK/mnt"
+	for round in 1 2 3; do cmp "$WORK/file" "$WORK/mnt/$round"; done
+	umount "$WORK/mnt"
+	# With nothing mapped, main is a filesystem by itself.
+	equal "$(message release 0 65536 | field failed)" 0
+	equal "$(used r)" 0
+	dmsetup remove r
+	e2fsck -fn "$MAIN"
+}
+
+t start start
+t s24_content_goes_there_and_back there_and_back
+t s24_back_and_forth_many_times all_of_it_many_times
+t s01_what_cannot_be_read_stays unreadable_sectors
+t s24_main_that_still_fails main_that_still_fails
+t s09_under_load under_load
+t s22_full_spare full_spare
+t s30_one_event_for_an_order one_event
+t reset_stats statistics
+t s19_suspended_devices_take_no_orders while_suspended
+t s19_suspend_in_the_middle suspended_in_the_middle
+t s19_kill_in_the_middle killed_in_the_middle
+t s19_remove_in_the_middle removed_in_the_middle
+t s09_two_orders_at_once two_at_once
+t s19_read_only_and_inactive read_only_and_inactive
+t s09_filesystem_that_moves filesystem
+t kernel_log_is_clean clean_log
+finish
