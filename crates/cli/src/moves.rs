@@ -87,8 +87,14 @@ fn send(dm: &dyn Dm, name: &str, message: &'static Message, ranges: &[Range]) ->
                         .iter_mut()
                         .zip(found.counts)
                         .for_each(|(sum, n)| *sum = sum.saturating_add(n));
-                    // An order that was cut short, by a suspension, says where it stopped.
-                    at = found.next.unwrap_or(found.end.max(at + count));
+                    // An order that was cut short, by a suspension, says where it stopped. One that got nowhere is not asked
+                    // for ever.
+                    let next = found.next.unwrap_or(found.end.max(at + count));
+                    if next <= at {
+                        moved.stopped = Some((at, None));
+                        return Ok(moved);
+                    }
+                    at = next;
                 }
             }
             if message.ends_at_failure && moved.count("failed") > 0 && at < range.end {

@@ -99,6 +99,13 @@ fn s19_an_order_that_a_suspension_cut_short_goes_on_where_it_stopped() {
     ]);
     let report = release(&release_args(Some(0), 1000), &dm).unwrap();
     assert_eq!((report.json["released_sectors"].as_u64(), report.undone.is_some()), (Some(1000), false));
+    // One that gets nowhere is not asked for ever.
+    let stuck = self::dm(&[(
+        "remap 0 1000",
+        "sector=0 sectors=1000 remapped=0 mapped=0 unreadable=0 failed=0 next=0",
+    )]);
+    assert!(remap(&remap_args(0, 1000), &stuck).unwrap().undone.is_some());
+    assert_eq!(stuck.sent.borrow().len(), 1);
 }
 
 #[test]
