@@ -27,6 +27,7 @@ extern unsigned int dmr_error_threshold;
 extern bool dmr_auto_remap_enabled;
 extern unsigned int dmr_max_remaps;
 extern unsigned int dmr_emergency_threshold;
+extern unsigned int dmr_max_retries_production;
 
 struct module *dmr_this_module(void);
 void dmr_print(int level, const char *text, size_t len);

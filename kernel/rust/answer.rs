@@ -20,11 +20,12 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
         let (counters, superblock) = (engine.counters(), engine.superblock());
         write!(
             out,
-            "{} {}/{} {} - {}/{} {} {} {} {} {} {} {} {} {}",
+            "{} {}/{} {} {} {}/{} {} {} {} {} {} {} {} {} {} {} {} {}",
             engine.mode().name(),
             engine.used(),
             engine.slots_total(),
             engine.lost_sectors(),
+            engine.pending_blocks(),
             engine.copies_in_sync(),
             superblock.copy_count,
             engine.retired(),
@@ -35,12 +36,15 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
             counters.commits,
             engine.fail_reason().map_or("-", FailReason::name),
             superblock.id,
-            counters.released_sectors
+            counters.released_sectors,
+            counters.reads,
+            counters.reads_delivered,
+            counters.reads_failed
         )
     });
     // Not resumed yet: what the superblock said is all that is known.
     written.unwrap_or_else(|| {
-        write!(out, "inactive 0/{} - - - - - - - - - - {} -", set.geometry.slot_count(), set.id)
+        write!(out, "inactive 0/{} - - - - - - - - - - {} - - - -", set.geometry.slot_count(), set.id)
     })
 }
 

@@ -1,8 +1,8 @@
 //! The path of a bio: in `map`, in `end_io`, and when it was held and goes on.
 
 use remap_core::error::ErrorKind;
-use remap_core::path::{self, AfterError, Direction, Discard, Place, Request};
-use remap_core::units::{Sector, Slot};
+use remap_core::path::{self, AfterError, Direction, Discard, Failed, Request};
+use remap_core::units::Sector;
 
 use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Op, Status};
@@ -111,6 +111,7 @@ pub fn push_back(set: &Set) {
     }
     // One list at a time is taken out under its lock, and completed without.
     requeue_all(set.failed.lock().take());
+    requeue_all(set.failed_reads.lock().take());
     requeue_all(set.asking.lock().take());
     requeue_all(set.deferred.lock().take());
 }
@@ -189,6 +190,8 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
     };
     match data.way {
         Way::Main if status.is_ok() => {
+            // Written, or readable after all.
+            not_pending(set, data.first, &bio);
             leave();
             bio.done(status)
         }
@@ -205,14 +208,15 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
                 set.dirty.mark();
             }
             bio.data_mut().entered = None;
-            let verdict = judge(set, &bio, data, status);
             leave();
-            if verdict != AfterError::Repair {
+            if judge(set, &bio, status) != AfterError::Repair {
                 return bio.done(status);
             }
             bio.data_mut().failed = Some(status);
+            let write = bio.op().writes();
             let (held, ended) = bio.end_hold(status);
-            hand_over(set, &set.failed, held, || set.kick_repair());
+            let list = if write { &set.failed } else { &set.failed_reads };
+            hand_over(set, list, held, || set.kick_repair());
             ended
         }
         Way::FlushMain | Way::FlushSpare(_) => {
@@ -227,6 +231,9 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
         }
         Way::Discard => {
             // A hint that main did not take is no failed write.
+            if status.is_ok() {
+                not_pending(set, data.first, &bio);
+            }
             leave();
             bio.done(status)
         }
@@ -234,21 +241,20 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
     }
 }
 
-/// What core makes of an error; suspect sectors are marked while the bio is in the gate still.
-fn judge(set: &Set, bio: &Bio<'_, PerBio>, data: PerBio, status: Status) -> AfterError {
+/// Main did what a bio asked of it. With nothing pending that is one load.
+#[inline]
+fn not_pending(set: &Set, first: u64, bio: &Bio<'_, PerBio>) {
+    let pending = set.store.pending();
+    if pending.any() {
+        pending.clear(Sector(first), u64::from(bio.sent_sectors()));
+    }
+}
+
+/// What core makes of an error.
+fn judge(set: &Set, bio: &Bio<'_, PerBio>, status: Status) -> AfterError {
     let Err(error) = result_of(status) else { return AfterError::PassUp };
-    if bio.is_readahead() {
-        return AfterError::PassUp;
-    }
-    let place = match data.way {
-        Way::Slot(slot) => Place::Spare(Slot(slot)),
-        _ => Place::Main,
-    };
-    let verdict = path::after_error(&set.access, place, bio.op().writes(), error);
-    if let (AfterError::PassUpSuspect, Place::Spare(slot)) = (verdict, place) {
-        path::mark_suspect(set.store.table(), slot, Sector(data.first), bio.sent_sectors());
-    }
-    verdict
+    let failed = Failed { write: bio.op().writes(), readahead: bio.is_readahead(), error };
+    path::after_error(&set.access, failed)
 }
 
 /// Sends on the bios of groups that are no longer held.

@@ -11,6 +11,7 @@ pub fn settings(physical_block_bytes: u32) -> Settings {
         auto_remap: param::auto_remap_enabled(),
         slots_max: param::max_remaps(),
         emergency_percent: param::emergency_threshold(),
+        read_retries: param::max_retries_production(),
         physical_sectors: (physical_block_bytes / remap_core::units::SECTOR_BYTES).max(1),
         ..Settings::default()
     }

@@ -2,10 +2,12 @@
 
 use remap_core::engine::machine::{same, Event, Machine, Next};
 use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::Engine;
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
-use remap_core::units::Sector;
+use remap_core::path::Place;
+use remap_core::units::{Sector, Slot};
 
 use crate::bind::arc::KArc;
 use crate::bind::bio::Status;
@@ -26,11 +28,16 @@ pub fn work<const CONTEXT: usize>(set: &KArc<Set>) {
             bios::answer(set, bio);
             continue;
         }
+        // Writes first: they are what memory and callers wait for.
         let failed = set.failed.lock().pop();
-        match failed {
-            Some(bio) => repair(set, CONTEXT as u8, bio, &mut buffer),
-            None => return,
+        if let Some(bio) = failed {
+            repair(set, CONTEXT as u8, bio, &mut buffer);
+            continue;
         }
+        // What is left here for want of a context is taken by one that ends a read, and looks again.
+        let Some(bio) = set.begin_read() else { return };
+        reread(set, CONTEXT as u8, bio, &mut buffer);
+        set.end_read();
     }
 }
 
@@ -39,15 +46,45 @@ fn now_ms() -> u64 {
 }
 
 /// Repairs one write and completes it.
-fn repair(set: &KArc<Set>, context: u8, mut bio: Spent, buffer: &mut PageBuf) {
+fn repair(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
     let failed = bio.data().failed.unwrap_or(Status::IOERR);
     let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
     let first = Sector(bio.data().first);
     let job = Job { first, sectors: bio.sent_sectors(), fua: bio.data().fua, error };
-    crate::report::repairing(set.handle(), first, job.sectors);
-    let mut last = failed;
+    crate::report::repairing(set.handle(), "write", first, job.sectors);
     let begin = |engine: &mut Engine<'_>| Machine::Write(Repair::new(context, job, engine, now_ms()));
-    let verdict = match begin_job(set, begin) {
+    let machine = begin_job(set, begin);
+    run_job(set, context, machine, bio, failed, buffer);
+}
+
+/// Reads what can be read of one failed read, and completes it.
+fn reread(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
+    let failed = bio.data().failed.unwrap_or(Status::IOERR);
+    let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
+    let first = Sector(bio.data().first);
+    let place = match bio.data().way {
+        Way::Slot(slot) => Place::Spare(Slot(slot)),
+        _ => Place::Main,
+    };
+    let job = reread::Job { first, sectors: bio.sent_sectors(), place, error };
+    crate::report::repairing(set.handle(), "read", first, job.sectors);
+    let begin = |engine: &mut Engine<'_>| Machine::Read(Reread::new(context, job, engine, now_ms()));
+    let machine = begin_job(set, begin);
+    run_job(set, context, machine, bio, failed, buffer);
+}
+
+/// Runs the machine of a bio that failed with `failed`, and completes the bio.
+fn run_job(
+    set: &KArc<Set>,
+    context: u8,
+    machine: Option<Machine>,
+    mut bio: Spent,
+    failed: Status,
+    buffer: &mut PageBuf,
+) {
+    let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
+    let mut last = failed;
+    let verdict = match machine {
         Some(mut machine) => drive(set, context, &mut machine, Some(&bio), buffer, &mut last, &|| false),
         None => Err(error),
     };
@@ -102,6 +139,16 @@ pub fn drive(
                 }
                 Event::Loaded
             }
+            Next::Store { offset_sectors, sectors } => {
+                let len = (sectors as usize).saturating_mul(512);
+                let part = buffer.get(..len);
+                let stored = part.zip(bio).is_some_and(|(part, bio)| bio.copy_in(offset_sectors, part));
+                if !stored {
+                    set.store.with(|engine| engine.broken("what was read does not fit its bio"));
+                    return Err(ErrorKind::Io);
+                }
+                Event::Stored
+            }
             Next::Io(request) => {
                 let status = set.pair.run(&set.pool, request, buffer);
                 if request.device == Device::Spare && request.op != Op::Read {
@@ -122,6 +169,7 @@ pub fn drive(
                 set.gate.drain();
                 Event::Drained
             }
+            Next::Yield => Event::Go,
             Next::Wait => {
                 set.wait_after(seen);
                 Event::Go

@@ -66,6 +66,17 @@ fn line(name: &str, urgency: Level, notice: Notice) {
         Notice::WriteFailed { sector } => {
             print_limited(urgency, format_args!("{name}: sector {}: write failed", sector.0))
         }
+        Notice::Unreadable { sector, sectors } => {
+            print_limited(urgency, format_args!("{name}: sector {}: {sectors} sectors unreadable", sector.0))
+        }
+        Notice::Suspect { sector, sectors, slot } => print_limited(
+            urgency,
+            format_args!("{name}: sector {}: {sectors} sectors unreadable in slot {}", sector.0, slot.0),
+        ),
+        Notice::PendingFull => print_limited(
+            urgency,
+            format_args!("{name}: more sectors are unreadable than can be remembered; pending is too low"),
+        ),
         Notice::Watermark { percent } => {
             print_limited(urgency, format_args!("{name}: {percent}% of the slots in use"))
         }
@@ -80,12 +91,12 @@ fn line(name: &str, urgency: Level, notice: Notice) {
     }
 }
 
-/// Logs that a write goes to repair.
-pub fn repairing(handle: &Handle, first: Sector, sectors: u32) {
+/// Logs that a write goes to repair, or that a read is narrowed.
+pub fn repairing(handle: &Handle, what: &str, first: Sector, sectors: u32) {
     if debug_level() >= REPAIRS {
         print_limited(
             Level::Info,
-            format_args!("{}: repairing a write of {sectors} sectors at {}", handle.device_name(), first.0),
+            format_args!("{}: repairing a {what} of {sectors} sectors at {}", handle.device_name(), first.0),
         );
     }
 }

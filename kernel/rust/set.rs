@@ -1,8 +1,8 @@
 //! One live set: the engine, the devices, and what the threads that serve them share.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use remap_core::engine::machine::CONTEXT_BUFFER_BYTES;
+use remap_core::engine::machine::{reads_at_once, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::format::{Geometry, SetId, Superblock};
 use remap_core::io::{Device as Which, IoRequest, Op};
@@ -98,7 +98,7 @@ pub struct PerBio {
     pub fua: bool,
     /// Its place in the gate, while it is on a device.
     pub entered: Option<Entered>,
-    /// How it failed, when it goes to repair.
+    /// How it failed, when it goes to a repair context.
     pub failed: Option<Status>,
 }
 
@@ -131,6 +131,10 @@ pub struct Set {
     pub pool: BioPool,
     /// Failed writes.
     pub failed: SpinLock<HeldList<PerBio, held::Spent>>,
+    /// Failed reads.
+    pub failed_reads: SpinLock<HeldList<PerBio, held::Spent>>,
+    /// Repair contexts that are at one; changed under the list's lock.
+    reading: AtomicUsize,
     /// Reads of suspect sectors.
     pub asking: SpinLock<HeldList<PerBio>>,
     /// Bios of held groups.
@@ -173,6 +177,8 @@ impl Set {
             gate: Gate::new()?,
             pool: BioPool::new(RESERVE)?,
             failed: SpinLock::new(HeldList::new())?,
+            failed_reads: SpinLock::new(HeldList::new())?,
+            reading: AtomicUsize::new(0),
             asking: SpinLock::new(HeldList::new())?,
             deferred: SpinLock::new(HeldList::new())?,
             steps: AtomicU64::new(0),
@@ -220,6 +226,23 @@ impl Set {
     /// Has nothing done by the clock any more, or again.
     pub fn park(&self, parked: bool) {
         self.parked.store(parked, Ordering::Release);
+    }
+
+    /// Takes a failed read for a repair context, if another may be at one; [`Set::end_read`] is to follow.
+    pub fn begin_read(&self) -> Option<Spent> {
+        let mut waiting = self.failed_reads.lock();
+        if self.reading.load(Ordering::Relaxed) >= reads_at_once(CONTEXTS) {
+            return None;
+        }
+        let bio = waiting.pop()?;
+        self.reading.fetch_add(1, Ordering::Relaxed);
+        Some(bio)
+    }
+
+    /// The context that took one is done with it, and looks for the next.
+    pub fn end_read(&self) {
+        let _waiting = self.failed_reads.lock();
+        self.reading.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many steps there were; see [`Set::wait_after`].

@@ -109,7 +109,7 @@ fn segments(map: &Map, sectors: u64) -> Vec<Segment> {
     for run in &map.runs {
         let place = match (run.state, run.place) {
             (SectorState::Lost, _) => Place::Lost,
-            (SectorState::Main, _) | (_, None) => Place::Main,
+            (SectorState::Main | SectorState::Pending, _) | (_, None) => Place::Main,
             (SectorState::Mapped | SectorState::Suspect, Some((_, sector))) => Place::Spare(sector),
         };
         add(at, run.sector.0 - at, Place::Main);

@@ -29,6 +29,7 @@ pub fn map(spare: &Spare<'_>, superblock: &Superblock) -> Result<Map> {
     let sizes = StorageSizes::for_geometry(&superblock.geometry);
     let words = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
     let (records, summary) = (words(sizes.table.records), words(sizes.table.summary));
+    let pending = words(sizes.pending);
     let buckets: Vec<AtomicU32> = (0..sizes.table.buckets).map(|_| AtomicU32::new(0)).collect();
     let (mut generations, mut blocks) = (vec![0; sizes.generations], vec![0; sizes.blocks]);
     let mut changes = vec![Change::default(); sizes.changes];
@@ -39,6 +40,7 @@ pub fn map(spare: &Spare<'_>, superblock: &Superblock) -> Result<Map> {
         generations: &mut generations,
         blocks: &mut blocks,
         changes: &mut changes,
+        pending: &pending,
     };
     let failed = |e: LoadError| explain(spare, &e);
     let mut loader = Loader::new(superblock.clone(), Settings::default(), storage).map_err(failed)?;

@@ -31,6 +31,7 @@ pub fn run(args: &QueryArgs, dm: &dyn Dm) -> Result<Report> {
     let place = place.map(|(slot, at)| format!(", slot {slot}, sector {at} of the spare's device"));
     let meaning = match state {
         "main" => "on main",
+        "pending" => "on main, which failed to read it; a write heals it",
         "mapped" => "on the spare",
         "suspect" => "on the spare, which failed to read it; a write heals it",
         "lost" => "its content is lost; a write gives it a new one",

@@ -168,11 +168,14 @@ fn details(set: &Set) -> String {
     } else {
         let (used, total, retired) = (shown(s.used_slots), shown(s.total_slots), shown(s.retired_slots));
         let (stored, repairs) = (shown(s.repairs_stored), shown(s.repairs));
+        let (delivered, reads) = (shown(s.reads_delivered), shown(s.reads));
         lines.extend([
             ("slots", format!("{used} of {total} in use, {retired} retired")),
             lost,
+            ("pending", format!("{} blocks of main could not be read", shown(s.pending_blocks))),
             copies,
             ("repairs", format!("{stored} of {repairs} failed writes stored")),
+            ("reads", format!("{delivered} of {reads} failed reads delivered after all")),
         ]);
     }
     if set.info.readonly {
@@ -214,6 +217,9 @@ fn to_json(set: &Set) -> Value {
         "remapped_sectors": s.remapped_sectors,
         "commits": s.commits,
         "released_sectors": s.released_sectors,
+        "reads": s.reads,
+        "reads_delivered": s.reads_delivered,
+        "reads_failed": s.reads_failed,
         "suspended": set.info.suspended,
         "readonly": set.info.readonly,
         "open_count": set.info.open_count,

@@ -147,6 +147,12 @@ pub struct Status {
     pub set_uuid: Option<String>,
     /// Sectors that went back to main, since activation.
     pub released_sectors: Option<u64>,
+    /// Failed reads that were narrowed, since activation.
+    pub reads: Option<u64>,
+    /// Of these, delivered whole.
+    pub reads_delivered: Option<u64>,
+    /// Of these, failed.
+    pub reads_failed: Option<u64>,
     /// Fields that a newer target appended.
     pub further: Vec<String>,
 }
@@ -183,6 +189,9 @@ impl Status {
             reason: word(words.next()),
             set_uuid: word(words.next()),
             released_sectors: number(words.next()),
+            reads: number(words.next()),
+            reads_delivered: number(words.next()),
+            reads_failed: number(words.next()),
             further: words.map(str::to_string).collect(),
         })
     }
@@ -241,14 +250,21 @@ mod tests {
     #[test]
     fn a_status_line_is_read() {
         let status = Status::parse(
-            "degraded 3/1950 8 - 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f 24 new",
+            "degraded 3/1950 8 7 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f 24 6 4 2 new",
         )
         .unwrap();
         assert_eq!(
             (status.used_slots, status.total_slots, status.lost_sectors),
             (Some(3), Some(1950), Some(8))
         );
-        assert_eq!((status.pending_blocks, status.copies_in_sync, status.copies), (None, Some(4), Some(5)));
+        assert_eq!(
+            (status.pending_blocks, status.copies_in_sync, status.copies),
+            (Some(7), Some(4), Some(5))
+        );
+        assert_eq!(
+            (status.released_sectors, status.reads, status.reads_delivered, status.reads_failed),
+            (Some(24), Some(6), Some(4), Some(2))
+        );
         assert_eq!(
             (status.repairs, status.repairs_stored, status.repairs_failed),
             (Some(12), Some(11), Some(1))
@@ -263,6 +279,10 @@ mod tests {
     fn an_older_or_stranger_status_line_is_read_as_far_as_it_goes() {
         let status = Status::parse("rw 0/10 0 2").unwrap();
         assert_eq!((status.pending_blocks, status.copies, status.set_uuid), (Some(2), None, None));
+        let uuid = "d0010203-0405-4607-8809-0a0b0c0d0e0f";
+        let older = Status::parse(&format!("rw 3/1950 8 - 5/5 1 12 11 1 40 9 - {uuid}")).unwrap();
+        assert_eq!(older.set_uuid.as_deref(), Some(uuid));
+        assert_eq!((older.pending_blocks, older.reads, older.further.len()), (None, None, 0));
         assert_eq!(Status::parse("rw"), None);
         assert_eq!(Status::parse(""), None);
     }

@@ -16,5 +16,6 @@ pub mod format;
 pub mod io;
 pub mod lookup;
 pub mod path;
+pub mod pending;
 pub mod placement;
 pub mod units;

@@ -243,32 +243,32 @@ pub enum Place {
 pub enum AfterError {
     /// It is the caller's.
     PassUp,
-    /// The sectors are suspect from now on, which [`mark_suspect`] notes; the error is the caller's (S3).
-    PassUpSuspect,
-    /// Repair takes the write.
+    /// A repair context takes the write, or the read.
     Repair,
 }
 
-/// What an error of a read or write means.
-pub fn after_error(access: &Access, place: Place, write: bool, error: ErrorKind) -> AfterError {
-    match (place, write) {
-        _ if !error.can_mean_medium() => AfterError::PassUp,
-        (_, true) if access.has(REPAIR_OFF) || access.has(WRITES_REFUSED) => AfterError::PassUp,
-        (_, true) => AfterError::Repair,
-        (Place::Spare(_), false) => AfterError::PassUpSuspect,
-        (Place::Main, false) => AfterError::PassUp,
-    }
+/// A request that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Whether it writes.
+    pub write: bool,
+    /// Whether it is read-ahead, which nobody waits for.
+    pub readahead: bool,
+    /// How it failed.
+    pub error: ErrorKind,
 }
 
-/// Marks the sectors of a failed slot read as suspect: every group of the run, since which of them failed is not known.
-pub fn mark_suspect(table: &Table<'_>, slot: Slot, first: Sector, sectors: u32) {
-    let end = first.0.saturating_add(u64::from(sectors));
-    let (mut at, mut slot) = (first, slot);
-    while at.0 < end {
-        let stop = (at.group().first_sector().0 + 8).min(end);
-        table.mark_suspect(slot, sector_mask(at.in_group(), (stop - at.0) as u32));
-        at = Sector(stop);
-        slot = Slot(slot.0.saturating_add(1));
+/// What an error of a read or write means. A read is narrowed whatever keeps writes from being remapped: giving what can be read
+/// changes nothing. A failure of read-ahead is nobody's loss, costs no time and leaves no trace (S17).
+pub fn after_error(access: &Access, failed: Failed) -> AfterError {
+    let Failed { write, readahead, error } = failed;
+    let refused = match write {
+        true => access.has(REPAIR_OFF) || access.has(WRITES_REFUSED),
+        false => readahead || access.has(READS_REFUSED),
+    };
+    match error.can_mean_medium() && !refused {
+        true => AfterError::Repair,
+        false => AfterError::PassUp,
     }
 }
 
@@ -327,26 +327,40 @@ mod tests {
     #[test]
     fn s15_an_error_that_is_not_the_mediums_passes_up() {
         let access = Access::new();
-        for place in [Place::Main, Place::Spare(Slot(0))] {
-            assert_eq!(after_error(&access, place, true, ErrorKind::NoSpace), AfterError::PassUp);
+        for write in [true, false] {
+            let failed = Failed { write, readahead: false, error: ErrorKind::NoSpace };
+            assert_eq!(after_error(&access, failed), AfterError::PassUp);
         }
     }
 
     #[test]
-    fn s03_a_failed_slot_read_makes_sectors_suspect_and_a_failed_main_read_does_not() {
+    fn s17_read_ahead_is_not_narrowed() {
+        let read = |readahead| Failed { write: false, readahead, error: ErrorKind::Medium };
+        assert_eq!(after_error(&Access::new(), read(false)), AfterError::Repair);
+        assert_eq!(after_error(&Access::new(), read(true)), AfterError::PassUp);
+    }
+
+    #[test]
+    fn s02_reads_are_narrowed_as_long_as_reads_are_served() {
         let access = Access::new();
-        let (main, spare) = (Place::Main, Place::Spare(Slot(3)));
-        assert_eq!(after_error(&access, spare, false, ErrorKind::Medium), AfterError::PassUpSuspect);
-        assert_eq!(after_error(&access, main, false, ErrorKind::Medium), AfterError::PassUp);
+        let read = Failed { write: false, readahead: false, error: ErrorKind::Io };
+        for (bits, verdict) in [
+            (REPAIR_OFF | WRITES_REFUSED, AfterError::Repair),
+            (READS_REFUSED | WRITES_REFUSED, AfterError::PassUp),
+        ] {
+            access.bits.store(bits, Ordering::Release);
+            assert_eq!(after_error(&access, read), verdict);
+        }
     }
 
     #[test]
     fn s08_writes_are_refused_at_once_after_a_failed_flush() {
         let access = Access::new();
-        assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::Repair);
+        let write = Failed { write: true, readahead: false, error: ErrorKind::Io };
+        assert_eq!(after_error(&access, write), AfterError::Repair);
         assert!(access.flush_begins());
         access.flush_ended(false);
-        assert_eq!(after_error(&access, Place::Main, true, ErrorKind::Io), AfterError::PassUp);
+        assert_eq!(after_error(&access, write), AfterError::PassUp);
         assert!(!access.flush_begins());
     }
 

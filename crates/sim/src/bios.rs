@@ -3,11 +3,12 @@
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
 use remap_core::lookup::Run;
-use remap_core::path::{self, AfterError, Direction, FlushMark, Place, Request};
+use remap_core::path::{self, AfterError, Direction, Failed, FlushMark, Place, Request};
 use remap_core::units::{Sector, Slot};
 
 use crate::content;
 use crate::plan::Planted;
+use crate::reads::FailedRead;
 use crate::session::{Flight, Owner, Session};
 use crate::world::Failure;
 
@@ -202,7 +203,13 @@ impl Session<'_, '_> {
             self.send(piece, bio, Place::Main, piece.first, ticket);
             return Ok(());
         }
-        self.read_error(piece, false)
+        for s in piece.first..piece.first + u64::from(piece.sectors) {
+            let checked = self.world.oracle.refused(s);
+            checked.map_err(|what| self.world.failure(Some(s), format!("a read gives {what}")))?;
+        }
+        self.world.stats.read_errors += 1;
+        self.piece_done(piece, false);
+        Ok(())
     }
 
     /// Leaves the rest of a part to be mapped by itself.
@@ -252,6 +259,13 @@ impl Session<'_, '_> {
         if write && flight.device == Device::Spare {
             self.dirty.mark();
         }
+        if result.is_ok() && place == Place::Main && self.world.options.planted != Some(Planted::KeepPending)
+        {
+            self.engine.pending().clear(Sector(piece.first), piece.sectors.into());
+        }
+        if write && result.is_ok() && place == Place::Main {
+            self.world.oracle.written_on_main(piece.first, piece.sectors);
+        }
         let outcome = match result {
             Ok(()) if write => {
                 self.piece_done(piece, true);
@@ -260,14 +274,11 @@ impl Session<'_, '_> {
             Ok(()) => self.read_done(piece, &flight.data),
             Err(error) => {
                 self.world.note(piece.first, piece.sectors.into(), format!("{place:?} fails: {error:?}"));
-                let after = path::after_error(&self.access, place, write, error);
-                if let (AfterError::PassUpSuspect, Place::Spare(slot)) = (after, place) {
-                    path::mark_suspect(&self.table, slot, Sector(piece.first), piece.sectors);
-                }
-                match after {
-                    AfterError::Repair => self.jobs.push((piece, error)),
-                    _ if write => self.piece_done(piece, false),
-                    _ => self.read_again(piece, place)?,
+                let failed = Failed { write, readahead: false, error };
+                match path::after_error(&self.access, failed) {
+                    AfterError::Repair if write => self.jobs.push((piece, error)),
+                    AfterError::Repair => self.reads.push(FailedRead::new(piece, place, error, flight)),
+                    AfterError::PassUp => self.piece_done(piece, false),
                 }
                 Ok(())
             }
@@ -276,55 +287,20 @@ impl Session<'_, '_> {
         outcome
     }
 
-    /// A failed read is narrowed to blocks, and tried again where the content has moved meanwhile (S2, S4).
-    fn read_again(&mut self, piece: Piece, place: Place) -> Result<(), Failure> {
-        let block = self.world.plan.block_sectors();
-        if piece.sectors > block {
-            let mut rest = piece;
-            while rest.sectors > block {
-                let one = self.split(rest, block);
-                rest = self.to_map.pop().unwrap_or(rest);
-                self.to_map.push(one);
-            }
-            self.to_map.push(rest);
-            return Ok(());
-        }
-        let moved = match (self.table.find(Sector(piece.first), piece.sectors), place) {
-            (Run::Main { .. } | Run::Doubt { slot: None, .. }, Place::Main) => false,
-            (Run::Slot { slot, .. } | Run::Bad { slot, .. }, Place::Spare(was)) => slot != was,
-            (Run::Doubt { slot: Some(slot), .. }, Place::Spare(was)) => slot != was,
-            _ => true,
-        };
-        if moved {
-            self.to_map.push(piece);
-            return Ok(());
-        }
-        if place != Place::Main {
-            for s in piece.first..piece.first + u64::from(piece.sectors) {
-                self.world.oracle.place_failed(s);
-            }
-        }
-        self.read_error(piece, place == Place::Main)
-    }
-
-    fn read_error(&mut self, piece: Piece, main_failed: bool) -> Result<(), Failure> {
-        for s in piece.first..piece.first + u64::from(piece.sectors) {
-            let checked = self.world.oracle.read_failed(s, main_failed);
-            checked.map_err(|what| self.world.failure(Some(s), format!("a read gives {what}")))?;
-        }
-        self.world.stats.read_errors += 1;
-        self.piece_done(piece, false);
+    fn read_done(&mut self, piece: Piece, data: &[u8]) -> Result<(), Failure> {
+        self.check_read(piece.task, piece.first, data)?;
+        self.piece_done(piece, true);
         Ok(())
     }
 
-    fn read_done(&mut self, piece: Piece, data: &[u8]) -> Result<(), Failure> {
-        let began = self.bios[piece.task].as_ref().map_or(0, |b| b.began);
+    /// Checks what a task is given for the sectors from `first` on.
+    pub fn check_read(&mut self, task: usize, first: u64, data: &[u8]) -> Result<(), Failure> {
+        let began = self.bios[task].as_ref().map_or(0, |b| b.began);
         for (i, bytes) in data.chunks_exact(512).enumerate() {
-            let s = piece.first + i as u64;
+            let s = first + i as u64;
             let checked = content::token_of(s, bytes).and_then(|t| self.world.oracle.read_ends(began, s, t));
             checked.map_err(|what| self.world.failure(Some(s), format!("a read gives {what}")))?;
         }
-        self.piece_done(piece, true);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! What was written and not flushed is kept as a list of versions per sector. A read sees the latest; a crash leaves each
 //! atomic unit with any of them, or with what was durable (`docs/format.md`, Assumptions about the media).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use remap_core::error::ErrorKind;
 
@@ -12,7 +12,7 @@ use crate::rng::Rng;
 const SECTOR: usize = 512;
 type Bytes = Box<[u8; SECTOR]>;
 
-/// Writes that fail for ever.
+/// Reads or writes that fail for ever.
 pub const ALWAYS: u32 = u32::MAX;
 
 /// One disk.
@@ -27,8 +27,10 @@ pub struct Disk {
     physical: u64,
     /// Physical blocks that fail writes, and how often they still do.
     write_faults: BTreeMap<u64, u32>,
-    /// Sectors that fail reads, until they are written.
-    read_faults: BTreeSet<u64>,
+    /// Sectors that fail reads, until they are written, and how often they still do.
+    read_faults: BTreeMap<u64, u32>,
+    /// A sector that fails reads takes its physical block with it.
+    pub reads_fail_whole: bool,
     /// Every write fails.
     pub writes_fail: bool,
     /// So many flushes still fail.
@@ -47,7 +49,8 @@ impl Disk {
             atomic,
             physical,
             write_faults: BTreeMap::new(),
-            read_faults: BTreeSet::new(),
+            read_faults: BTreeMap::new(),
+            reads_fail_whole: false,
             writes_fail: false,
             flushes_fail: 0,
             odd_errors_permille: 0,
@@ -74,14 +77,42 @@ impl Disk {
         self.write_faults.remove(&(sector / self.physical));
     }
 
-    /// Makes reads of `sector` fail until it is written.
-    pub fn fail_reads(&mut self, sector: u64) {
-        self.read_faults.insert(sector);
+    /// Makes the next `times` reads of `sector` fail, unless it is written before.
+    pub fn fail_reads(&mut self, sector: u64, times: u32) {
+        self.read_faults.insert(sector, times);
     }
 
     /// Lets reads of `sector` succeed again.
     pub fn heal_reads(&mut self, sector: u64) {
         self.read_faults.remove(&sector);
+    }
+
+    /// The sectors of a range that cannot be read now.
+    pub fn unreadable(&self, sector: u64, count: u64) -> Vec<u64> {
+        let bad = |s: u64| {
+            let unit = if self.reads_fail_whole { self.physical } else { 1 };
+            let block = s / unit * unit..s / unit * unit + unit;
+            self.read_faults.range(block).any(|(_, times)| *times > 0)
+        };
+        (sector..sector + count).filter(|s| bad(*s)).collect()
+    }
+
+    /// Reads whole sectors, as a request of a live set does: a fault that passes has happened once more, and there may be errors that
+    /// have nothing to do with the medium.
+    pub fn serve_read(&mut self, sector: u64, out: &mut [u8], rng: &mut Rng) -> Result<(), ErrorKind> {
+        if rng.permille(self.odd_errors_permille) {
+            return Err(ErrorKind::Transport);
+        }
+        let count = (out.len() / SECTOR) as u64;
+        let unit = if self.reads_fail_whole { self.physical } else { 1 };
+        let result = self.read(sector, out);
+        let from = sector / unit * unit;
+        for (_, times) in self.read_faults.range_mut(from..(sector + count).div_ceil(unit) * unit) {
+            if *times != ALWAYS {
+                *times = times.saturating_sub(1);
+            }
+        }
+        result
     }
 
     /// Reads whole sectors.
@@ -90,11 +121,11 @@ impl Disk {
         if sector + count > self.sectors() {
             return Err(ErrorKind::Io);
         }
+        if !self.unreadable(sector, count).is_empty() {
+            return Err(ErrorKind::Medium);
+        }
         for (i, out) in out.chunks_exact_mut(SECTOR).enumerate() {
             let at = sector + i as u64;
-            if self.read_faults.contains(&at) {
-                return Err(ErrorKind::Medium);
-            }
             out.copy_from_slice(self.latest(at));
         }
         Ok(())
@@ -129,7 +160,7 @@ impl Disk {
         for block in bad {
             for s in block * self.physical..(block + 1) * self.physical {
                 if rng.percent(30) && s >= sector && s < sector + count {
-                    self.read_faults.insert(s);
+                    self.read_faults.insert(s, ALWAYS);
                 }
             }
         }

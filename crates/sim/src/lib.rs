@@ -11,6 +11,7 @@ pub mod misfortune;
 pub mod oracle;
 pub mod orders;
 pub mod plan;
+pub mod reads;
 pub mod repairs;
 pub mod rng;
 pub mod session;

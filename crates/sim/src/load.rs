@@ -21,6 +21,7 @@ pub struct Memory {
     generations: Vec<u64>,
     blocks: Vec<u64>,
     changes: Vec<Change>,
+    pending: Vec<AtomicU64>,
 }
 
 impl Memory {
@@ -34,6 +35,7 @@ impl Memory {
             generations: vec![0; sizes.generations],
             blocks: vec![0; sizes.blocks],
             changes: vec![Change::default(); sizes.changes],
+            pending: (0..sizes.pending).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -45,6 +47,7 @@ impl Memory {
             generations: &mut self.generations,
             blocks: &mut self.blocks,
             changes: &mut self.changes,
+            pending: &self.pending,
         }
     }
 }

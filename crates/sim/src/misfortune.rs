@@ -5,6 +5,7 @@ use remap_core::format::{
 };
 use remap_core::units::Group;
 
+use crate::disk::ALWAYS;
 use crate::plan::REGION_BLOCKS;
 use crate::world::World;
 
@@ -27,7 +28,7 @@ impl World {
                 self.spare.rot(place, &mut self.rng);
             } else {
                 self.note(0, 0, format!("block {index} of copy {copy} cannot be read"));
-                self.spare.fail_reads(place + self.rng.below(8));
+                self.spare.fail_reads(place + self.rng.below(8), ALWAYS);
             }
             self.rotted = true;
         }
@@ -35,7 +36,7 @@ impl World {
             for copy in 0..self.plan.copies {
                 if self.rng.percent(40) {
                     let place = geometry.superblock(copy).first_sector();
-                    self.spare.fail_reads(place);
+                    self.spare.fail_reads(place, ALWAYS);
                     self.broken_copies.push(place);
                     self.note(0, 0, format!("superblock {copy} cannot be read for now"));
                 }

@@ -30,10 +30,21 @@ struct SectorState {
     written: bool,
     /// When the place where the content lives has last failed a read.
     unreadable: Option<u64>,
-    /// A write completed when the content had a slot, so that the sector must stay mapped.
-    mapped: bool,
+    /// When a write completed whose content had a slot, so that the sector must stay mapped.
+    mapped: Option<u64>,
     /// A removal of its mapping may be on disk, although nobody was told.
     removal: bool,
+    /// Main has failed to read it, and no write of a user has ended well there since, in this session.
+    unreadable_on_main: bool,
+}
+
+impl SectorState {
+    /// The set is loaded again, and the mapping may be gone.
+    fn forget_removed(&mut self) {
+        if std::mem::take(&mut self.removal) {
+            self.mapped = None;
+        }
+    }
 }
 
 /// What is known about every sector of main.
@@ -152,7 +163,8 @@ impl Oracle {
             }
             s.unreadable = s.unreadable.filter(|failed| *failed > start);
             if mapped(first + i as u64) {
-                (s.mapped, s.removal) = (true, false);
+                s.mapped.get_or_insert(now);
+                s.removal = false;
             }
             for older in s.versions.iter_mut().filter(|v| v.end.is_some_and(|e| e < start)) {
                 older.hidden.get_or_insert(now);
@@ -206,25 +218,51 @@ impl Oracle {
         for (_, s) in
             (0..8).zip(self.sectors.iter_mut().skip(first as usize)).filter(|(i, _)| mask & (1 << i) != 0)
         {
-            s.mapped = false;
+            s.mapped = None;
         }
     }
 
     /// Whether `sector` must be mapped, as content was acknowledged that has a slot.
     pub fn must_be_mapped(&self, sector: u64) -> bool {
-        self.sectors[sector as usize].mapped
+        self.sectors[sector as usize].mapped.is_some()
     }
 
-    /// A read that began at `began` brought an error for `sector`; `main_failed` when main's medium was what failed.
-    pub fn read_failed(&mut self, sector: u64, main_failed: bool) -> Result<(), String> {
-        let s = &self.sectors[sector as usize];
-        if main_failed && s.mapped {
-            return Err("an error of main, although the content was stored in a slot".into());
+    /// A read brought an error for `sector`, since main could not read it; what was mapped since `began` is not meant.
+    pub fn main_failed(&self, sector: u64, began: u64) -> Result<(), String> {
+        match self.sectors[sector as usize].mapped {
+            Some(at) if at < began => {
+                Err("an error of main, although the content was stored in a slot".into())
+            }
+            _ => Ok(()),
         }
-        if !main_failed && s.unreadable.is_none() {
-            return Err("an error, although the place where the content lives was readable".into());
+    }
+
+    /// A read brought an error for `sector` without asking a device for it.
+    pub fn refused(&self, sector: u64) -> Result<(), String> {
+        match self.sectors[sector as usize].unreadable {
+            Some(_) => Ok(()),
+            None => Err("an error, although the place where the content lives was readable".into()),
         }
-        Ok(())
+    }
+
+    /// Main has failed to read `sector`.
+    pub fn unreadable_on_main(&mut self, sector: u64) {
+        self.sectors[sector as usize].unreadable_on_main = true;
+    }
+
+    /// A user's write has ended well on main.
+    pub fn written_on_main(&mut self, first: u64, sectors: u32) {
+        self.range(first, sectors).iter_mut().for_each(|s| s.unreadable_on_main = false);
+    }
+
+    /// `sector` is pending.
+    pub fn may_be_pending(&self, sector: u64) -> bool {
+        self.sectors.get(sector as usize).is_some_and(|s| s.unreadable_on_main)
+    }
+
+    /// The time as the oracle counts it.
+    pub fn now(&self) -> u64 {
+        self.now
     }
 
     /// A read that began at `began` brought `token` for `sector`.
@@ -261,7 +299,8 @@ impl Oracle {
     /// now what is on disk counts (S13).
     pub fn reload(&mut self) {
         for s in &mut self.sectors {
-            s.mapped &= !core::mem::take(&mut s.removal);
+            s.forget_removed();
+            s.unreadable_on_main = false;
             let floor = s.versions.iter().filter(|v| v.ok).map(|v| v.start).max().unwrap_or(0);
             for v in s.versions.iter_mut().filter(|v| !v.ok && v.end.is_some_and(|e| e >= floor)) {
                 v.hidden = None;
@@ -272,8 +311,9 @@ impl Oracle {
 
     fn forget_session(&mut self, now: u64) {
         for s in &mut self.sectors {
-            s.mapped &= !core::mem::take(&mut s.removal);
+            s.forget_removed();
             s.written = false;
+            s.unreadable_on_main = false;
             s.versions.retain(|v| !v.gone);
             for v in &mut s.versions {
                 v.end.get_or_insert(now);

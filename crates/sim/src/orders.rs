@@ -80,7 +80,7 @@ impl Session<'_, '_> {
                 self.world.stats.released += t.released;
                 (t.released + t.main + t.lost + t.unreadable + t.failed, t.next)
             }
-            Machine::Write(_) => return Ok(()),
+            Machine::Write(_) | Machine::Read(_) => return Ok(()),
         };
         let right = next.map_or(order.sectors, |next| next.0 - order.first);
         match done == right {

@@ -32,11 +32,17 @@ pub enum Planted {
     ReleaseWithoutDrain,
     /// The blocks of an evicted copy are reported as written anew, and are not (S12).
     ReadmitWithoutRewrite,
+    /// A failed read of what lives in a slot is retried on main (S3, S4).
+    RetryOnMain,
+    /// What a failed read left in the buffer is delivered (S1).
+    DeliverFailedRead,
+    /// Nobody tells of blocks that are written well (S2).
+    KeepPending,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 12] = [
+    pub const ALL: [(&'static str, Planted); 15] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -49,6 +55,9 @@ impl Planted {
         ("release-before-durable", Planted::ReleaseBeforeDurable),
         ("release-without-drain", Planted::ReleaseWithoutDrain),
         ("readmit-without-rewrite", Planted::ReadmitWithoutRewrite),
+        ("retry-on-main", Planted::RetryOnMain),
+        ("deliver-failed-read", Planted::DeliverFailedRead),
+        ("keep-pending", Planted::KeepPending),
     ];
 
     /// The bug of that name.
@@ -127,6 +136,8 @@ impl Plan {
                 physical_sectors: physical,
                 repair_deadline_ms: rng.pick(&[20, 1000, 30_000]),
                 readmit_after_ms: more.pick(&[30, 200, 60_000]),
+                read_retries: rng.below(4) as u32,
+                read_deadline_ms: rng.pick(&[20, 1000, 30_000]),
                 ..Settings::default()
             },
             tasks: rng.range(1, 8) as usize,
@@ -192,10 +203,11 @@ impl Plan {
                 match rng.below(3) {
                     0 => spare.fail_writes(sector, ALWAYS),
                     1 => spare.fail_writes(sector, rng.range(1, 3) as u32),
-                    _ => spare.fail_reads(sector),
+                    _ => spare.fail_reads(sector, rng.pick(&[1, 3, ALWAYS, ALWAYS])),
                 }
             }
         }
+        main.reads_fail_whole = self.settings.physical_sectors > self.block_sectors() && rng.percent(40);
         if self.odd_errors {
             main.odd_errors_permille = 10;
             spare.odd_errors_permille = 10;
@@ -207,7 +219,8 @@ impl Plan {
         let sector = rng.below(self.main_sectors);
         match rng.below(8) {
             0 => main.fail_writes(sector, rng.range(1, 6) as u32),
-            1 => main.fail_reads(sector),
+            1 => main.fail_reads(sector, ALWAYS),
+            2 => main.fail_reads(sector, rng.range(1, 8) as u32),
             _ => main.fail_writes(sector, ALWAYS),
         }
     }

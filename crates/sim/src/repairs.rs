@@ -1,8 +1,9 @@
 //! Repair contexts and the committer, as the kernel host drives them.
 
 use remap_core::engine::commit::{self, Step};
-use remap_core::engine::machine::{same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::machine::{reads_at_once, same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::reread::Reread;
 use remap_core::engine::{FailReason, Mode};
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, IoRequest, Op};
@@ -14,6 +15,7 @@ use crate::content;
 use crate::disk::ALWAYS;
 use crate::orders::Order;
 use crate::plan::Planted;
+use crate::reads::Reading;
 use crate::session::{Flight, Owner, Session};
 use crate::world::{Failure, World};
 
@@ -50,6 +52,8 @@ pub(crate) struct Running {
     pub(crate) machine: Machine,
     pub(crate) work: Work,
     wait: Wait,
+    /// What came of it so far, if it is a read.
+    read: Option<Reading>,
     /// The bio was completed before its time, by a planted bug.
     acked: bool,
 }
@@ -70,7 +74,10 @@ impl Session<'_, '_> {
     /// Whether a context can go on, or begin with a job that waits.
     pub fn context_ready(&self, index: usize) -> bool {
         let Some(running) = &self.contexts[index].running else {
-            return if self.is_for_orders(index) { self.order.is_some() } else { !self.jobs.is_empty() };
+            if self.is_for_orders(index) {
+                return self.order.is_some();
+            }
+            return !self.jobs.is_empty() || !self.reads.is_empty() && self.may_read();
         };
         match running.wait {
             Wait::Nothing(_) => true,
@@ -87,8 +94,8 @@ impl Session<'_, '_> {
         let mut running = match self.contexts[index].running.take() {
             Some(running) => running,
             None => {
-                let (machine, work) = self.new_machine(index, now_ms);
-                Running { machine, work, wait: Wait::Nothing(Event::Go), acked: false }
+                let (machine, work, read) = self.new_machine(index, now_ms);
+                Running { machine, work, wait: Wait::Nothing(Event::Go), read, acked: false }
             }
         };
         if matches!(running.work, Work::Order(_)) && self.world.rng.permille(2) {
@@ -110,6 +117,12 @@ impl Session<'_, '_> {
         self.obey(index, running, next)
     }
 
+    /// Whether another context may begin with a read.
+    fn may_read(&self) -> bool {
+        let reading = self.contexts.iter().filter(|c| c.running.as_ref().is_some_and(|r| r.read.is_some()));
+        reading.count() < reads_at_once(self.world.plan.contexts)
+    }
+
     fn obey(&mut self, index: usize, mut running: Running, next: Next) -> Result<(), Failure> {
         running.wait = match next {
             Next::Load { offset_sectors, sectors } => {
@@ -120,12 +133,36 @@ impl Session<'_, '_> {
                 }
                 Wait::Nothing(Event::Loaded)
             }
+            Next::Store { offset_sectors, sectors } => {
+                let Work::Bio(piece) = running.work else {
+                    return Err(self.world.failure(None, "an order stores"));
+                };
+                let first = piece.first + u64::from(offset_sectors);
+                let data = self.contexts[index].buffer[..sectors as usize * 512].to_vec();
+                self.check_read(piece.task, first, &data)?;
+                if let Some(read) = &mut running.read {
+                    read.give(offset_sectors, sectors);
+                }
+                Wait::Nothing(Event::Stored)
+            }
             Next::Io(request) if self.planted_flush(&running, &request) => Wait::Nothing(Event::Io(Ok(()))),
             Next::Io(request) => {
+                let request = match &mut running.read {
+                    Some(read) => {
+                        let home = self.home_of_request(&request);
+                        let Some(home) = home else {
+                            return Err(self.world.failure(None, "a free slot is read"));
+                        };
+                        read.asks(home);
+                        self.planted_retry(request)
+                    }
+                    None => request,
+                };
                 self.submit_from(Owner::Repair(index), request, index);
                 Wait::Io
             }
             Next::Compare(what) => Wait::Nothing(Event::Compared(same(&self.contexts[index].buffer, what))),
+            Next::Yield => Wait::Nothing(Event::Go),
             Next::Commit => {
                 self.commit_awaited(&mut running);
                 Wait::Commit
@@ -136,6 +173,9 @@ impl Session<'_, '_> {
             }
             Next::Wait => Wait::Claim(self.progress),
             Next::Done(verdict) => {
+                if let Some(read) = running.read {
+                    return self.reread_done(read, verdict);
+                }
                 match running.work {
                     Work::Bio(piece) if !running.acked => return self.repair_done(piece, verdict),
                     Work::Bio(_) => {}
@@ -148,16 +188,26 @@ impl Session<'_, '_> {
         Ok(())
     }
 
-    fn new_machine(&mut self, index: usize, now_ms: u64) -> (Machine, Work) {
+    /// Writes go first.
+    fn new_machine(&mut self, index: usize, now_ms: u64) -> (Machine, Work, Option<Reading>) {
         if let Some(order) = self.order.take_if(|_| self.contexts.len() == index + 1) {
             let (machine, order) = order.machine(index as u8, &self.engine);
-            return (machine, Work::Order(order));
+            return (machine, Work::Order(order), None);
+        }
+        if self.jobs.is_empty() {
+            let at = self.world.rng.index(self.reads.len());
+            let failed = self.reads.swap_remove(at);
+            let piece = failed.piece;
+            let machine = Machine::Read(Reread::new(index as u8, failed.job(), &mut self.engine, now_ms));
+            let deadline = now_ms + self.world.plan.settings.read_deadline_ms;
+            let reading = Reading::new(failed, self.world.oracle.now(), deadline);
+            return (machine, Work::Bio(piece), Some(reading));
         }
         let at = self.world.rng.index(self.jobs.len());
         let (piece, error) = self.jobs.swap_remove(at);
         let (_, fua) = self.write_of(piece);
         let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, error };
-        (Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms)), Work::Bio(piece))
+        (Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms)), Work::Bio(piece), None)
     }
 
     fn commit_awaited(&mut self, running: &mut Running) {
@@ -202,27 +252,38 @@ impl Session<'_, '_> {
             (Op::Read, Ok(())) => {
                 self.contexts[index].buffer[at..at + flight.data.len()].copy_from_slice(&flight.data);
             }
-            (Op::Read, Err(_)) => self.slot_read_failed(flight),
+            (Op::Read, Err(error)) if error.can_mean_medium() => self.slot_read_failed(flight),
             (Op::Write | Op::WriteFua, _) if flight.device == Device::Spare => self.dirty.mark(),
             _ => {}
         }
+        let lie = self.world.options.planted == Some(Planted::DeliverFailedRead);
         if let Some(running) = &mut self.contexts[index].running {
+            let result = match &mut running.read {
+                Some(_) if lie => Ok(()),
+                Some(read) => {
+                    read.ended(flight, result);
+                    result
+                }
+                None => result,
+            };
             running.wait = Wait::Nothing(Event::Io(result));
         }
     }
 
     /// The medium of a slot has failed: an error is the right answer for what lived there.
     fn slot_read_failed(&mut self, flight: &Flight) {
-        let geometry = self.engine.geometry();
-        let slots = 0..geometry.slot_count();
-        let Some(slot) =
-            slots.map(Slot).find(|s| geometry.slot_block(*s).first_sector() == flight.sector / 8 * 8)
-        else {
+        if flight.device != Device::Spare {
             return;
-        };
-        let Some(home) = self.home_of(slot) else { return };
-        for i in 0..(flight.data.len() / 512) as u64 {
-            self.world.oracle.place_failed(home + flight.sector % 8 + i);
+        }
+        let geometry = *self.engine.geometry();
+        let block = u64::from(self.world.plan.block_sectors());
+        for bad in &flight.culprits {
+            let mut slots = (0..geometry.slot_count()).map(Slot);
+            let slot = slots.find(|s| geometry.slot_block(*s).first_sector() == bad / 8 * 8);
+            let Some(home) = slot.and_then(|s| self.home_of(s)) else { continue };
+            for i in 0..block {
+                self.world.oracle.place_failed(home + bad % 8 / block * block + i);
+            }
         }
     }
 
@@ -304,7 +365,7 @@ impl Session<'_, '_> {
             match rng.below(4) {
                 0 => spare.fail_writes(sector, ALWAYS),
                 1 => spare.fail_writes(sector, rng.range(1, 3) as u32),
-                _ => spare.fail_reads(sector),
+                _ => spare.fail_reads(sector, rng.pick(&[2, ALWAYS])),
             }
         }
         if plan.copy_faults && rng.permille(4) {

@@ -11,6 +11,7 @@ use remap_core::path::{Access, SpareDirty};
 use crate::bios::{Bio, Piece};
 use crate::gate::Gate;
 use crate::orders::Order;
+use crate::reads::FailedRead;
 use crate::repairs::Context;
 use crate::world::{Failure, World};
 
@@ -41,6 +42,8 @@ pub struct Flight {
     pub data: Vec<u8>,
     /// Where in its owner's buffer the data came from.
     pub buffer_sector: u32,
+    /// Of a read: the sectors of the device that could not be read when it took place.
+    pub culprits: Vec<u64>,
     flush_mark: u64,
     /// It has taken place already, with this outcome, which nobody has been told.
     early: Option<Result<(), ErrorKind>>,
@@ -81,6 +84,8 @@ pub struct Session<'w, 'e> {
     pub deferred: Vec<Piece>,
     /// Failed writes that wait for a repair context.
     pub jobs: Vec<(Piece, ErrorKind)>,
+    /// Failed reads that wait for one.
+    pub reads: Vec<FailedRead>,
     /// Repair contexts, and behind them one for orders.
     pub contexts: Vec<Context>,
     /// Counts the steps of repairs, for those who wait for one.
@@ -129,6 +134,7 @@ impl<'w, 'e> Session<'w, 'e> {
             to_map: Vec::new(),
             deferred: Vec::new(),
             jobs: Vec::new(),
+            reads: Vec::new(),
             contexts: (0..=contexts).map(|_| Context::default()).collect(),
             progress: 0,
             committer: Committer::new(),
@@ -186,6 +192,7 @@ impl<'w, 'e> Session<'w, 'e> {
     /// Lets everything end, and checks that what is in memory is what is on disk.
     fn settle(&mut self) -> Result<(), Failure> {
         self.run_until_idle()?;
+        self.check_pending()?;
         if self.bios.iter().any(Option::is_some) {
             return Err(self.world.failure(None, "a bio never ends"));
         }
@@ -274,6 +281,10 @@ impl<'w, 'e> Session<'w, 'e> {
                 Notice::Released { group, mask, .. } => self.world.oracle.released(group.0, mask),
                 Notice::Watermark { percent: 100 } => self.exhausted = true,
                 Notice::Lost { .. } => self.world.stats.lost += 1,
+                Notice::Unreadable { sectors, .. } => {
+                    self.world.stats.pending += u64::from(sectors);
+                    self.check_pending()?;
+                }
                 Notice::Retired(_) => self.world.stats.retired += 1,
                 Notice::Failed(FailReason::Invariant(what)) => {
                     return Err(self.world.failure(None, format!("broken invariant: {what}")));
@@ -296,7 +307,9 @@ impl<'w, 'e> Session<'w, 'e> {
     ) {
         let disk = self.disk(device);
         let flush_mark = disk.flush_mark();
-        let mut flight = Flight { owner, device, op, sector, data, buffer_sector, flush_mark, early: None };
+        let culprits = Vec::new();
+        let mut flight =
+            Flight { owner, device, op, sector, data, buffer_sector, culprits, flush_mark, early: None };
         if self.world.rng.percent(50) {
             flight.early = Some(self.carry_out(&mut flight));
         }
@@ -316,7 +329,10 @@ impl<'w, 'e> Session<'w, 'e> {
             Device::Spare => &mut self.world.spare,
         };
         match flight.op {
-            Op::Read => disk.read(flight.sector, &mut flight.data),
+            Op::Read => {
+                flight.culprits = disk.unreadable(flight.sector, flight.data.len() as u64 / 512);
+                disk.serve_read(flight.sector, &mut flight.data, &mut self.world.rng)
+            }
             Op::Flush => disk.flush(flight.flush_mark),
             op => disk.write(flight.sector, &flight.data, op == Op::WriteFua, &mut self.world.rng),
         }
@@ -329,14 +345,42 @@ impl<'w, 'e> Session<'w, 'e> {
             None => self.carry_out(&mut flight),
         };
         match flight.owner.clone() {
-            Owner::Piece(piece, place, ticket) => self.piece_ended(piece, place, ticket, &flight, result),
+            Owner::Piece(piece, place, ticket) => {
+                self.main_read_ended(&flight, result);
+                self.piece_ended(piece, place, ticket, &flight, result)
+            }
             Owner::Flush(task, mark) => self.flush_ended(task, mark, result),
             Owner::Commit(tag) => self.commit_io_ended(tag, &flight, result),
             Owner::Repair(context) => {
+                self.main_read_ended(&flight, result);
                 self.repair_io_ended(context, &flight, result);
                 Ok(())
             }
         }
+    }
+
+    /// Tells the oracle what main could not read.
+    fn main_read_ended(&mut self, flight: &Flight, result: Result<(), ErrorKind>) {
+        let failed = result.is_err_and(|error| error.can_mean_medium());
+        if flight.device == Device::Main && flight.op == Op::Read && failed {
+            flight.culprits.iter().for_each(|s| self.world.oracle.unreadable_on_main(*s));
+        }
+    }
+
+    /// Every pending block failed a read on main and has not been written since (S2).
+    pub fn check_pending(&self) -> Result<(), Failure> {
+        let block = u64::from(self.world.plan.block_sectors());
+        for (group, mask) in self.engine.pending().groups() {
+            let first = group.first_sector().0;
+            for s in (0..8).filter(|i| mask & (1 << i) != 0).map(|i| first + i) {
+                let from = s / block * block;
+                if !(from..from + block).any(|s| self.world.oracle.may_be_pending(s)) {
+                    let what = "it is pending, although main did not fail to read it since it was written";
+                    return Err(self.world.failure(Some(s), what));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether metadata is being written.

@@ -70,6 +70,10 @@ pub struct Stats {
     pub crashes: u64,
     /// Reads that ended in an error.
     pub read_errors: u64,
+    /// Failed reads that were delivered after all.
+    pub rereads: u64,
+    /// Sectors that became pending.
+    pub pending: u64,
     /// Loads that were rightly refused.
     pub refused: u64,
     /// Copies whose metadata was replaced by an old image or another set's.
@@ -98,6 +102,8 @@ impl Stats {
             (&mut self.readmissions, o.readmissions),
             (&mut self.crashes, o.crashes),
             (&mut self.read_errors, o.read_errors),
+            (&mut self.rereads, o.rereads),
+            (&mut self.pending, o.pending),
             (&mut self.refused, o.refused),
             (&mut self.swapped_copies, o.swapped_copies),
             (&mut self.retired, o.retired),

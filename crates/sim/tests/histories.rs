@@ -19,6 +19,8 @@ fn every_promise_is_kept_in_all_histories() {
     }
     // The promises are worth little if nothing happened.
     let happened = [
+        sum.rereads,
+        sum.pending,
         sum.repaired,
         sum.unrepaired,
         sum.commits_failed,
@@ -104,4 +106,19 @@ fn s12_copies_that_are_not_made_equal_are_found() {
 #[test]
 fn s12_a_copy_that_is_counted_in_again_without_having_been_written_is_found() {
     found(Planted::ReadmitWithoutRewrite, 50);
+}
+
+#[test]
+fn s01_a_failed_read_given_as_data_is_found() {
+    found(Planted::DeliverFailedRead, 20);
+}
+
+#[test]
+fn s02_a_pending_block_that_was_written_is_found() {
+    found(Planted::KeepPending, 50);
+}
+
+#[test]
+fn s04_a_read_of_a_slot_that_is_retried_on_main_is_found() {
+    found(Planted::RetryOnMain, 100);
 }

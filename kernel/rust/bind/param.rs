@@ -24,4 +24,6 @@ parameters! {
     max_remaps: dmr_max_remaps -> u32 = |v| v;
     /// Percent of slots in use from which on the spare counts as nearly full, 1 to 100.
     emergency_threshold: dmr_emergency_threshold -> u32 = |v| v;
+    /// Retries of a block that fails a read, 0 to 100.
+    max_retries_production: dmr_max_retries_production -> u32 = |v| v;
 }

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use remap_core::engine::{Change, Engine, Storage, StorageSizes};
 use remap_core::format::Superblock;
 use remap_core::lookup::Table;
+use remap_core::pending::Pending;
 
 use super::alloc::{KBox, KSlice};
 use super::sync::Mutex;
@@ -28,11 +29,13 @@ struct Memory {
     _generations: KSlice<u64>,
     _blocks: KSlice<u64>,
     _changes: KSlice<Change>,
+    _pending: KSlice<AtomicU64>,
 }
 
 /// One set's engine and memory. All memory of a set is allocated here, once.
 pub struct Store {
     table: Table<'static>,
+    pending: Pending<'static>,
     content: Mutex<KBox<Content>>,
     _memory: Memory,
 }
@@ -57,7 +60,8 @@ impl Store {
         let mut generations = KSlice::zeroed(sizes.generations)?;
         let mut blocks = KSlice::zeroed(sizes.blocks)?;
         let mut changes = KSlice::filled(sizes.changes, Change::default())?;
-        // SAFETY: the slices go into `Memory` below, which is dropped after table and content; atomics are shared, and
+        let mut pending = KSlice::zeroed(sizes.pending)?;
+        // SAFETY: the slices go into `Memory` below, which is dropped after table, pending blocks and content; atomics are shared, and
         // each of the others is borrowed once.
         let storage = unsafe {
             Storage {
@@ -67,6 +71,7 @@ impl Store {
                 generations: borrow_mut(&mut generations),
                 blocks: borrow_mut(&mut blocks),
                 changes: borrow_mut(&mut changes),
+                pending: borrow_mut(&mut pending),
             }
         };
         let groups = superblock.main.groups();
@@ -75,8 +80,10 @@ impl Store {
         else {
             return Ok(None);
         };
+        let Some(pending_blocks) = Pending::new(storage.pending) else { return Ok(None) };
         Ok(Some(Store {
             table,
+            pending: pending_blocks,
             content: Mutex::new(KBox::new(Content::Empty(storage))?)?,
             _memory: Memory {
                 _records: records,
@@ -85,6 +92,7 @@ impl Store {
                 _generations: generations,
                 _blocks: blocks,
                 _changes: changes,
+                _pending: pending,
             },
         }))
     }
@@ -93,6 +101,12 @@ impl Store {
     #[inline]
     pub fn table(&self) -> &Table<'_> {
         &self.table
+    }
+
+    /// The pending blocks, which whoever sees a bio end uses without a lock.
+    #[inline]
+    pub fn pending(&self) -> &Pending<'_> {
+        &self.pending
     }
 
     /// Makes the engine, once.

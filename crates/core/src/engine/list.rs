@@ -9,6 +9,8 @@ use crate::units::{sector_mask, Group, Sector, Slot};
 pub enum SectorState {
     /// On main.
     Main,
+    /// On main, which failed to read it and has not been written since.
+    Pending,
     /// In a slot.
     Mapped,
     /// In a slot that failed to read them.
@@ -22,6 +24,7 @@ impl SectorState {
     pub const fn name(self) -> &'static str {
         match self {
             SectorState::Main => "main",
+            SectorState::Pending => "pending",
             SectorState::Mapped => "mapped",
             SectorState::Suspect => "suspect",
             SectorState::Lost => "lost",
@@ -102,7 +105,9 @@ impl Engine<'_> {
 
     /// What is known of one sector.
     pub fn query(&self, sector: Sector) -> Listed {
-        let on_main = Listed { sector, sectors: 1, state: SectorState::Main, place: None };
+        let pending = self.pending.is_pending(sector);
+        let state = if pending { SectorState::Pending } else { SectorState::Main };
+        let on_main = Listed { sector, sectors: 1, state, place: None };
         let Some((slot, record)) = self.table.record_of(sector.group()) else { return on_main };
         match self.sector_state(slot, record, sector.in_group()) {
             SectorState::Main => on_main,

@@ -8,6 +8,7 @@ use super::{Context, Counters, Engine, Mode, Settings, Storage, StorageSizes, CO
 use crate::format::{Block, SlotState, Superblock, TableBlock, ENTRIES_PER_BLOCK};
 use crate::io::{Device, IoRequest, Op};
 use crate::lookup::{Record, Table, Use};
+use crate::pending::Pending;
 use crate::units::{Group, Slot, BLOCK_BYTES, SECTORS_PER_BLOCK};
 
 /// Why a set cannot be loaded.
@@ -47,6 +48,7 @@ pub struct Loader<'a> {
     superblock: Superblock,
     settings: Settings,
     table: Table<'a>,
+    pending: Pending<'a>,
     generations: &'a mut [u64],
     blocks: &'a mut [u64],
     changes: &'a mut [super::Change],
@@ -75,6 +77,7 @@ impl<'a> Loader<'a> {
         let per_area = superblock.geometry.slots_per_area();
         let table = Table::new(storage.records, storage.buckets, storage.summary, groups, per_area);
         let table = table.filter(|_| fits).ok_or(LoadError::Storage)?;
+        let pending = Pending::new(storage.pending).ok_or(LoadError::Storage)?;
         for index in 0..table.slots() {
             table.set_record(Slot(index), Record::free(None));
         }
@@ -85,6 +88,7 @@ impl<'a> Loader<'a> {
             superblock,
             settings,
             table,
+            pending,
             generations: storage.generations,
             blocks: storage.blocks,
             changes: storage.changes,
@@ -200,6 +204,8 @@ impl<'a> Loader<'a> {
         self.superblock.activations = self.superblock.activations.saturating_add(1);
         let mut engine = Engine {
             table: self.table,
+            pending: self.pending,
+            pending_full: false,
             generations: self.generations,
             blocks: self.blocks,
             changes: Changes::new(self.changes),

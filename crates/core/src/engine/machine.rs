@@ -6,6 +6,7 @@
 use super::release::Release;
 use super::relocate::Relocate;
 use super::repair::Repair;
+use super::reread::Reread;
 use super::{Engine, WINDOW_SECTORS};
 use crate::error::ErrorKind;
 use crate::io::IoRequest;
@@ -19,10 +20,12 @@ pub(super) const SCRATCH_SECTOR: u32 = WINDOW_SECTORS;
 /// What the host tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// First call for a job, or the call again after [`Next::Wait`].
+    /// First call for a job, or the call again after [`Next::Wait`] or [`Next::Yield`].
     Go,
     /// The content was loaded.
     Loaded,
+    /// The content was stored.
+    Stored,
     /// The request has ended.
     Io(Result<(), ErrorKind>),
     /// The gate was drained.
@@ -43,6 +46,13 @@ pub enum Next {
         /// Length in sectors.
         sectors: u32,
     },
+    /// Copy from the start of the buffer into this part of the bio; then [`Event::Stored`].
+    Store {
+        /// From this sector of the bio on.
+        offset_sectors: u32,
+        /// Length in sectors.
+        sectors: u32,
+    },
     /// Carry out this request with the context's buffer; then [`Event::Io`].
     Io(IoRequest),
     /// Wake the committer, wait until [`Engine::commit_outcome`] of this context is there; then [`Event::Committed`].
@@ -51,6 +61,8 @@ pub enum Next {
     Drain,
     /// Compare two parts of the buffer; then [`Event::Compared`].
     Compare(Comparison),
+    /// Groups were let go that others may wait for: let these look again; then [`Event::Go`].
+    Yield,
     /// Another context works on these groups: call again with [`Event::Go`] when one has finished a window.
     Wait,
     /// The job ends like this.
@@ -86,13 +98,15 @@ pub enum Machine {
     Relocate(Relocate),
     /// Content moves from slots back to main.
     Release(Release),
+    /// What can be had of a failed read is being read.
+    Read(Reread),
 }
 
 impl Machine {
     /// Has a job that an administrator ordered end before its next window. A failed write is stored whatever happens.
     pub fn stop(&mut self) {
         match self {
-            Machine::Write(_) => {}
+            Machine::Write(_) | Machine::Read(_) => {}
             Machine::Relocate(relocate) => relocate.stop(),
             Machine::Release(release) => release.stop(),
         }
@@ -104,6 +118,17 @@ impl Machine {
             Machine::Write(repair) => repair.next(engine, event, now_ms),
             Machine::Relocate(relocate) => relocate.next(engine, event, now_ms),
             Machine::Release(release) => release.next(engine, event, now_ms),
+            Machine::Read(reread) => reread.next(engine, event, now_ms),
         }
+    }
+}
+
+/// How many of a host's repair contexts may be at failed reads at once: all but one, so that a failed write never waits for a read that
+/// takes its time. Where a write and a read wait, the write goes first.
+pub const fn reads_at_once(contexts: usize) -> usize {
+    if contexts > 1 {
+        contexts - 1
+    } else {
+        1
     }
 }

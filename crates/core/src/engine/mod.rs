@@ -2,7 +2,7 @@
 //!
 //! There is one engine per live set, behind a lock of the host. Beside it stand the machines that a host drives:
 //! [`load::Loader`] builds the engine from the spare, [`commit::Committer`] makes changes durable, and one [`machine::Machine`] per
-//! repair context turns a failed write into stored content. The lookup table is shared with readers that take no lock.
+//! repair context turns a failed write into stored content, or a failed read into what can be read. The lookup table is shared with readers that take no lock.
 
 pub mod commit;
 pub mod list;
@@ -14,6 +14,7 @@ pub mod order;
 pub mod release;
 pub mod relocate;
 pub mod repair;
+pub mod reread;
 
 mod changes;
 mod copies;
@@ -35,6 +36,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::format::{Entry, Geometry, MainShape, SlotState, Superblock};
 use crate::lookup::{Record, Table, TableSizes, Use};
+use crate::pending::{Pending, PENDING_WORDS};
 use crate::units::{Group, Slot, SECTOR_BYTES};
 use changes::Changes;
 use notice::Notices;
@@ -65,6 +67,10 @@ pub struct Settings {
     pub emergency_percent: u32,
     /// Time for narrowing one failed bio, in milliseconds; what has not proved good by then goes to slots.
     pub repair_deadline_ms: u64,
+    /// Retries of a block that fails a read, after the first read of it alone, 0 to 100.
+    pub read_retries: u32,
+    /// Time for narrowing one failed read, in milliseconds; what has not been read well by then is an error.
+    pub read_deadline_ms: u64,
     /// Physical block of main in sectors: the unit in which it fails. A power of two.
     pub physical_sectors: u32,
     /// Time from an activation or an eviction to the first attempt to bring evicted copies back, in milliseconds.
@@ -79,6 +85,8 @@ impl Default for Settings {
             slots_max: 0,
             emergency_percent: 90,
             repair_deadline_ms: 30_000,
+            read_retries: 5,
+            read_deadline_ms: 30_000,
             physical_sectors: 8,
             readmit_after_ms: 60_000,
         }
@@ -99,6 +107,8 @@ pub struct Storage<'a> {
     pub blocks: &'a mut [u64],
     /// Changes on their way to the disk, at least [`CHANGES_MIN`].
     pub changes: &'a mut [Change],
+    /// Pending blocks; shared with whoever sees bios end.
+    pub pending: &'a [AtomicU64],
 }
 
 /// How large the arrays of [`Storage`] must be.
@@ -112,6 +122,8 @@ pub struct StorageSizes {
     pub blocks: usize,
     /// Entries of `changes`.
     pub changes: usize,
+    /// `u64` words of `pending`.
+    pub pending: usize,
 }
 
 impl StorageSizes {
@@ -122,6 +134,7 @@ impl StorageSizes {
             generations: geometry.slot_count() as usize,
             blocks: geometry.table_blocks() as usize,
             changes: CHANGES_MIN,
+            pending: PENDING_WORDS,
         }
     }
 }
@@ -131,6 +144,8 @@ impl StorageSizes {
 struct Context {
     /// First and last group of the window that the context works on.
     claim: Option<(Group, Group)>,
+    /// Groups that it waits for, to store a write: reads make way.
+    wish: Option<(Group, Group)>,
     /// Changes queued and not yet durable.
     outstanding: u32,
     /// One of the changes could not be made durable.
@@ -141,9 +156,15 @@ struct Context {
     ordered: bool,
 }
 
+/// Whether a range of groups, if there is one, has groups in common with `first` to `last`.
+fn overlap(range: Option<(Group, Group)>, first: Group, last: Group) -> bool {
+    range.is_some_and(|(from, to)| from <= last && first <= to)
+}
+
 /// The state of one set.
 pub struct Engine<'a> {
     table: Table<'a>,
+    pending: Pending<'a>,
     generations: &'a mut [u64],
     blocks: &'a mut [u64],
     changes: Changes<'a>,
@@ -164,6 +185,8 @@ pub struct Engine<'a> {
     unsettled: bool,
     fail_reason: Option<FailReason>,
     watermark_percent: u32,
+    /// It was said that not all unreadable blocks can be remembered.
+    pending_full: bool,
     notices: Notices,
     counters: Counters,
 }
@@ -172,6 +195,11 @@ impl<'a> Engine<'a> {
     /// The lookup table, for readers.
     pub fn table(&self) -> Table<'a> {
         self.table
+    }
+
+    /// The pending blocks, for whoever sees bios end.
+    pub fn pending(&self) -> Pending<'a> {
+        self.pending
     }
 
     /// The superblock that counts, with the number of this activation: whatever a session writes carries that, so that what an
@@ -233,9 +261,16 @@ impl<'a> Engine<'a> {
         self.counters.lost_sectors
     }
 
+    /// Logical blocks of main that failed a read and have not been written since. Looks at every place where one may be remembered.
+    pub fn pending_blocks(&self) -> u64 {
+        let block_sectors = u64::from(self.shape().block_bytes / crate::units::SECTOR_BYTES);
+        self.pending.sectors().checked_div(block_sectors).unwrap_or(0)
+    }
+
     /// Counts of what happened since activation.
     pub fn counters(&self) -> Counters {
-        Counters { notices_dropped: self.notices.dropped(), ..self.counters }
+        let (notices_dropped, pending_dropped) = (self.notices.dropped(), self.pending.dropped());
+        Counters { notices_dropped, pending_dropped, ..self.counters }
     }
 
     /// Sets the counts of what happened since activation to zero.
@@ -282,17 +317,34 @@ impl<'a> Engine<'a> {
     /// Claims groups for a context, so that no other repairs them at the same time (S9). False: another one does, wait for
     /// it to finish a window.
     fn claim(&mut self, context: usize, first: Group, last: Group) -> bool {
-        let taken = |c: &Context| c.claim.is_some_and(|(from, to)| from <= last && first <= to);
-        if self.contexts.iter().enumerate().any(|(i, c)| i != context && taken(c)) {
+        let free = !self.others(context).any(|c| overlap(c.claim, first, last));
+        if let Some(c) = self.contexts.get_mut(context) {
+            *c = match free {
+                true => Context { claim: Some((first, last)), ..Context::default() },
+                false => Context { wish: Some((first, last)), ..*c },
+            };
+            return free;
+        }
+        false
+    }
+
+    /// The same for a read, which takes nothing that a write waits for.
+    fn claim_to_read(&mut self, context: usize, first: Group, last: Group) -> bool {
+        let taken = |c: &Context| overlap(c.claim, first, last) || overlap(c.wish, first, last);
+        if self.others(context).any(taken) {
             return false;
         }
-        match self.contexts.get_mut(context) {
-            Some(c) => {
-                *c = Context { claim: Some((first, last)), ..Context::default() };
-                true
-            }
-            None => false,
-        }
+        self.claim(context, first, last)
+    }
+
+    /// Whether a write waits for groups that this context has claimed.
+    fn is_in_the_way(&self, context: usize) -> bool {
+        let claim = self.contexts.get(context).and_then(|c| c.claim);
+        claim.is_some_and(|(first, last)| self.others(context).any(|c| overlap(c.wish, first, last)))
+    }
+
+    fn others(&self, context: usize) -> impl Iterator<Item = &Context> {
+        self.contexts.iter().enumerate().filter(move |(i, _)| *i != context).map(|(_, c)| c)
     }
 
     /// Notes that an administrator ordered what a context does with its claim.
@@ -317,6 +369,7 @@ impl<'a> Engine<'a> {
     fn unclaim(&mut self, context: usize) {
         if let Some(c) = self.contexts.get_mut(context) {
             c.claim = None;
+            c.wish = None;
         }
     }
 

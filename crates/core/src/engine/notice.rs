@@ -57,6 +57,24 @@ pub enum Notice {
         /// First sector of what was to be written.
         sector: Sector,
     },
+    /// Blocks of main failed a read and are pending.
+    Unreadable {
+        /// First of them.
+        sector: Sector,
+        /// How many sectors; they lie within one physical block, not always one behind the other.
+        sectors: u32,
+    },
+    /// A slot failed to read sectors, which are suspect.
+    Suspect {
+        /// First of them.
+        sector: Sector,
+        /// How many sectors of the group.
+        sectors: u32,
+        /// The slot.
+        slot: Slot,
+    },
+    /// More blocks are unreadable than can be remembered as pending.
+    PendingFull,
     /// Slots in use passed this many percent.
     Watermark {
         /// 50, 75, the emergency threshold, or 100.
@@ -81,6 +99,14 @@ pub struct Counters {
     pub remapped_sectors: u64,
     /// Sectors whose content went back to main.
     pub released_sectors: u64,
+    /// Failed reads that were narrowed.
+    pub reads: u64,
+    /// Of these, delivered whole.
+    pub reads_delivered: u64,
+    /// Of these, those that failed.
+    pub reads_failed: u64,
+    /// Times that an unreadable block could not be remembered as pending.
+    pub pending_dropped: u64,
     /// Sectors that are lost at present.
     pub lost_sectors: u64,
     /// Commits that became durable.

@@ -5,7 +5,7 @@ use super::place::SLOT_TRIES;
 use super::{Engine, Notice};
 use crate::format::{Entry, ENTRIES_PER_BLOCK};
 use crate::lookup::{Record, Use};
-use crate::units::Slot;
+use crate::units::{Sector, Slot};
 
 /// Entries of the list of changes that one group can take: its own, the slot that it leaves, and every slot that is tried in vain.
 const CHANGES_PER_GROUP: usize = SLOT_TRIES as usize + 2;
@@ -99,6 +99,10 @@ impl Engine<'_> {
             return;
         }
         let group = e.group.first_sector();
+        // What lives in a slot now is of no more interest on main.
+        for sector in (0..8).filter(|i| e.mask & (1 << i) != 0) {
+            self.pending.clear(Sector(group.0 + sector), 1);
+        }
         let ordered = change.owner.and_then(|o| self.contexts.get(usize::from(o))).is_some_and(|c| c.ordered);
         self.notices.push(Notice::Remapped { group, mask: e.mask, slot, ordered });
         if e.lost & !lost_before != 0 {

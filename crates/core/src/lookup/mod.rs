@@ -4,6 +4,7 @@ mod record;
 mod table;
 
 pub use record::{Record, Use};
+pub(crate) use table::hash;
 pub use table::{Run, Table};
 
 /// Largest number of slots of a set: a bucket has 24 bits for the slot, of which two values are taken.

@@ -82,7 +82,7 @@ pub struct Table<'a> {
 }
 
 /// 64 well-mixed bits of a group number (the finaliser of SplitMix64, by Vigna, public domain).
-const fn hash(group: Group) -> u64 {
+pub(crate) const fn hash(group: Group) -> u64 {
     let mut x = group.0;
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // Each test binary uses a part of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use remap_core::engine::commit::{Committer, Step, Work};
@@ -12,6 +12,7 @@ use remap_core::engine::order::Range;
 use remap_core::engine::release::{Release, Released};
 use remap_core::engine::relocate::{Relocate, Relocated};
 use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Change, Engine, Notice, Settings, Storage, StorageSizes};
 use remap_core::error::ErrorKind;
@@ -20,6 +21,7 @@ use remap_core::format::{
 };
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::{Run, Table};
+use remap_core::path::Place;
 use remap_core::units::{Sector, Slot};
 
 pub const REGION_BLOCKS: u64 = 2048;
@@ -33,6 +35,10 @@ pub struct Disks {
     /// Sectors that fail reads or writes.
     pub bad_reads: BTreeSet<(bool, u64)>,
     pub bad_writes: BTreeSet<(bool, u64)>,
+    /// Sectors that fail so many reads more.
+    pub flaky_reads: BTreeMap<(bool, u64), u32>,
+    /// What fails says so by this error.
+    pub error: ErrorKind,
     /// Flushes fail.
     pub bad_flush: bool,
     /// Every request since the list was last cleared.
@@ -63,6 +69,8 @@ impl Disks {
             spare: vec![0; blocks as usize * 4096],
             bad_reads: BTreeSet::new(),
             bad_writes: BTreeSet::new(),
+            flaky_reads: BTreeMap::new(),
+            error: ErrorKind::Medium,
             bad_flush: false,
             log: Vec::new(),
         }
@@ -73,8 +81,18 @@ impl Disks {
         assert!(self.log.len() < 10_000, "the engine goes round in circles");
         let sectors = (r.sector..r.sector + u64::from(r.sectors)).map(|s| (is_spare(r.device), s));
         let faults = if r.op == Op::Read { &self.bad_reads } else { &self.bad_writes };
-        if r.op == Op::Flush && self.bad_flush || sectors.into_iter().any(|s| faults.contains(&s)) {
-            return Err(ErrorKind::Medium);
+        if r.op == Op::Flush && self.bad_flush || sectors.clone().into_iter().any(|s| faults.contains(&s)) {
+            return Err(self.error);
+        }
+        let mut flaky = false;
+        for s in sectors.into_iter().filter(|_| r.op == Op::Read) {
+            if let Some(times) = self.flaky_reads.get_mut(&s).filter(|n| **n > 0) {
+                *times -= 1;
+                flaky = true;
+            }
+        }
+        if flaky {
+            return Err(self.error);
         }
         let disk = if is_spare(r.device) { &mut self.spare } else { &mut self.main };
         let at = r.sector as usize * 512..(r.sector as usize + r.sectors as usize) * 512;
@@ -143,6 +161,7 @@ pub fn load(disks: &mut Disks) -> Result<Set<'_>, LoadError> {
         generations: vec![0; sizes.generations].leak(),
         blocks: vec![0; sizes.blocks].leak(),
         changes: vec![Change::default(); sizes.changes].leak(),
+        pending: words(sizes.pending),
     };
     let settings = Settings::default();
     let mut loader = Loader::new(superblock, settings, storage)?;
@@ -152,7 +171,17 @@ pub fn load(disks: &mut Disks) -> Result<Set<'_>, LoadError> {
         loader.done(ok, &buffer);
     }
     let engine = loader.finish()?;
-    Ok(Set { engine, committer: Committer::new(), disks, hook: None, on_drain: None, drains: 0 })
+    let clock = (0, 0);
+    Ok(Set {
+        engine,
+        committer: Committer::new(),
+        disks,
+        hook: None,
+        on_drain: None,
+        drains: 0,
+        on_read: None,
+        clock,
+    })
 }
 
 /// Formats, loads and takes a set into service.
@@ -169,6 +198,9 @@ pub fn reload(disks: &mut Disks) -> Set<'_> {
     set
 }
 
+/// What a narrowed read gave: its verdict, and the first byte of each sector that was stored in the bio.
+pub type Given = (Result<(), ErrorKind>, Vec<Option<u8>>);
+
 type Hook = fn(&mut Disks, &Table<'_>, &IoRequest);
 
 /// A set in service.
@@ -182,6 +214,10 @@ pub struct Set<'d> {
     pub on_drain: Option<fn(&Engine<'_>, u32)>,
     /// Drains of the last repair.
     pub drains: u32,
+    /// Called before every read that a machine asks for.
+    pub on_read: Option<fn(&mut Disks, &mut Engine<'_>, &IoRequest)>,
+    /// Time, and how much of it passes at every request of a machine, in milliseconds.
+    pub clock: (u64, u64),
 }
 
 impl Set<'_> {
@@ -280,17 +316,51 @@ impl Set<'_> {
 
     /// As [`Set::drive`], and leaves the machine for questions.
     pub fn drive_on(&mut self, machine: &mut Machine, byte: u8) -> Result<(), ErrorKind> {
+        self.drive_with(machine, byte, &mut [])
+    }
+
+    /// Narrows a read of `sectors` sectors that failed on `place`.
+    pub fn reread(&mut self, first: u64, sectors: u32, place: Place) -> Given {
+        let job = reread::Job { first: Sector(first), sectors, place, error: ErrorKind::Io };
+        let mut machine = Machine::Read(Reread::new(0, job, &mut self.engine, self.clock.0));
+        let mut given = vec![None; sectors as usize];
+        let verdict = self.drive_with(&mut machine, 0x77, &mut given);
+        (verdict, given)
+    }
+
+    fn drive_with(
+        &mut self,
+        machine: &mut Machine,
+        byte: u8,
+        given: &mut [Option<u8>],
+    ) -> Result<(), ErrorKind> {
         let mut buffer = vec![byte; CONTEXT_BUFFER_BYTES];
         let mut event = Event::Go;
         self.drains = 0;
         loop {
-            event = match machine.next(&mut self.engine, event, 0) {
+            event = match machine.next(&mut self.engine, event, self.clock.0) {
                 Next::Load { sectors, .. } => {
                     buffer[..sectors as usize * 512].fill(byte);
                     Event::Loaded
                 }
-                Next::Io(request) => Event::Io(self.disks.run(&request, &mut buffer)),
                 Next::Compare(what) => Event::Compared(same(&buffer, what)),
+                Next::Store { offset_sectors, sectors } => {
+                    for (i, bytes) in buffer.chunks_exact(512).take(sectors as usize).enumerate() {
+                        assert!(bytes.iter().all(|b| *b == bytes[0]));
+                        let place = &mut given[offset_sectors as usize + i];
+                        assert_eq!(*place, None, "sector {} is stored twice", offset_sectors as usize + i);
+                        *place = Some(bytes[0]);
+                    }
+                    buffer.fill(0x77);
+                    Event::Stored
+                }
+                Next::Io(request) => {
+                    self.clock.0 += self.clock.1;
+                    if let (Some(hook), Op::Read) = (self.on_read, request.op) {
+                        hook(self.disks, &mut self.engine, &request);
+                    }
+                    Event::Io(self.disks.run(&request, &mut buffer))
+                }
                 Next::Commit => {
                     assert_eq!(self.engine.commit_outcome(0), None, "a commit is waited for that is over");
                     self.commit();
@@ -301,6 +371,7 @@ impl Set<'_> {
                     self.on_drain.iter().for_each(|check| check(&self.engine, self.drains));
                     Event::Drained
                 }
+                Next::Yield => Event::Go,
                 Next::Wait => panic!("nobody else repairs"),
                 Next::Done(verdict) => {
                     self.commit();

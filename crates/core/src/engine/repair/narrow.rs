@@ -89,6 +89,7 @@ impl Repair {
         let at = self.cursor.0;
         match result {
             Ok(()) => {
+                engine.pending.clear(self.cursor, u64::from(sectors));
                 self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit.get()));
                 self.skip(sectors);
             }
