@@ -146,8 +146,11 @@ a_read_follows_its_block_to_a_slot() {
 	dd if=/dev/mapper/r of="$WORK/follows" bs=4096 count=1 skip=6500 iflag=direct status=none &
 	reader=$!
 	# It is on the device, where it stays until that is suspended.
-	inflight=/sys/dev/block/$(dmsetup info -c --noheadings -o major,minor slow)/inflight
-	until awk '{ exit $1 == 0 }' "$inflight"; do sleep 0.1; done
+	inflight=/sys/dev/block/$(dmsetup info -c --noheadings -o major,minor m)/inflight
+	for _ in $(seq 100); do
+		if awk '{ exit $1 == 0 }' "$inflight"; then break; fi
+		sleep 0.1
+	done
 	put 52000 8
 	equal "$(query r 52000)" mapped
 	equal "$(status r 16)" "$before"
