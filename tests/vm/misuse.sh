@@ -143,7 +143,6 @@ bad_messages() {
 	END
 	refused 'Invalid argument' dmsetup message r 0 query ''
 	refused 'Invalid argument' dmsetup message r 0 ''
-	refused 'Invalid argument' dmsetup message r 0 remap 0 ''
 	refused 'Invalid argument' dmsetup message r 0 release ''
 	long=$(head -c 4000 /dev/zero | tr '\0' 7)
 	refused 'Invalid argument' dmsetup message r 0 query "$long"
