@@ -197,7 +197,8 @@ impl Set {
             commit_work: Work::new(commits::work)?,
             tend_work: Work::new(commits::tend)?,
             parked: AtomicBool::new(true),
-            repair_queue: Workqueue::new(c"dm_remap_repair", CONTEXTS as u16)?,
+            // Twice the contexts: a work that is queued again while it runs counts twice, and would keep another from running.
+            repair_queue: Workqueue::new(c"dm_remap_repair", 2 * CONTEXTS as u16)?,
             // A queue of its own, with a rescuer of its own: repairs wait for commits.
             commit_queue: Workqueue::new(c"dm_remap_commit", 1)?,
         }))

@@ -182,7 +182,7 @@ slow_reads_hold_nobody_up() {
 	make_slow 1000
 	param max_retries_production 100
 	BAD=/dev/mapper/slow under m "$MAIN" 70000+8 70100+8 70200+8 70300+8 71000+8
-	pids=
+	pids='' going=''
 	for at in 70000 70100 70200 70300; do
 		dd if=/dev/mapper/r of=/dev/null bs=4096 count=1 skip=$((at * 512)) iflag=direct,skip_bytes status=none &
 		pids="$pids $!"
@@ -194,6 +194,9 @@ slow_reads_hold_nobody_up() {
 	# Of the groups that are being read as well.
 	put 70000 8
 	equal "$(query r 71000) $(query r 70000)" "mapped mapped"
+	# The others go on meanwhile.
+	for pid in $pids; do [ ! -e "/proc/$pid" ] || going=$pid; done
+	[ -n "$going" ]
 	# The read of 70000 is given what the write brought.
 	wait "$(echo "$pids" | awk '{ print $1 }')"
 	for pid in ${pids#* * }; do fails wait "$pid"; done
