@@ -32,6 +32,8 @@ t() {
 # The last line of every scenario; the runner counts one that never gets here as failed.
 finish() {
 	cleanup
+	# The guest's files are in its memory, and other scenarios follow.
+	rm -rf "$WORK"
 	echo end
 	[ "$FAILED" = 0 ]
 }
