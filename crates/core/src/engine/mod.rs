@@ -16,6 +16,7 @@ pub mod relocate;
 pub mod repair;
 pub mod reread;
 
+mod bisect;
 mod changes;
 mod copies;
 mod evict;

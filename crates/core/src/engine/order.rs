@@ -2,6 +2,7 @@
 
 use core::num::{NonZeroU32, NonZeroU64};
 
+use super::bisect::{is_in_one_unit, piece};
 use super::{Engine, WINDOW_GROUPS, WINDOW_SECTORS};
 use crate::error::ErrorKind;
 use crate::io::{Device, IoRequest, Op};
@@ -135,11 +136,8 @@ impl Sweep {
         let end = window.end();
         self.cursor = (self.cursor..end).find(|s| is_wanted(*s))?;
         let run_end = (self.cursor..end).find(|s| !is_wanted(*s)).unwrap_or(end);
-        let unit = NonZeroU64::from(self.unit);
-        let first_end = (self.cursor / unit + 1) * unit.get();
-        let step_end = (self.cursor + u64::from(self.step)) / unit * unit.get();
-        let stop = if self.attempts > 0 { first_end } else { first_end.max(step_end) }.min(run_end);
-        self.piece = (stop - self.cursor) as u32;
+        let step = if self.attempts > 0 { 0 } else { self.step };
+        self.piece = piece(self.cursor, (run_end - self.cursor) as u32, step, self.unit);
         Some(IoRequest {
             device: Device::Main,
             op: Op::Read,
@@ -157,8 +155,7 @@ impl Sweep {
         unreadable: &mut Masks,
         result: Result<(), ErrorKind>,
     ) {
-        let unit = NonZeroU64::from(self.unit);
-        let last = self.cursor + u64::from(self.piece.max(1)) - 1;
+        let end = self.cursor + u64::from(self.piece.max(1));
         match result {
             Ok(()) => {
                 self.step = self.step.saturating_mul(2).min(WINDOW_SECTORS);
@@ -166,12 +163,14 @@ impl Sweep {
             }
             // Not the medium: main does not answer at all.
             Err(error) if !error.can_mean_medium() => self.give_up(window, wanted, unreadable),
-            Err(_) if self.cursor / unit != last / unit => self.step = (self.piece / 2).max(self.unit.get()),
+            Err(_) if !is_in_one_unit(self.cursor, self.piece, self.unit) => {
+                self.step = (self.piece / 2).max(self.unit.get());
+            }
             Err(_) => {
                 self.attempts += 1;
                 self.step = self.unit.get();
                 if self.attempts >= self.tries {
-                    self.drop_until(last + 1, window, wanted, unreadable);
+                    self.drop_until(end, window, wanted, unreadable);
                     self.go_on();
                 }
             }

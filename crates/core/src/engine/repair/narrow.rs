@@ -4,9 +4,8 @@
 //! doubles it, so that a single bad block among n costs about 2 log n attempts. A part of one physical block that has failed
 //! `error_threshold` times is bad. What the deadline cuts off counts as bad as well: its content is at hand, and a slot is safe.
 
-use core::num::NonZeroU64;
-
 use super::{Repair, State};
+use crate::engine::bisect::{is_in_one_unit, piece};
 use crate::engine::machine::Next;
 use crate::engine::Engine;
 use crate::error::ErrorKind;
@@ -20,8 +19,7 @@ impl Repair {
         self.cursor = self.at;
         // The whole has failed once already, so the first step is half of it; a part of one block has had its first attempt.
         self.step_sectors = (self.sectors / 2).max(unit.get());
-        let single = self.at.0 / NonZeroU64::from(unit) == (self.window_end() - 1) / NonZeroU64::from(unit);
-        self.attempts = u32::from(single);
+        self.attempts = u32::from(is_in_one_unit(self.at.0, self.sectors, unit));
         self.narrow(engine, now_ms)
     }
 
@@ -70,12 +68,8 @@ impl Repair {
 
     /// How much of a run of `run` sectors on main is tried at once: whole physical blocks, at least to the end of the first.
     fn attempt(&self, engine: &Engine<'_>, run: u32) -> u32 {
-        let unit = NonZeroU64::from(engine.unit_sectors());
-        let at = self.cursor.0;
-        let first_end = (at / unit + 1) * unit.get();
-        let step_end = (at + u64::from(self.step_sectors)) / unit * unit.get();
-        let end = if self.attempts > 0 { first_end } else { first_end.max(step_end) };
-        run.min((end - at) as u32)
+        let step_sectors = if self.attempts > 0 { 0 } else { self.step_sectors };
+        piece(self.cursor.0, run, step_sectors, engine.unit_sectors())
     }
 
     pub(super) fn tried_main(
@@ -98,11 +92,7 @@ impl Repair {
                 self.fail(error);
                 return self.end_window(engine);
             }
-            Err(_)
-                if at / NonZeroU64::from(unit) != (at + u64::from(sectors) - 1) / NonZeroU64::from(unit) =>
-            {
-                self.step_sectors = (sectors / 2).max(unit.get());
-            }
+            Err(_) if !is_in_one_unit(at, sectors, unit) => self.step_sectors = (sectors / 2).max(unit.get()),
             Err(_) => {
                 self.attempts += 1;
                 self.step_sectors = unit.get();

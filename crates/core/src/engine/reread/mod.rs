@@ -9,8 +9,9 @@
 
 mod part;
 
-use core::num::NonZeroU64;
+use core::num::NonZeroU32;
 
+use super::bisect::{is_in_one_unit, piece};
 use super::machine::{Event, Next};
 use super::{Engine, WINDOW_GROUPS};
 use crate::error::ErrorKind;
@@ -181,17 +182,12 @@ impl Reread {
     }
 
     fn is_one_unit(&self, engine: &Engine<'_>, source: Source, sectors: u32) -> bool {
-        let unit = source.unit(engine);
-        self.cursor.0 / unit == (self.cursor.0 + u64::from(sectors) - 1) / unit
+        is_in_one_unit(self.cursor.0, sectors, source.unit(engine))
     }
 
     /// How much of a run of `run` sectors is read at once: whole physical blocks, at least to the end of the first.
     fn attempt(&self, engine: &Engine<'_>, source: Source, run: u32) -> u32 {
-        let unit = source.unit(engine);
-        let at = self.cursor.0;
-        let first_end = (at / unit + 1) * unit.get();
-        let step_end = (at + u64::from(self.step_sectors)) / unit * unit.get();
-        run.min((first_end.max(step_end) - at) as u32)
+        piece(self.cursor.0, run, self.step_sectors, source.unit(engine))
     }
 
     /// Asks for `sectors` sectors from `from` on, unless time is up or a write waits.
@@ -286,18 +282,14 @@ enum Source {
 
 impl Source {
     /// The unit in which the device fails, in sectors.
-    fn unit(self, engine: &Engine<'_>) -> NonZeroU64 {
-        let unit = match self {
-            Source::Main => engine.settings.physical_sectors.min(64).max(block_sectors(engine)),
-            Source::Slot { .. } | Source::Lost => SECTORS_PER_BLOCK,
-        };
-        NonZeroU64::new(u64::from(unit)).unwrap_or(NonZeroU64::MIN)
+    fn unit(self, engine: &Engine<'_>) -> NonZeroU32 {
+        match self {
+            Source::Main => engine.unit_sectors(),
+            Source::Slot { .. } | Source::Lost => {
+                NonZeroU32::new(SECTORS_PER_BLOCK).unwrap_or(NonZeroU32::MIN)
+            }
+        }
     }
-}
-
-/// Main's logical block in sectors.
-fn block_sectors(engine: &Engine<'_>) -> u32 {
-    (engine.shape().block_bytes / crate::units::SECTOR_BYTES).max(1)
 }
 
 /// Where the content of the sectors from `at` on lives now, and how many of `left` do so; `None` if their group is held.

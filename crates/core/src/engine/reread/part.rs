@@ -4,7 +4,7 @@
 //! administrator wants: as much at once as lies together, as a device that does fail by the physical block would otherwise be asked
 //! for the same one time and again; the last time alone once more.
 
-use super::{block_sectors, Reread, Source};
+use super::{Reread, Source};
 use crate::engine::machine::Next;
 use crate::engine::{Engine, Notice};
 use crate::error::ErrorKind;
@@ -60,7 +60,7 @@ impl Reread {
         let missing = low_bits(sectors) & !self.stored_from(self.cursor);
         let retries = engine.settings.read_retries;
         // A block that failed alone before it was watched may have been written since: it is read once more at least.
-        let alone = u32::from(sectors <= block_sectors(engine));
+        let alone = u32::from(sectors <= engine.block_sectors());
         if source == Source::Main {
             engine.pending.watch(self.cursor, sectors);
         }
@@ -79,7 +79,7 @@ impl Reread {
 
     /// Goes on in the part at hand; `None` without one, or when it is done with.
     pub(super) fn go_on_in_part(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
-        let block = block_sectors(engine);
+        let block = engine.block_sectors();
         let part = self.part.as_mut()?;
         match part.next(block) {
             Some(sectors) => {
@@ -106,7 +106,7 @@ impl Reread {
 
     pub(super) fn part_read_failed(&mut self, engine: &Engine<'_>, sectors: u32, error: ErrorKind) {
         let Some(part) = self.part.as_mut() else { return };
-        if sectors <= block_sectors(engine) {
+        if sectors <= engine.block_sectors() {
             part.failed |= part.bits(sectors);
         }
         part.error = error;
