@@ -25,6 +25,7 @@ void dm_remap_rust_exit(void);
 extern unsigned int dmr_debug_level;
 extern unsigned int dmr_error_threshold;
 extern bool dmr_auto_remap_enabled;
+extern bool dmr_enable_production_mode;
 extern unsigned int dmr_max_remaps;
 extern unsigned int dmr_emergency_threshold;
 extern unsigned int dmr_max_retries_production;

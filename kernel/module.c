@@ -10,6 +10,7 @@
 unsigned int dmr_debug_level = 1;
 unsigned int dmr_error_threshold = 3;
 bool dmr_auto_remap_enabled = true;
+bool dmr_enable_production_mode = true;
 unsigned int dmr_max_remaps;
 unsigned int dmr_emergency_threshold = 90;
 unsigned int dmr_max_retries_production = 5;
@@ -36,6 +37,8 @@ module_param_cb(error_threshold, &attempts_ops, &dmr_error_threshold, 0644);
 MODULE_PARM_DESC(error_threshold, "failed attempts on a physical block before it counts as bad, 1-100 (default 3)");
 module_param_named(auto_remap_enabled, dmr_auto_remap_enabled, bool, 0644);
 MODULE_PARM_DESC(auto_remap_enabled, "remap failed writes; 0: they pass up (default 1)");
+module_param_named(enable_production_mode, dmr_enable_production_mode, bool, 0644);
+MODULE_PARM_DESC(enable_production_mode, "0: laboratory, the breaker never opens (default 1)");
 module_param_named(max_remaps, dmr_max_remaps, uint, 0644);
 MODULE_PARM_DESC(max_remaps, "most slots in use on a device; 0: all (default 0)");
 module_param_cb(emergency_threshold, &percent_ops, &dmr_emergency_threshold, 0644);

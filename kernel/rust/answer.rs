@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 use remap_core::engine::commit::Work;
 use remap_core::engine::list::Listed;
 use remap_core::engine::order::Range;
-use remap_core::engine::{Engine, FailReason};
+use remap_core::engine::Engine;
 use remap_core::units::{Group, Sector, Slot};
 
 use crate::bind::arc::KArc;
@@ -20,7 +20,7 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
         let (counters, superblock) = (engine.counters(), engine.superblock());
         write!(
             out,
-            "{} {}/{} {} {} {}/{} {} {} {} {} {} {} {} {} {} {} {} {}",
+            "{} {}/{} {} {} {}/{} {} {} {} {} {} {} {} {} {} {} {} {} {}",
             engine.mode().name(),
             engine.used(),
             engine.slots_total(),
@@ -34,17 +34,18 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
             counters.repairs_failed,
             counters.remapped_sectors,
             counters.commits,
-            engine.fail_reason().map_or("-", FailReason::name),
+            engine.reason_name().unwrap_or("-"),
             superblock.id,
             counters.released_sectors,
             counters.reads,
             counters.reads_delivered,
-            counters.reads_failed
+            counters.reads_failed,
+            counters.unproven
         )
     });
     // Not resumed yet: what the superblock said is all that is known.
     written.unwrap_or_else(|| {
-        write!(out, "inactive 0/{} - - - - - - - - - - {} - - - -", set.geometry.slot_count(), set.id)
+        write!(out, "inactive 0/{} - - - - - - - - - - {} - - - - -", set.geometry.slot_count(), set.id)
     })
 }
 

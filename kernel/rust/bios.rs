@@ -8,6 +8,7 @@ use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Op, Status};
 use crate::bind::held::{HeldBio, HeldList};
 use crate::bind::sync::SpinLock;
+use crate::bind::time::{monotonic_ms, tick};
 use crate::set::{Held, PerBio, Set, Shared, Way};
 use crate::status::{result_of, status_of};
 
@@ -192,6 +193,9 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
         Way::Main if status.is_ok() => {
             // Written, or readable after all.
             not_pending(set, data.first, &bio);
+            if bio.op() == Op::Write {
+                main_took(set, data.first);
+            }
             leave();
             bio.done(status)
         }
@@ -210,6 +214,9 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             bio.data_mut().entered = None;
             leave();
             if judge(set, &bio, status) != AfterError::Repair {
+                if bio.op() == Op::Write && set.access.breaker_is_open() {
+                    set.kick_commit();
+                }
                 return bio.done(status);
             }
             bio.data_mut().failed = Some(status);
@@ -247,6 +254,14 @@ fn not_pending(set: &Set, first: u64, bio: &Bio<'_, PerBio>) {
     let pending = set.store.pending();
     if pending.any() {
         pending.clear(Sector(first), u64::from(bio.sent_sectors()));
+    }
+}
+
+/// A write on main succeeded: core has to know, soon if the breaker waits for it.
+#[inline]
+fn main_took(set: &KArc<Set>, first: u64) {
+    if set.evidence.written(tick(), Sector(first), monotonic_ms) && set.access.breaker_is_open() {
+        set.kick_commit();
     }
 }
 

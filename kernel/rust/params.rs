@@ -9,6 +9,7 @@ pub fn settings(physical_block_bytes: u32) -> Settings {
     Settings {
         error_threshold: param::error_threshold(),
         auto_remap: param::auto_remap_enabled(),
+        production: param::enable_production_mode(),
         slots_max: param::max_remaps(),
         emergency_percent: param::emergency_threshold(),
         read_retries: param::max_retries_production(),

@@ -12,7 +12,7 @@ use remap_core::units::{Sector, Slot};
 use crate::bind::arc::KArc;
 use crate::bind::bio::Status;
 use crate::bind::io::PageBuf;
-use crate::bind::time::monotonic_ns;
+use crate::bind::time::monotonic_ms;
 use crate::bios;
 use crate::params;
 use crate::set::{Set, Shared, Spent, Way};
@@ -41,10 +41,6 @@ pub fn work<const CONTEXT: usize>(set: &KArc<Set>) {
     }
 }
 
-fn now_ms() -> u64 {
-    monotonic_ns() / 1_000_000
-}
-
 /// Repairs one write and completes it.
 fn repair(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
     let failed = bio.data().failed.unwrap_or(Status::IOERR);
@@ -52,7 +48,7 @@ fn repair(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
     let first = Sector(bio.data().first);
     let job = Job { first, sectors: bio.sent_sectors(), fua: bio.data().fua, error };
     crate::report::repairing(set.handle(), "write", first, job.sectors);
-    let begin = |engine: &mut Engine<'_>| Machine::Write(Repair::new(context, job, engine, now_ms()));
+    let begin = |engine: &mut Engine<'_>| Machine::Write(Repair::new(context, job, engine, monotonic_ms()));
     let machine = begin_job(set, begin);
     run_job(set, context, machine, bio, failed, buffer);
 }
@@ -68,7 +64,7 @@ fn reread(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
     };
     let job = reread::Job { first, sectors: bio.sent_sectors(), place, error };
     crate::report::repairing(set.handle(), "read", first, job.sectors);
-    let begin = |engine: &mut Engine<'_>| Machine::Read(Reread::new(context, job, engine, now_ms()));
+    let begin = |engine: &mut Engine<'_>| Machine::Read(Reread::new(context, job, engine, monotonic_ms()));
     let machine = begin_job(set, begin);
     run_job(set, context, machine, bio, failed, buffer);
 }
@@ -125,7 +121,12 @@ pub fn drive(
             machine.stop();
         }
         let seen = set.steps();
-        let Some(next) = set.store.with(|engine| machine.next(engine, event, now_ms())) else {
+        let step = |engine: &mut Engine<'_>| {
+            let now_ms = monotonic_ms();
+            set.evidence.tell(engine, now_ms);
+            machine.next(engine, event, now_ms)
+        };
+        let Some(next) = set.store.with(step) else {
             return Err(ErrorKind::Io);
         };
         event = match next {

@@ -1,6 +1,7 @@
 //! Tells what happened: log lines here, events by the caller (S30).
 
-use remap_core::engine::{Engine, FailReason, Notice};
+use remap_core::engine::breaker::BreakerCause;
+use remap_core::engine::{Engine, FailReason, NoRemapReason, Notice};
 use remap_core::units::Sector;
 
 use crate::bind::dm::Handle;
@@ -21,9 +22,8 @@ pub fn tell(handle: &Handle, engine: &mut Engine<'_>) -> bool {
     while let Some(notice) = engine.take_notice() {
         told |= !matches!(notice, Notice::Remapped { ordered: true, .. } | Notice::Released { .. });
         let (level, urgency) = match notice {
-            Notice::WriteFailed { .. } | Notice::Lost { .. } | Notice::CommitFailed | Notice::Failed(_) => {
-                (0, Level::Error)
-            }
+            Notice::WriteFailed { .. } | Notice::Unproven { .. } | Notice::Spoilt { .. } => (0, Level::Error),
+            Notice::Lost { .. } | Notice::CommitFailed | Notice::Failed(_) => (0, Level::Error),
             Notice::Remapped { .. } | Notice::Released { .. } => (REMAPPINGS, Level::Info),
             _ => (CHANGES, Level::Warning),
         };
@@ -77,10 +77,21 @@ fn line(name: &str, urgency: Level, notice: Notice) {
             urgency,
             format_args!("{name}: more sectors are unreadable than can be remembered; pending is too low"),
         ),
+        Notice::Unproven { group } => print_limited(
+            urgency,
+            format_args!("{name}: sector {}: main takes no writes; not remapped", group.0),
+        ),
+        Notice::Spoilt { group } => print_limited(
+            urgency,
+            format_args!("{name}: sector {}: spoilt by a probe and stored nowhere", group.0),
+        ),
         Notice::Watermark { percent } => {
             print_limited(urgency, format_args!("{name}: {percent}% of the slots in use"))
         }
         Notice::Mode(mode) => print_limited(urgency, format_args!("{name}: mode is now {}", mode.name())),
+        Notice::NoRemap(reason) => {
+            print_limited(urgency, format_args!("{name}: mode is now no-remap: {}", why(reason)))
+        }
         Notice::Failed(FailReason::Flush) => print_limited(
             urgency,
             format_args!("{name}: a flush failed: writes are refused until the message resume_remap"),
@@ -88,6 +99,20 @@ fn line(name: &str, urgency: Level, notice: Notice) {
         Notice::Failed(FailReason::Invariant(what)) => {
             print_limited(urgency, format_args!("{name}: broken invariant: {what}; all I/O is refused"))
         }
+    }
+}
+
+fn why(reason: NoRemapReason) -> &'static str {
+    match reason {
+        NoRemapReason::Breaker(BreakerCause::Unproven) => {
+            "the breaker opened: main takes no writes; it closes when main does again, or by resume_remap"
+        }
+        NoRemapReason::Breaker(BreakerCause::Slots) => {
+            "the breaker opened: too many slots were taken in a minute; it closes after a while, or by resume_remap"
+        }
+        NoRemapReason::Commit => "metadata could not be written; see resume_remap",
+        NoRemapReason::Copies => "fewer than two copies of the metadata are in sync; see resume_remap",
+        NoRemapReason::Features => "the set has features that this version does not know",
     }
 }
 

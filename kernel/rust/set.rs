@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use remap_core::engine::machine::{reads_at_once, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
+use remap_core::evidence::Evidence;
 use remap_core::format::{Geometry, SetId, Superblock};
 use remap_core::io::{Device as Which, IoRequest, Op};
 use remap_core::path::{Access, FlushMark, SpareDirty};
@@ -16,6 +17,7 @@ use crate::bind::held::{self, HeldBio, HeldList};
 use crate::bind::io::{BioPool, PageBuf, Request};
 use crate::bind::store::Store;
 use crate::bind::sync::{Entered, Gate, Mutex, SpinLock, WaitQueue};
+use crate::bind::time::monotonic_ms;
 use crate::bind::work::{Work, Workqueue};
 use crate::bind::Result;
 use crate::commits::{self, CommitSide};
@@ -125,6 +127,8 @@ pub struct Set {
     pub access: Access,
     /// Whether flushes must reach the spare.
     pub dirty: SpareDirty,
+    /// What writes on main tell.
+    pub evidence: Evidence,
     /// Where every bio enters before it looks up.
     pub gate: Gate,
     /// Bios for repair and commit.
@@ -174,6 +178,7 @@ impl Set {
             store,
             access: if writable { Access::new() } else { Access::read_only() },
             dirty: SpareDirty::new(),
+            evidence: Evidence::new(),
             gate: Gate::new()?,
             pool: BioPool::new(RESERVE)?,
             failed: SpinLock::new(HeldList::new())?,
@@ -288,6 +293,7 @@ impl Shared for KArc<Set> {
 
     fn stepped(&self) {
         let told = self.store.with(|engine| {
+            self.evidence.tell(engine, monotonic_ms());
             self.access.update(engine);
             crate::report::tell(&self.handle, engine)
         });

@@ -163,15 +163,15 @@ good_messages() {
 
 bad_parameters() {
 	for pair in debug_level=-1 debug_level=4 error_threshold=0 error_threshold=101 error_threshold=x \
-		auto_remap_enabled=2 max_remaps=-1 max_remaps=4294967296 emergency_threshold=0 emergency_threshold=101 \
-		max_retries_production=-1 max_retries_production=101; do
+		auto_remap_enabled=2 enable_production_mode=2 max_remaps=-1 max_remaps=4294967296 emergency_threshold=0 \
+		emergency_threshold=101 max_retries_production=-1 max_retries_production=101; do
 		name=${pair%=*}
 		before=$(param "$name")
 		fails sh -c "echo ${pair#*=} >/sys/module/dm_remap/parameters/$name"
 		equal "$(param "$name")" "$before"
 	done
 	equal "$(param debug_level) $(param error_threshold) $(param auto_remap_enabled) $(param max_remaps) $(
-		param emergency_threshold) $(param max_retries_production)" "1 3 Y 0 90 5"
+		param emergency_threshold) $(param max_retries_production) $(param enable_production_mode)" "1 3 Y 0 90 5 Y"
 }
 
 # Each byte of a superblock and of a table block, one at a time in the copies' first: the others serve, or it is refused.

@@ -140,6 +140,9 @@ fn advice(status: &Status) -> &'static str {
         ("degraded", _) => {
             "bad sectors are replaced, but copies of the metadata are out of sync: look after the spare"
         }
+        ("no-remap", Some("breaker")) => {
+            "main takes no writes, or too many failed at once: look after its cable and power; replacing goes on when it takes writes again"
+        }
         ("no-remap", _) => {
             "no further bad sector can be replaced: copy the data off; the kernel log says why"
         }
@@ -220,6 +223,7 @@ fn to_json(set: &Set) -> Value {
         "reads": s.reads,
         "reads_delivered": s.reads_delivered,
         "reads_failed": s.reads_failed,
+        "unproven": s.unproven,
         "suspended": set.info.suspended,
         "readonly": set.info.readonly,
         "open_count": set.info.open_count,

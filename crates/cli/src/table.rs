@@ -141,7 +141,7 @@ pub struct Status {
     pub remapped_sectors: Option<u64>,
     /// Changes of the metadata, since activation.
     pub commits: Option<u64>,
-    /// Why the mode is `fail`.
+    /// Why the mode is `fail` or `no-remap`.
     pub reason: Option<String>,
     /// UUID of the set.
     pub set_uuid: Option<String>,
@@ -153,6 +153,8 @@ pub struct Status {
     pub reads_delivered: Option<u64>,
     /// Of these, failed.
     pub reads_failed: Option<u64>,
+    /// Of the repairs, those without evidence that main takes writes, since activation.
+    pub unproven: Option<u64>,
     /// Fields that a newer target appended.
     pub further: Vec<String>,
 }
@@ -192,6 +194,7 @@ impl Status {
             reads: number(words.next()),
             reads_delivered: number(words.next()),
             reads_failed: number(words.next()),
+            unproven: number(words.next()),
             further: words.map(str::to_string).collect(),
         })
     }
@@ -250,7 +253,7 @@ mod tests {
     #[test]
     fn a_status_line_is_read() {
         let status = Status::parse(
-            "degraded 3/1950 8 7 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f 24 6 4 2 new",
+            "degraded 3/1950 8 7 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f 24 6 4 2 3 new",
         )
         .unwrap();
         assert_eq!(
@@ -271,8 +274,10 @@ mod tests {
         );
         assert_eq!((status.remapped_sectors, status.commits, status.reason), (Some(40), Some(9), None));
         assert_eq!(status.set_uuid.as_deref(), Some("d0010203-0405-4607-8809-0a0b0c0d0e0f"));
-        assert_eq!(status.released_sectors, Some(24));
-        assert_eq!(status.further, ["new"]);
+        assert_eq!(
+            (status.released_sectors, status.unproven, status.further),
+            (Some(5), Some(2), vec!["new".to_string()])
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ extern crate std;
 mod crc32c;
 pub mod engine;
 pub mod error;
+pub mod evidence;
 pub mod format;
 pub mod io;
 pub mod lookup;

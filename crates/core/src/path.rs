@@ -19,6 +19,8 @@ pub struct Access {
 const WRITES_REFUSED: u32 = 1;
 const READS_REFUSED: u32 = 2;
 const REPAIR_OFF: u32 = 4;
+/// The breaker is open, which what bios meet may end.
+const BREAKER_OPEN: u32 = 32;
 /// A flush failed, and the engine does not know yet.
 const FLUSH_UNTOLD: u32 = 8;
 /// The table is read-only, which no mode changes.
@@ -63,8 +65,11 @@ impl Access {
                 bits |= READS_REFUSED;
             }
         }
-        if !engine.mode().remaps() {
+        if !engine.repairs() {
             bits |= REPAIR_OFF;
+        }
+        if engine.breaker_is_open() {
+            bits |= BREAKER_OPEN;
         }
         bits
     }
@@ -100,6 +105,12 @@ impl Access {
         let resumed = self.flushes.load(Ordering::Acquire) == 0 && engine.resume_writes();
         self.update(engine);
         resumed
+    }
+
+    /// Whether the breaker is open (S16). Then the host calls [`crate::evidence::Evidence::tell`] and [`Access::update`] soon after a write on
+    /// main has ended, well or not.
+    pub fn breaker_is_open(&self) -> bool {
+        self.has(BREAKER_OPEN)
     }
 }
 

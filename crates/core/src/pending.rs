@@ -173,12 +173,16 @@ impl<'a> Pending<'a> {
 
     /// Whether a sector is pending.
     pub fn is_pending(&self, sector: Sector) -> bool {
-        let group = sector.group();
-        self.any()
-            && self
-                .set_of(group)
-                .map(|w| Cell(w.load(Ordering::Acquire)))
-                .any(|cell| cell.is_of(group) && cell.pending() & sector_mask(sector.in_group(), 1) != 0)
+        self.mask(sector.group()) & sector_mask(sector.in_group(), 1) != 0
+    }
+
+    /// The pending sectors of a group.
+    pub fn mask(&self, group: Group) -> u8 {
+        if !self.any() {
+            return 0;
+        }
+        let cells = self.set_of(group).map(|w| Cell(w.load(Ordering::Acquire)));
+        cells.filter(|cell| cell.is_of(group)).fold(0, |mask, cell| mask | cell.pending())
     }
 
     /// How many sectors are pending. Looks at every cell.

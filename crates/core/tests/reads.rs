@@ -132,7 +132,7 @@ fn s02_after_the_deadline_nothing_is_asked_any_more() {
     let mut disks = Disks::new();
     spoil(&mut disks, 0..MAIN_SECTORS);
     let mut set = served(&mut disks, 20, 2);
-    set.clock = (5_000, 4_000);
+    (set.now_ms, set.io_ms) = (5_000, 4_000);
     let (verdict, given) = set.reread(96, 8, MAIN);
     assert_eq!((verdict, given), (Err(ErrorKind::Io), vec![None; 8]));
     // 30 s are eight requests of 4 s: the one under way cannot be cut short.

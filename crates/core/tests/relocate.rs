@@ -136,7 +136,7 @@ fn s09_what_fails_only_under_the_hold_is_let_go() {
 fn s09_users_do_not_wait_for_reads_for_ever() {
     let mut disks = numbered();
     let mut set = served(&mut disks, 100, 3);
-    let range = Range { first: Sector(0), sectors: 248 };
+    let range = Range { first: Sector(0), sectors: 240 };
     let mut machine = Machine::Relocate(Relocate::new(0, range, &set.engine));
     assert!(matches!(machine.next(&mut set.engine, Event::Go, 0), Next::Io(_)));
     assert_eq!(machine.next(&mut set.engine, Event::Io(Ok(())), 0), Next::Drain);

@@ -278,12 +278,13 @@ fn others_fill_the_list(set: &mut Set<'_>) {
     }
     let mut buffer = vec![0x11; CONTEXT_BUFFER_BYTES];
     for context in 1..=4u8 {
-        let first = Sector(u64::from(context) * 248);
-        let job = Job { first, sectors: 248, fua: false, error: ErrorKind::Io };
+        let first = Sector(u64::from(context) * 240);
+        let job = Job { first, sectors: 240, fua: false, error: ErrorKind::Io };
         let mut repair = Repair::new(context, job, &mut set.engine, 0);
         let mut event = Event::Go;
         loop {
-            event = match repair.next(&mut set.engine, event, 0) {
+            set.tick();
+            event = match repair.next(&mut set.engine, event, set.now_ms) {
                 Next::Load { .. } => Event::Loaded,
                 Next::Io(request) => Event::Io(set.disks.run(&request, &mut buffer)),
                 Next::Commit => break,

@@ -268,6 +268,9 @@ impl Session<'_, '_> {
         }
         let outcome = match result {
             Ok(()) if write => {
+                if flight.device == Device::Main {
+                    self.main_took(piece.first, false);
+                }
                 self.piece_done(piece, true);
                 Ok(())
             }

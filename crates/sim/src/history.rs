@@ -18,6 +18,7 @@ pub fn run(seed: u64, options: Options) -> Result<Stats, Failure> {
         }
     }
     world.spare.writes_fail = false;
+    world.main.writes_fail = false;
     session(&mut world, None)?;
     Ok(world.stats)
 }

@@ -4,6 +4,7 @@
 pub mod bios;
 pub mod content;
 pub mod disk;
+pub mod evidence;
 pub mod gate;
 pub mod history;
 pub mod load;

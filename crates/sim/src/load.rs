@@ -39,7 +39,8 @@ impl Memory {
         }
     }
 
-    fn storage(&mut self) -> Storage<'_> {
+    /// As the engine borrows it.
+    pub fn storage(&mut self) -> Storage<'_> {
         Storage {
             records: &self.records,
             buckets: &self.buckets,

@@ -34,7 +34,7 @@ struct SectorState {
     mapped: Option<u64>,
     /// A removal of its mapping may be on disk, although nobody was told.
     removal: bool,
-    /// Main has failed to read it, and no write of a user has ended well there since, in this session.
+    /// Main has failed to read it, and no write has ended well there since, in this session.
     unreadable_on_main: bool,
 }
 
@@ -250,7 +250,7 @@ impl Oracle {
         self.sectors[sector as usize].unreadable_on_main = true;
     }
 
-    /// A user's write has ended well on main.
+    /// A write has ended well on main, of a user, a repair or a release.
     pub fn written_on_main(&mut self, first: u64, sectors: u32) {
         self.range(first, sectors).iter_mut().for_each(|s| s.unreadable_on_main = false);
     }

@@ -38,11 +38,15 @@ pub enum Planted {
     DeliverFailedRead,
     /// Nobody tells of blocks that are written well (S2).
     KeepPending,
+    /// Core is told of successes on main that there were none of (S14).
+    RemapWithoutEvidence,
+    /// Bios go to the group by which main is asked (S14).
+    ProbeWithoutHold,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 15] = [
+    pub const ALL: [(&'static str, Planted); 17] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -58,6 +62,8 @@ impl Planted {
         ("retry-on-main", Planted::RetryOnMain),
         ("deliver-failed-read", Planted::DeliverFailedRead),
         ("keep-pending", Planted::KeepPending),
+        ("remap-without-evidence", Planted::RemapWithoutEvidence),
+        ("probe-without-hold", Planted::ProbeWithoutHold),
     ];
 
     /// The bug of that name.
@@ -93,6 +99,8 @@ pub struct Plan {
     pub copy_faults: bool,
     /// The whole spare fails writes for a time.
     pub spare_outages: bool,
+    /// Main takes no writes for a time.
+    pub main_outages: bool,
     /// Flushes fail, rarely.
     pub flush_faults: bool,
     /// Requests fail for reasons other than the medium.
@@ -126,7 +134,7 @@ impl Plan {
         let (copy_faults, spare_outages, flush_faults) = (some(50), some(25), some(20));
         let (odd_errors, rot, unreadable_superblocks) = (some(20), some(30), some(25));
         let slot_faults_percent = if some(50) { 12 } else { 0 };
-        let plan = Plan {
+        let mut plan = Plan {
             main_sectors,
             block_bytes,
             slots: rng.pick(&[3, 20, 120, 300, 300, 600, 600]),
@@ -147,6 +155,7 @@ impl Plan {
             slot_faults_percent,
             copy_faults,
             spare_outages,
+            main_outages: false,
             flush_faults,
             odd_errors,
             rot,
@@ -155,6 +164,10 @@ impl Plan {
             growth_permille: rng.pick(&[0, 5, 20, 60]),
             orders_permille: rng.pick(&[0, 3, 10, 40]),
         };
+        plan.main_outages = more.percent(15);
+        let window_ms = more.pick(&[3, 300, 5000, 5000]);
+        plan.settings.evidence_window_ms = window_ms;
+        plan.settings.breaker_pause_ms = window_ms.max(more.pick(&[20, 200]));
         if more.percent(20) {
             plan.crowded()
         } else {
@@ -173,9 +186,11 @@ impl Plan {
             slot_faults_percent: 1,
             copy_faults: false,
             spare_outages: false,
+            main_outages: false,
             flush_faults: false,
             odd_errors: false,
             growth_permille: 60,
+            settings: Settings { evidence_window_ms: 5000, breaker_pause_ms: 5000, ..self.settings },
             ..self
         }
     }

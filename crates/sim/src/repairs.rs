@@ -8,7 +8,7 @@ use remap_core::engine::{FailReason, Mode};
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::Use;
-use remap_core::units::{Sector, Slot};
+use remap_core::units::{Group, Sector, Slot};
 
 use crate::bios::Piece;
 use crate::content;
@@ -31,7 +31,7 @@ enum Wait {
 
 /// What a context is at work on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Work {
+pub enum Work {
     /// A part of a bio that failed.
     Bio(Piece),
     /// What an administrator ordered, of this range.
@@ -39,7 +39,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    fn range(self) -> (u64, u64) {
+    /// First sector and length.
+    pub fn range(self) -> (u64, u64) {
         match self {
             Work::Bio(piece) => (piece.first, piece.sectors.into()),
             Work::Order(order) => (order.first, order.sectors),
@@ -48,7 +49,7 @@ impl Work {
 }
 
 /// A machine under way.
-pub(crate) struct Running {
+pub struct Running {
     pub(crate) machine: Machine,
     pub(crate) work: Work,
     wait: Wait,
@@ -56,6 +57,12 @@ pub(crate) struct Running {
     read: Option<Reading>,
     /// The bio was completed before its time, by a planted bug.
     acked: bool,
+    /// Groups that had failed without evidence when it began.
+    unproven: u64,
+    /// The group that was seen to be given a slot last.
+    pub placed: Option<Group>,
+    /// The last request.
+    pub request: Option<IoRequest>,
 }
 
 /// One repair context.
@@ -95,7 +102,17 @@ impl Session<'_, '_> {
             Some(running) => running,
             None => {
                 let (machine, work, read) = self.new_machine(index, now_ms);
-                Running { machine, work, wait: Wait::Nothing(Event::Go), read, acked: false }
+                let unproven = self.engine.counters().unproven;
+                Running {
+                    machine,
+                    work,
+                    wait: Wait::Nothing(Event::Go),
+                    read,
+                    acked: false,
+                    unproven,
+                    placed: None,
+                    request: None,
+                }
             }
         };
         if matches!(running.work, Work::Order(_)) && self.world.rng.permille(2) {
@@ -107,6 +124,10 @@ impl Session<'_, '_> {
             Wait::Drain(_) => Event::Drained,
             Wait::Claim(_) | Wait::Io => Event::Go,
         };
+        if event == Event::Io(Ok(())) {
+            self.main_took_repair(&running);
+        }
+        self.tell_evidence();
         let next = running.machine.next(&mut self.engine, event, now_ms);
         let (first, sectors) = running.work.range();
         self.world.note(first, sectors, format!("context {index}: {event:?} -> {next:?}"));
@@ -156,8 +177,12 @@ impl Session<'_, '_> {
                         read.asks(home);
                         self.planted_retry(request)
                     }
-                    None => request,
+                    None => {
+                        self.check_placed(&mut running, &request)?;
+                        request
+                    }
                 };
+                running.request = Some(request);
                 self.submit_from(Owner::Repair(index), request, index);
                 Wait::Io
             }
@@ -169,6 +194,7 @@ impl Session<'_, '_> {
             }
             Next::Drain => {
                 self.planted_unhold(&running);
+                self.let_in_while_probed();
                 Wait::Drain(self.gate.mark())
             }
             Next::Wait => Wait::Claim(self.progress),
@@ -177,7 +203,10 @@ impl Session<'_, '_> {
                     return self.reread_done(read, verdict);
                 }
                 match running.work {
-                    Work::Bio(piece) if !running.acked => return self.repair_done(piece, verdict),
+                    Work::Bio(piece) if !running.acked => {
+                        let unproven = self.engine.counters().unproven > running.unproven;
+                        return self.repair_done(piece, verdict, unproven);
+                    }
                     Work::Bio(_) => {}
                     Work::Order(order) => return self.order_done(&running.machine, order),
                 }
@@ -225,13 +254,19 @@ impl Session<'_, '_> {
         }
     }
 
-    fn repair_done(&mut self, piece: Piece, verdict: Result<(), ErrorKind>) -> Result<(), Failure> {
+    fn repair_done(
+        &mut self,
+        piece: Piece,
+        verdict: Result<(), ErrorKind>,
+        unproven: bool,
+    ) -> Result<(), Failure> {
         match verdict {
             Ok(()) => self.world.stats.repaired += 1,
             Err(_) => self.world.stats.unrepaired += 1,
         }
         self.exhausted |= self.engine.used() + self.engine.retired() >= self.engine.slots_total();
-        if verdict.is_err() && self.world.plan.spare_is_healthy() && !self.exhausted {
+        let main_refused = unproven || self.engine.breaker_is_open();
+        if verdict.is_err() && !main_refused && self.world.plan.spare_is_healthy() && !self.exhausted {
             let what = "a write fails, although the spare is healthy and has room";
             return Err(self.world.failure(Some(piece.first), what));
         }
@@ -388,6 +423,12 @@ impl Session<'_, '_> {
         }
         if spare.writes_fail && rng.permille(15) {
             spare.writes_fail = false;
+        }
+        if plan.main_outages && rng.permille(6) {
+            main.writes_fail = true;
+        }
+        if main.writes_fail && rng.permille(15) {
+            main.writes_fail = false;
         }
         if plan.flush_faults && rng.permille(2) {
             let disk = if rng.percent(50) { main } else { spare };

@@ -2,13 +2,15 @@
 
 use remap_core::engine::commit::{Committer, Work};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
-use remap_core::engine::{Engine, FailReason, Notice};
+use remap_core::engine::{Engine, FailReason, NoRemapReason, Notice};
 use remap_core::error::ErrorKind;
+use remap_core::evidence::Evidence;
 use remap_core::io::{Device, Op};
 use remap_core::lookup::Table;
 use remap_core::path::{Access, SpareDirty};
 
 use crate::bios::{Bio, Piece};
+use crate::evidence::Successes;
 use crate::gate::Gate;
 use crate::orders::Order;
 use crate::reads::FailedRead;
@@ -72,6 +74,10 @@ pub struct Session<'w, 'e> {
     pub access: Access,
     /// Whether a flush must reach the spare.
     pub dirty: SpareDirty,
+    /// What writes on main tell.
+    pub evidence: Evidence,
+    /// What is known of them here.
+    pub successes: Successes,
     /// The gate.
     pub gate: Gate,
     /// Requests under way.
@@ -127,6 +133,8 @@ impl<'w, 'e> Session<'w, 'e> {
             engine,
             access: Access::new(),
             dirty: SpareDirty::new(),
+            evidence: Evidence::new(),
+            successes: Successes::default(),
             gate: Gate::default(),
             order: None,
             flights: Vec::new(),
@@ -251,6 +259,7 @@ impl<'w, 'e> Session<'w, 'e> {
             Action::Commit => self.step_committer(),
             Action::Begin(task) => self.begin_bio(task)?,
         }
+        self.tell_evidence();
         self.access.update(&mut self.engine);
         self.hear_notices()?;
         Ok(true)
@@ -285,6 +294,8 @@ impl<'w, 'e> Session<'w, 'e> {
                     self.world.stats.pending += u64::from(sectors);
                     self.check_pending()?;
                 }
+                Notice::Unproven { group } => self.check_unproven(group)?,
+                Notice::NoRemap(NoRemapReason::Breaker(_)) => self.world.stats.breaker += 1,
                 Notice::Retired(_) => self.world.stats.retired += 1,
                 Notice::Failed(FailReason::Invariant(what)) => {
                     return Err(self.world.failure(None, format!("broken invariant: {what}")));

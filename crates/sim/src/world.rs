@@ -86,6 +86,14 @@ pub struct Stats {
     pub relocated: u64,
     /// Sectors that went back to main as ordered.
     pub released: u64,
+    /// Times that main was asked by a probe.
+    pub probes: u64,
+    /// Of these, times that main took the write.
+    pub probes_taken: u64,
+    /// Groups that failed without evidence.
+    pub unproven: u64,
+    /// Times that the breaker opened.
+    pub breaker: u64,
 }
 
 impl Stats {
@@ -110,6 +118,10 @@ impl Stats {
             (&mut self.lost, o.lost),
             (&mut self.relocated, o.relocated),
             (&mut self.released, o.released),
+            (&mut self.probes, o.probes),
+            (&mut self.probes_taken, o.probes_taken),
+            (&mut self.unproven, o.unproven),
+            (&mut self.breaker, o.breaker),
         ];
         pairs.into_iter().for_each(|(sum, n)| *sum += n);
     }

@@ -30,7 +30,8 @@ fn every_promise_is_kept_in_all_histories() {
         sum.lost,
         sum.swapped_copies,
     ];
-    assert!(happened.iter().all(|n| *n > 20) && sum.refused > 5, "{sum:?}");
+    let asked = [sum.probes, sum.probes_taken, sum.unproven, sum.breaker];
+    assert!(happened.iter().chain(&asked).all(|n| *n > 20) && sum.refused > 5, "{sum:?}");
     assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }
 
@@ -70,7 +71,17 @@ fn s08_a_flush_that_does_not_reach_the_spare_is_found() {
 
 #[test]
 fn s09_a_drain_that_does_not_wait_is_found() {
-    found(Planted::SkipDrain, 800);
+    found(Planted::SkipDrain, 1500);
+}
+
+#[test]
+fn s14_a_remapping_without_evidence_is_found() {
+    found(Planted::RemapWithoutEvidence, 50);
+}
+
+#[test]
+fn s14_a_group_that_is_asked_and_not_held_is_found() {
+    found(Planted::ProbeWithoutHold, 200);
 }
 
 #[test]

@@ -20,6 +20,8 @@ parameters! {
     error_threshold: dmr_error_threshold -> u32 = |v| v;
     /// Whether failed writes are remapped.
     auto_remap_enabled: dmr_auto_remap_enabled -> bool = |v| v;
+    /// Whether the breaker may open.
+    enable_production_mode: dmr_enable_production_mode -> bool = |v| v;
     /// Most slots in use on a device; 0: all.
     max_remaps: dmr_max_remaps -> u32 = |v| v;
     /// Percent of slots in use from which on the spare counts as nearly full, 1 to 100.

@@ -44,7 +44,8 @@ impl FakeDm {
             text: text.into(),
         };
         let table = line("remap", "0:4001 2048 1 0:4002 0");
-        let status = line("remap", "rw 3/1950 8 - 5/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f");
+        let status =
+            line("remap", "rw 3/1950 8 - 5/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f 0");
         let other = line("linear", "0:4003 0");
         FakeDm {
             devices: vec![

@@ -241,7 +241,7 @@ impl Committer {
             // While writes are refused nothing is taken up again.
             Some(Work::Resume) if engine.fail_reason.is_some() => self.end_work(engine, false),
             // What is under way becomes durable before the set is called clean.
-            Some(Work::Close) if engine.has_queued() && engine.mode().remaps() => self.begin_changes(engine),
+            Some(Work::Close) if engine.has_queued() && engine.commits() => self.begin_changes(engine),
             Some(Work::Close) => self.begin_superblock(engine, Then::EndWork),
             // First of all the superblock of this activation, so that no other mask can be believed any more.
             Some(Work::Takeover | Work::Resume) if self.in_question || !self.counted => {
@@ -274,7 +274,7 @@ impl Committer {
         if !engine.has_queued() {
             return;
         }
-        if !engine.mode().remaps() {
+        if !engine.commits() {
             // Not begun, so nothing of it can have landed.
             engine.take_back(Stage::Queued);
             return;
@@ -406,6 +406,7 @@ impl Committer {
             if ok && work == Work::Resume {
                 // All copies that count are equal and written again.
                 engine.unsettled = false;
+                engine.forget_breaker();
                 engine.judge();
             }
             self.ended = Some((work, ok));

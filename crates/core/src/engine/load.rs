@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::breaker::Breaker;
 use super::changes::Changes;
 use super::notice::Notices;
 use super::{Context, Counters, Engine, Mode, Settings, Storage, StorageSizes, CONTEXTS_MAX, GENERATION_MAX};
@@ -222,6 +223,7 @@ impl<'a> Loader<'a> {
             mode: Mode::Rw,
             unsettled: false,
             fail_reason: None,
+            breaker: Breaker::new(),
             watermark_percent: 0,
             notices: Notices::new(),
             counters: Counters { lost_sectors, ..Counters::default() },

@@ -12,10 +12,12 @@ use crate::error::ErrorKind;
 use crate::io::IoRequest;
 use crate::units::SECTORS_PER_BLOCK;
 
-/// Bytes of the buffer that a host sets aside for one repair context: a window, and one group beside it.
-pub const CONTEXT_BUFFER_BYTES: usize = (WINDOW_SECTORS + SECTORS_PER_BLOCK) as usize * 512;
+/// Bytes of the buffer that a host sets aside for one repair context: a window, and two groups beside it.
+pub const CONTEXT_BUFFER_BYTES: usize = (WINDOW_SECTORS + 2 * SECTORS_PER_BLOCK) as usize * 512;
 /// Where the group beside the window begins in the buffer, in sectors.
 pub(super) const SCRATCH_SECTOR: u32 = WINDOW_SECTORS;
+/// Where the second group beside it begins, for what must not overwrite the first.
+pub(super) const PROBE_SECTOR: u32 = WINDOW_SECTORS + SECTORS_PER_BLOCK;
 
 /// What the host tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

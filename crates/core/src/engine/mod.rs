@@ -2,8 +2,10 @@
 //!
 //! There is one engine per live set, behind a lock of the host. Beside it stand the machines that a host drives:
 //! [`load::Loader`] builds the engine from the spare, [`commit::Committer`] makes changes durable, and one [`machine::Machine`] per
-//! repair context turns a failed write into stored content, or a failed read into what can be read. The lookup table is shared with readers that take no lock.
+//! repair context turns a failed write into stored content, or a failed read into what can be read. The lookup table is shared with readers that take
+//! no lock.
 
+pub mod breaker;
 pub mod commit;
 pub mod list;
 pub mod load;
@@ -29,7 +31,7 @@ pub mod rounds;
 mod slots;
 
 pub use changes::Change;
-pub use mode::{FailReason, Mode};
+pub use mode::{FailReason, Mode, NoRemapReason};
 pub use notice::{Counters, Notice};
 
 use core::num::NonZeroU32;
@@ -39,14 +41,15 @@ use crate::format::{Entry, Geometry, MainShape, SlotState, Superblock};
 use crate::lookup::{Record, Table, TableSizes, Use};
 use crate::pending::{Pending, PENDING_WORDS};
 use crate::units::{Group, Slot, SECTOR_BYTES};
+use breaker::Breaker;
 use changes::Changes;
 use notice::Notices;
 
 /// Most repair contexts that one engine serves.
 pub const CONTEXTS_MAX: usize = 8;
-/// Groups that one repair window spans at most; a longer bio is repaired window by window. With the group beside it a
+/// Groups that one repair window spans at most; a longer bio is repaired window by window. With the two groups beside it a
 /// window fills 128 KiB, which a kernel can be expected to have in one piece.
-pub const WINDOW_GROUPS: u32 = 31;
+pub const WINDOW_GROUPS: u32 = 30;
 /// Sectors of a window.
 pub const WINDOW_SECTORS: u32 = WINDOW_GROUPS * 8;
 /// Fewest entries of the change list: every context may have a whole window of new slots and retired ones waiting.
@@ -72,6 +75,12 @@ pub struct Settings {
     pub read_retries: u32,
     /// Time for narrowing one failed read, in milliseconds; what has not been read well by then is an error.
     pub read_deadline_ms: u64,
+    /// How old a success elsewhere on main may be to be evidence that main takes writes, in milliseconds.
+    pub evidence_window_ms: u64,
+    /// Whether the breaker may open. Not in a laboratory.
+    pub production: bool,
+    /// How long the breaker stays open at least, in milliseconds; not less than `evidence_window_ms`.
+    pub breaker_pause_ms: u64,
     /// Physical block of main in sectors: the unit in which it fails. A power of two.
     pub physical_sectors: u32,
     /// Time from an activation or an eviction to the first attempt to bring evicted copies back, in milliseconds.
@@ -88,6 +97,9 @@ impl Default for Settings {
             repair_deadline_ms: 30_000,
             read_retries: 5,
             read_deadline_ms: 30_000,
+            evidence_window_ms: 5000,
+            production: true,
+            breaker_pause_ms: 30_000,
             physical_sectors: 8,
             readmit_after_ms: 60_000,
         }
@@ -147,6 +159,8 @@ struct Context {
     claim: Option<(Group, Group)>,
     /// Groups that it waits for, to store a write: reads make way.
     wish: Option<(Group, Group)>,
+    /// A group besides, by which main is asked whether it takes writes.
+    probe: Option<Group>,
     /// Changes queued and not yet durable.
     outstanding: u32,
     /// One of the changes could not be made durable.
@@ -185,6 +199,7 @@ pub struct Engine<'a> {
     /// A commit or a superblock failed, and nothing has settled since what is on disk.
     unsettled: bool,
     fail_reason: Option<FailReason>,
+    breaker: Breaker,
     watermark_percent: u32,
     /// It was said that not all unreadable blocks can be remembered.
     pending_full: bool,
@@ -318,7 +333,7 @@ impl<'a> Engine<'a> {
     /// Claims groups for a context, so that no other repairs them at the same time (S9). False: another one does, wait for
     /// it to finish a window.
     fn claim(&mut self, context: usize, first: Group, last: Group) -> bool {
-        let free = !self.others(context).any(|c| overlap(c.claim, first, last));
+        let free = !self.is_claimed(context, first, last);
         if let Some(c) = self.contexts.get_mut(context) {
             *c = match free {
                 true => Context { claim: Some((first, last)), ..Context::default() },
@@ -331,8 +346,9 @@ impl<'a> Engine<'a> {
 
     /// The same for a read, which takes nothing that a write waits for.
     fn claim_to_read(&mut self, context: usize, first: Group, last: Group) -> bool {
-        let taken = |c: &Context| overlap(c.claim, first, last) || overlap(c.wish, first, last);
-        if self.others(context).any(taken) {
+        if self.is_claimed(context, first, last)
+            || self.others(context).any(|c| overlap(c.wish, first, last))
+        {
             return false;
         }
         self.claim(context, first, last)
@@ -366,11 +382,39 @@ impl<'a> Engine<'a> {
         (self.shape().block_bytes / SECTOR_BYTES).max(1)
     }
 
+    /// Whether another context works on one of these groups.
+    fn is_claimed(&self, context: usize, first: Group, last: Group) -> bool {
+        let probed = |c: &Context| c.probe.map(|probe| (probe, probe));
+        self.others(context).any(|c| overlap(c.claim, first, last) || overlap(probed(c), first, last))
+    }
+
+    /// Claims one group besides the window of a context. False: another context works on it. Nobody waits for it: two that had a
+    /// window each would wait for one another.
+    fn claim_probe(&mut self, context: usize, group: Group) -> bool {
+        if self.is_claimed(context, group, group) {
+            return false;
+        }
+        match self.contexts.get_mut(context) {
+            Some(c) => {
+                c.probe = Some(group);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn unclaim_probe(&mut self, context: usize) {
+        if let Some(c) = self.contexts.get_mut(context) {
+            c.probe = None;
+        }
+    }
+
     /// Ends a context's window.
     fn unclaim(&mut self, context: usize) {
         if let Some(c) = self.contexts.get_mut(context) {
             c.claim = None;
             c.wish = None;
+            c.probe = None;
         }
     }
 
@@ -379,7 +423,7 @@ impl<'a> Engine<'a> {
     pub fn commit_outcome(&self, context: usize) -> Option<bool> {
         let c = self.contexts.get(context)?;
         // What is in doubt stays in the list, but then nothing is remapped.
-        let waits = c.awaits_room && self.mode.remaps() && !self.has_room();
+        let waits = c.awaits_room && self.commits() && !self.has_room();
         (c.outstanding == 0 && !waits).then_some(!c.failed)
     }
 

@@ -1,5 +1,6 @@
 //! Modes of a set. A mode follows from what is known of the set, and is judged again whenever that changes.
 
+use super::breaker::BreakerCause;
 use super::{Engine, Notice};
 
 /// What the set does at present; the first field of the status line.
@@ -57,7 +58,41 @@ impl FailReason {
     }
 }
 
+/// Why a set is in mode `no-remap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRemapReason {
+    /// The breaker is open (S16). The only one that ends by itself.
+    Breaker(BreakerCause),
+    /// A commit or a superblock could not be made durable (S13).
+    Commit,
+    /// Fewer than two copies are in sync (S12).
+    Copies,
+    /// The set has features that this version does not know.
+    Features,
+}
+
+impl NoRemapReason {
+    /// The word of the status line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NoRemapReason::Breaker(_) => "breaker",
+            NoRemapReason::Commit => "commit-failed",
+            NoRemapReason::Copies => "copies",
+            NoRemapReason::Features => "features",
+        }
+    }
+}
+
 impl Engine<'_> {
+    /// Why the mode is `fail` or `no-remap`, as the status line has it.
+    pub fn reason_name(&self) -> Option<&'static str> {
+        match self.mode {
+            Mode::Rw | Mode::Degraded => None,
+            Mode::NoRemap => self.no_remap_reason().map(NoRemapReason::name),
+            Mode::Fail => self.fail_reason.map(FailReason::name),
+        }
+    }
+
     /// A flush of main or of the spare failed (S8).
     pub fn flush_failed(&mut self) {
         self.counters.flush_failures += 1;
@@ -88,6 +123,7 @@ impl Engine<'_> {
             return false;
         }
         self.fail_reason = None;
+        self.forget_breaker();
         // A commit that may have landed is settled by other work (S13).
         self.judge();
         true
@@ -98,16 +134,42 @@ impl Engine<'_> {
         let mode = self.due_mode();
         if mode != self.mode {
             self.mode = mode;
-            self.notices.push(Notice::Mode(mode));
+            self.notices.push(match self.no_remap_reason() {
+                Some(reason) => Notice::NoRemap(reason),
+                None => Notice::Mode(mode),
+            });
         }
+    }
+
+    /// Why the mode is `no-remap`, if it is.
+    pub fn no_remap_reason(&self) -> Option<NoRemapReason> {
+        self.stops_remapping().filter(|_| self.mode == Mode::NoRemap)
+    }
+
+    /// What keeps from remapping. The breaker, which closes by itself, hides nothing that does not.
+    fn stops_remapping(&self) -> Option<NoRemapReason> {
+        if self.superblock.ro_compat_unknown {
+            Some(NoRemapReason::Features)
+        } else if self.copies_in_sync() < 2 {
+            // With fewer than two copies a torn write could leave none (S12).
+            Some(NoRemapReason::Copies)
+        } else if self.unsettled {
+            Some(NoRemapReason::Commit)
+        } else {
+            self.breaker_cause().map(NoRemapReason::Breaker)
+        }
+    }
+
+    /// Whether what was queued may become durable: also while only the breaker stands against more of it.
+    pub(super) fn commits(&self) -> bool {
+        self.mode.remaps() || matches!(self.no_remap_reason(), Some(NoRemapReason::Breaker(_)))
     }
 
     fn due_mode(&self) -> Mode {
         let in_sync = self.copies_in_sync();
         if self.fail_reason.is_some() {
             Mode::Fail
-        } else if self.unsettled || in_sync < 2 || self.superblock.ro_compat_unknown {
-            // With fewer than two copies a torn write could leave none (S12).
+        } else if self.stops_remapping().is_some() {
             Mode::NoRemap
         } else if in_sync < u32::from(self.superblock.copy_count) {
             Mode::Degraded

@@ -1,6 +1,6 @@
 //! What happened, for the host to tell (S30): log lines, events and counters.
 
-use super::{FailReason, Mode};
+use super::{FailReason, Mode, NoRemapReason};
 use crate::units::{Sector, Slot};
 
 /// One state change.
@@ -75,6 +75,16 @@ pub enum Notice {
     },
     /// More blocks are unreadable than can be remembered as pending.
     PendingFull,
+    /// A write failed, and main gave no evidence of taking writes (S14).
+    Unproven {
+        /// First sector of the group that failed.
+        group: Sector,
+    },
+    /// What was read of a group could not be stored anywhere after main had failed to take it back.
+    Spoilt {
+        /// First sector of the group.
+        group: Sector,
+    },
     /// Slots in use passed this many percent.
     Watermark {
         /// 50, 75, the emergency threshold, or 100.
@@ -82,6 +92,8 @@ pub enum Notice {
     },
     /// The mode changed.
     Mode(Mode),
+    /// The mode became `no-remap`, for this reason.
+    NoRemap(NoRemapReason),
     /// The mode became `fail`, for this reason.
     Failed(FailReason),
 }
@@ -95,6 +107,8 @@ pub struct Counters {
     pub repaired: u64,
     /// Of these, not stored anywhere.
     pub repairs_failed: u64,
+    /// Of these, those that were not remapped since main gave no evidence of taking writes.
+    pub unproven: u64,
     /// Sectors whose content went to a slot.
     pub remapped_sectors: u64,
     /// Sectors whose content went back to main.

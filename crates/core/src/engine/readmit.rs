@@ -117,7 +117,7 @@ impl Committer {
 
     /// Whether a commit comes before the next batch.
     pub(super) fn commit_first(&self, engine: &Engine<'_>) -> bool {
-        self.back.yields && engine.has_queued() && engine.mode.remaps()
+        self.back.yields && engine.has_queued() && engine.commits()
     }
 
     /// Goes on with what nobody ordered, if its time has come.

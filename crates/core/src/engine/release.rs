@@ -11,6 +11,7 @@ use super::machine::{Comparison, Event, Next, SCRATCH_SECTOR};
 use super::order::{count, Masks, Range, Window, NO_SECTORS};
 use super::{Engine, WINDOW_GROUPS};
 use crate::error::ErrorKind;
+use crate::evidence::Success;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{sector_mask, Sector, Slot};
 
@@ -345,6 +346,9 @@ impl Release {
     ) -> Option<Next> {
         if result.is_ok() {
             self.left &= !mask;
+            let first = Sector(self.window.group(self.nth).first_sector().0 + u64::from(mask.trailing_zeros()));
+            engine.pending.clear(first, u64::from(mask.count_ones()));
+            engine.main_took(Success::new(first, now_ms));
             return self.write_main(engine, now_ms);
         }
         let wanted = self.wanted();

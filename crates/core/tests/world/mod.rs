@@ -16,6 +16,7 @@ use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Change, Engine, Notice, Settings, Storage, StorageSizes};
 use remap_core::error::ErrorKind;
+use remap_core::evidence::Evidence;
 use remap_core::format::{
     Block, Chooser, Formatter, Geometry, MainShape, SetId, Superblock, TableBlock, COPIES_MAX,
 };
@@ -39,6 +40,10 @@ pub struct Disks {
     pub flaky_reads: BTreeMap<(bool, u64), u32>,
     /// What fails says so by this error.
     pub error: ErrorKind,
+    /// Sectors that cannot be read any more once a write to them has failed.
+    pub spoils: BTreeSet<(bool, u64)>,
+    /// The request after so many others fails like this.
+    pub fail_nth: Option<(usize, ErrorKind)>,
     /// Flushes fail.
     pub bad_flush: bool,
     /// Every request since the list was last cleared.
@@ -71,6 +76,8 @@ impl Disks {
             bad_writes: BTreeSet::new(),
             flaky_reads: BTreeMap::new(),
             error: ErrorKind::Medium,
+            spoils: BTreeSet::new(),
+            fail_nth: None,
             bad_flush: false,
             log: Vec::new(),
         }
@@ -81,11 +88,18 @@ impl Disks {
         assert!(self.log.len() < 10_000, "the engine goes round in circles");
         let sectors = (r.sector..r.sector + u64::from(r.sectors)).map(|s| (is_spare(r.device), s));
         let faults = if r.op == Op::Read { &self.bad_reads } else { &self.bad_writes };
-        if r.op == Op::Flush && self.bad_flush || sectors.clone().into_iter().any(|s| faults.contains(&s)) {
+        if let Some((nth, kind)) = self.fail_nth.filter(|(nth, _)| *nth + 1 == self.log.len()) {
+            assert!(nth < self.log.len());
+            return Err(kind);
+        }
+        if r.op == Op::Flush && self.bad_flush || sectors.clone().any(|s| faults.contains(&s)) {
+            if r.op != Op::Read {
+                self.bad_reads.extend(sectors.filter(|s| self.spoils.contains(s)));
+            }
             return Err(self.error);
         }
         let mut flaky = false;
-        for s in sectors.into_iter().filter(|_| r.op == Op::Read) {
+        for s in sectors.filter(|_| r.op == Op::Read) {
             if let Some(times) = self.flaky_reads.get_mut(&s).filter(|n| **n > 0) {
                 *times -= 1;
                 flaky = true;
@@ -117,6 +131,19 @@ impl Disks {
                 false => self.bad_writes.remove(&(true, s)),
             };
         }
+    }
+
+    /// All of main fails writes, or takes them again.
+    pub fn main_away(&mut self, away: bool) {
+        match away {
+            true => self.bad_writes.extend((0..MAIN_SECTORS).map(|s| (false, s))),
+            false => self.bad_writes.retain(|(spare, _)| *spare),
+        }
+    }
+
+    /// Requests of this kind to main, by their first sector.
+    pub fn on_main(&self, op: Op) -> Vec<u64> {
+        self.log.iter().filter(|r| r.device == Device::Main && r.op == op).map(|r| r.sector).collect()
     }
 
     /// Physical blocks of eight sectors of main that fail writes.
@@ -171,16 +198,19 @@ pub fn load(disks: &mut Disks) -> Result<Set<'_>, LoadError> {
         loader.done(ok, &buffer);
     }
     let engine = loader.finish()?;
-    let clock = (0, 0);
+    let (committer, evidence) = (Committer::new(), Evidence::new());
     Ok(Set {
         engine,
-        committer: Committer::new(),
+        committer,
         disks,
         hook: None,
         on_drain: None,
         drains: 0,
         on_read: None,
-        clock,
+        evidence,
+        now_ms: 1,
+        io_ms: 0,
+        busy: true,
     })
 }
 
@@ -216,8 +246,12 @@ pub struct Set<'d> {
     pub drains: u32,
     /// Called before every read that a machine asks for.
     pub on_read: Option<fn(&mut Disks, &mut Engine<'_>, &IoRequest)>,
-    /// Time, and how much of it passes at every request of a machine, in milliseconds.
-    pub clock: (u64, u64),
+    pub evidence: Evidence,
+    /// The clock. It goes on by one with every step of a machine, and by so much more with every request of one.
+    pub now_ms: u64,
+    pub io_ms: u64,
+    /// Others write to the end of main all the time, and succeed.
+    pub busy: bool,
 }
 
 impl Set<'_> {
@@ -287,8 +321,17 @@ impl Set<'_> {
     /// Repairs a failed write of `sectors` sectors that are all `byte`.
     pub fn repair(&mut self, first: u64, sectors: u32, byte: u8) -> Result<(), ErrorKind> {
         let job = Job { first: Sector(first), sectors, fua: false, error: ErrorKind::Io };
-        let machine = Machine::Write(Repair::new(0, job, &mut self.engine, 0));
+        let machine = Machine::Write(Repair::new(0, job, &mut self.engine, self.now_ms));
         self.drive(machine, byte)
+    }
+
+    /// Time goes on before a step of a machine.
+    pub fn tick(&mut self) {
+        self.now_ms += 1;
+        if self.busy {
+            self.evidence.written(self.now_ms, Sector(MAIN_SECTORS - 1), || self.now_ms);
+        }
+        self.evidence.tell(&mut self.engine, self.now_ms);
     }
 
     /// Moves content of main into slots.
@@ -322,7 +365,7 @@ impl Set<'_> {
     /// Narrows a read of `sectors` sectors that failed on `place`.
     pub fn reread(&mut self, first: u64, sectors: u32, place: Place) -> Given {
         let job = reread::Job { first: Sector(first), sectors, place, error: ErrorKind::Io };
-        let mut machine = Machine::Read(Reread::new(0, job, &mut self.engine, self.clock.0));
+        let mut machine = Machine::Read(Reread::new(0, job, &mut self.engine, self.now_ms));
         let mut given = vec![None; sectors as usize];
         let verdict = self.drive_with(&mut machine, 0x77, &mut given);
         (verdict, given)
@@ -338,7 +381,8 @@ impl Set<'_> {
         let mut event = Event::Go;
         self.drains = 0;
         loop {
-            event = match machine.next(&mut self.engine, event, self.clock.0) {
+            self.tick();
+            event = match machine.next(&mut self.engine, event, self.now_ms) {
                 Next::Load { sectors, .. } => {
                     buffer[..sectors as usize * 512].fill(byte);
                     Event::Loaded
@@ -355,7 +399,7 @@ impl Set<'_> {
                     Event::Stored
                 }
                 Next::Io(request) => {
-                    self.clock.0 += self.clock.1;
+                    self.now_ms += self.io_ms;
                     if let (Some(hook), Op::Read) = (self.on_read, request.op) {
                         hook(self.disks, &mut self.engine, &request);
                     }

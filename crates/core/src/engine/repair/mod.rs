@@ -6,6 +6,7 @@
 //! the next window begin, and the bio completes after the last.
 
 mod narrow;
+mod probe;
 
 use super::machine::{Event, Next};
 use super::place::{Placed, Placement, Placer};
@@ -13,6 +14,7 @@ use super::{Engine, Notice, WINDOW_GROUPS};
 use crate::error::ErrorKind;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{Group, Sector};
+use probe::Probe;
 
 /// A write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,16 @@ enum State {
     Commit,
     /// Slots that were given up are being drained.
     DrainGivenUp,
+    /// The group by which main is asked is being drained.
+    ProbeDrain,
+    /// It is being read.
+    ProbeRead,
+    /// It is being written back.
+    ProbeWrite,
+    /// It is being read again, as it could not be written.
+    ProbeBack,
+    /// Its content is being written to the slot that it is held by.
+    ProbeStore,
 }
 
 /// The machine of one repair context.
@@ -60,6 +72,8 @@ pub struct Repair {
     need: [u8; WINDOW_GROUPS as usize],
     /// Groups of the window whose slot must be given up.
     give_up: u64,
+    /// Groups of the window that failed on main, without evidence so far that main takes writes.
+    unproved: u64,
     /// Narrowing: where, how much at once, and how often the physical block there has failed.
     cursor: Sector,
     step_sectors: u32,
@@ -68,6 +82,13 @@ pub struct Repair {
     nth: u32,
     placer: Placer,
     queued: bool,
+    probe: Probe,
+    /// The content of a probed group waits for the commit.
+    stored_probe: bool,
+    /// The breaker is open, and this repair finds out whether it may close.
+    trial: bool,
+    /// Time of the step.
+    now_ms: u64,
 }
 
 impl Repair {
@@ -85,17 +106,23 @@ impl Repair {
             sectors: 0,
             need: [0; WINDOW_GROUPS as usize],
             give_up: 0,
+            unproved: 0,
             cursor: job.first,
             step_sectors: 0,
             attempts: 0,
             nth: 0,
             placer: Placer::new(context),
             queued: false,
+            probe: Probe::default(),
+            stored_probe: false,
+            trial: false,
+            now_ms,
         }
     }
 
     /// The next step after `event`.
     pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
+        self.now_ms = now_ms;
         match (self.state, event) {
             (State::Claim, Event::Go) => self.claim(engine),
             (State::Load, Event::Loaded) => self.begin_narrowing(engine, now_ms),
@@ -114,6 +141,11 @@ impl Repair {
                 engine.leave_superseded(self.context);
                 self.after_commit(engine)
             }
+            (State::ProbeDrain, Event::Drained) => self.probe_drained(engine),
+            (State::ProbeRead, Event::Io(result)) => self.probe_read(engine, result),
+            (State::ProbeWrite, Event::Io(result)) => self.probe_written(engine, result),
+            (State::ProbeBack, Event::Io(result)) => self.probe_read_back(engine, result),
+            (State::ProbeStore, Event::Io(result)) => self.probe_stored(engine, result),
             _ => {
                 engine.broken("a repair was told something that it did not ask for");
                 self.finish(engine, Err(ErrorKind::Io))
@@ -122,8 +154,12 @@ impl Repair {
     }
 
     /// Whether repairing makes sense at all (S14, S15, and the modes).
-    fn refused(&self, engine: &Engine<'_>) -> bool {
-        !self.job.error.can_mean_medium() || !engine.settings.auto_remap || !engine.mode.remaps()
+    fn refused(&mut self, engine: &mut Engine<'_>) -> bool {
+        if !self.job.error.can_mean_medium() || !engine.settings.auto_remap {
+            return true;
+        }
+        self.trial = self.trial || engine.take_trial(self.now_ms);
+        !engine.mode.remaps() && !self.trial
     }
 
     fn claim(&mut self, engine: &mut Engine<'_>) -> Next {
@@ -139,6 +175,7 @@ impl Repair {
         self.sectors = (stop - self.at.0) as u32;
         self.need = [0; WINDOW_GROUPS as usize];
         self.give_up = 0;
+        self.unproved = 0;
         self.queued = false;
         self.state = State::Load;
         Next::Load { offset_sectors: (self.at.0 - self.job.first.0) as u32, sectors: self.sectors }
@@ -170,6 +207,10 @@ impl Repair {
         self.place_next(engine)
     }
 
+    fn group(&self) -> Group {
+        Group(self.at.group().0 + u64::from(self.nth))
+    }
+
     fn needed(&self) -> u8 {
         self.need.get(self.nth as usize).copied().unwrap_or(0)
     }
@@ -186,15 +227,22 @@ impl Repair {
         if !engine.has_room() {
             return self.make_room(engine);
         }
+        if let Some(next) = self.prove(engine) {
+            return next;
+        }
         let what = Placement {
-            group: Group(self.at.group().0 + u64::from(self.nth)),
+            group: self.group(),
             need: self.needed(),
             at: self.at,
             give_up: self.give_up & (1 << self.nth) != 0,
             may_lose: true,
             error: self.job.error,
         };
+        let (used, new) = (engine.used, engine.table.record_of(what.group).is_none());
         let placed = self.placer.begin(engine, what);
+        if new && engine.used > used {
+            engine.count_slot(self.now_ms);
+        }
         self.obey(engine, placed)
     }
 
@@ -214,7 +262,7 @@ impl Repair {
 
     /// The list of changes is nearly full: have it committed, whoever filled it.
     fn make_room(&mut self, engine: &mut Engine<'_>) -> Next {
-        if !engine.mode.remaps() {
+        if !engine.commits() {
             self.fail(self.job.error);
             self.nth = WINDOW_GROUPS;
             return self.placed(engine);
@@ -235,10 +283,11 @@ impl Repair {
 
     fn committed(&mut self, engine: &mut Engine<'_>) -> Next {
         engine.await_room(usize::from(self.context), false);
-        match engine.commit_outcome(usize::from(self.context)) {
-            Some(true) => {}
-            _ => self.fail(ErrorKind::Io),
+        let ok = engine.commit_outcome(usize::from(self.context)) == Some(true);
+        if !ok {
+            self.fail(ErrorKind::Io);
         }
+        self.probe_committed(engine, ok);
         self.queued = false;
         if self.placer.take_gave_up() {
             self.state = State::DrainGivenUp;

@@ -25,6 +25,11 @@ impl Repair {
 
     fn narrow(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
         while self.cursor.0 < self.window_end() {
+            if engine.breaker_is_open() && !self.trial {
+                // Another context found that main is away: no more of this.
+                self.fail(self.job.error);
+                return self.end_window(engine);
+            }
             let left = (self.window_end() - self.cursor.0) as u32;
             let run = engine.table.find(self.cursor, left);
             let sectors = run.sectors();
@@ -84,6 +89,7 @@ impl Repair {
         match result {
             Ok(()) => {
                 engine.pending.clear(self.cursor, u64::from(sectors));
+                self.main_took(engine, self.cursor);
                 self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit.get()));
                 self.skip(sectors);
             }
@@ -131,8 +137,9 @@ impl Repair {
             if let Some(need) = self.need.get_mut(nth as usize) {
                 *need |= sector_mask(self.cursor.in_group(), (stop - self.cursor.0) as u32);
             }
-            if give_up && nth < 64 {
-                self.give_up |= 1 << nth;
+            if nth < 64 {
+                let list = if give_up { &mut self.give_up } else { &mut self.unproved };
+                *list |= 1 << nth;
             }
             self.cursor = Sector(stop);
         }

@@ -1,0 +1,203 @@
+//! What a remapping needs besides a failed write: evidence that main takes writes (S14), and a breaker that is closed (S16).
+//!
+//! A disk whose cable is pulled fails every write, and none of them is a bad sector. Evidence keeps such writes out of the slots; the breaker
+//! keeps them from being slow, and limits what a disk can eat that takes some writes and fails many.
+
+use super::{Engine, Notice};
+use crate::evidence::Success;
+use crate::units::Group;
+
+/// Slots that may be taken on the evidence of one success on main: a disk that goes away right after it costs no more.
+pub const SLOTS_PER_SUCCESS: u32 = 16;
+/// Different groups that may fail without evidence within [`UNPROVEN_WINDOW_MS`] before the breaker opens.
+pub const UNPROVEN_GROUPS: usize = 8;
+/// Time after which a failure without evidence no longer counts, in milliseconds.
+pub const UNPROVEN_WINDOW_MS: u64 = 600_000;
+/// Slots that may be taken within [`SLOTS_WINDOW_MS`].
+pub const SLOTS_PER_WINDOW: u32 = 2048;
+/// Time over which slots are counted, in milliseconds.
+pub const SLOTS_WINDOW_MS: u64 = 60_000;
+
+/// Why the breaker opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerCause {
+    /// Too many groups failed without evidence.
+    Unproven,
+    /// Too many slots were taken.
+    Slots,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    /// Failed writes pass up.
+    Open {
+        since_ms: u64,
+    },
+    /// As open, but the next failed write goes to repair.
+    TrialOffered {
+        since_ms: u64,
+    },
+}
+
+/// Whether a group may go to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    Proved,
+    /// Main has to be asked.
+    Ask,
+    /// The breaker is open.
+    Refused,
+}
+
+/// The engine's part of it.
+pub(super) struct Breaker {
+    state: State,
+    cause: BreakerCause,
+    last: Success,
+    /// Slots taken on its evidence.
+    taken: u32,
+    /// Groups that failed without evidence, and when the first of them did.
+    unproven: [Option<Group>; UNPROVEN_GROUPS],
+    unproven_since_ms: u64,
+    slots: u32,
+    slots_since_ms: u64,
+}
+
+impl Breaker {
+    pub(super) const fn new() -> Breaker {
+        Breaker {
+            state: State::Closed,
+            cause: BreakerCause::Unproven,
+            last: Success::NONE,
+            taken: 0,
+            unproven: [None; UNPROVEN_GROUPS],
+            unproven_since_ms: 0,
+            slots: 0,
+            slots_since_ms: 0,
+        }
+    }
+
+    /// Counts a group that failed without evidence; whether they are too many.
+    fn is_one_too_many(&mut self, group: Group, now_ms: u64) -> bool {
+        if now_ms.saturating_sub(self.unproven_since_ms) >= UNPROVEN_WINDOW_MS {
+            self.unproven = [None; UNPROVEN_GROUPS];
+        }
+        if self.unproven.iter().all(Option::is_none) {
+            self.unproven_since_ms = now_ms;
+        }
+        if !self.unproven.contains(&Some(group)) {
+            if let Some(place) = self.unproven.iter_mut().find(|place| place.is_none()) {
+                *place = Some(group);
+            }
+        }
+        self.unproven.iter().all(Option::is_some)
+    }
+}
+
+impl Engine<'_> {
+    /// A write on main succeeded.
+    pub(crate) fn main_took(&mut self, success: Success) {
+        let breaker = &mut self.breaker;
+        if success != breaker.last && success.ended_ms() >= breaker.last.ended_ms() {
+            breaker.last = success;
+            breaker.taken = 0;
+        }
+    }
+
+    /// Whether the sectors from `first` up to and without `end` of one group, which failed on main, may go to a slot now.
+    pub(super) fn weigh(&mut self, first: u64, end: u64, now_ms: u64, trial: bool) -> Judgement {
+        if self.breaker.state != State::Closed && !trial {
+            return Judgement::Refused;
+        }
+        let (window_ms, breaker) = (self.settings.evidence_window_ms, &self.breaker);
+        let fresh = breaker.last.ended_ms().is_some_and(|ms| now_ms.saturating_sub(ms) <= window_ms);
+        if fresh && breaker.taken < SLOTS_PER_SUCCESS && breaker.last.is_elsewhere(first, end) {
+            return Judgement::Proved;
+        }
+        Judgement::Ask
+    }
+
+    /// A group failed, and main gave no evidence.
+    pub(super) fn failed_unproven(&mut self, group: Group, now_ms: u64) {
+        self.counters.unproven += 1;
+        self.notices.push(Notice::Unproven { group: group.first_sector() });
+        if self.breaker.is_one_too_many(group, now_ms) || self.breaker_is_open() {
+            self.open_breaker(BreakerCause::Unproven, now_ms);
+        }
+    }
+
+    /// A slot was taken for a group that had none.
+    pub(super) fn count_slot(&mut self, now_ms: u64) {
+        let breaker = &mut self.breaker;
+        breaker.taken = breaker.taken.saturating_add(1);
+        if now_ms.saturating_sub(breaker.slots_since_ms) >= SLOTS_WINDOW_MS {
+            breaker.slots_since_ms = now_ms;
+            breaker.slots = 0;
+        }
+        breaker.slots = breaker.slots.saturating_add(1);
+        if breaker.slots >= SLOTS_PER_WINDOW {
+            self.open_breaker(BreakerCause::Slots, now_ms);
+        }
+    }
+
+    /// Opens the breaker, or lets it stay open for longer.
+    fn open_breaker(&mut self, cause: BreakerCause, now_ms: u64) {
+        if !self.settings.production {
+            return;
+        }
+        self.breaker.state = State::Open { since_ms: now_ms };
+        self.breaker.cause = cause;
+        self.judge();
+    }
+
+    /// Closes the breaker, as if it had never been open.
+    pub(super) fn close_breaker(&mut self) {
+        if self.breaker_is_open() {
+            self.forget_breaker();
+            self.judge();
+        }
+    }
+
+    /// As [`Engine::close_breaker`], for who judges the mode afterwards.
+    pub(super) fn forget_breaker(&mut self) {
+        self.breaker = Breaker { last: self.breaker.last, taken: self.breaker.taken, ..Breaker::new() };
+    }
+
+    /// Why the breaker is open, if it is.
+    pub(super) fn breaker_cause(&self) -> Option<BreakerCause> {
+        self.breaker_is_open().then_some(self.breaker.cause)
+    }
+
+    /// Whether the breaker is open.
+    pub fn breaker_is_open(&self) -> bool {
+        self.breaker.state != State::Closed
+    }
+
+    /// Whether failed writes are to be handed to repair: the mode lets them be remapped, or the breaker wants to know about main.
+    pub fn repairs(&self) -> bool {
+        self.mode.remaps() || matches!(self.breaker.state, State::TrialOffered { .. })
+    }
+
+    /// Time has passed: an open breaker closes if main took a write after the pause, or lets one failed write try.
+    pub(crate) fn recover(&mut self, now_ms: u64) {
+        let (State::Open { since_ms } | State::TrialOffered { since_ms }) = self.breaker.state else {
+            return;
+        };
+        let pause_over_ms = since_ms.saturating_add(self.settings.breaker_pause_ms);
+        if self.breaker.last.ended_ms().is_some_and(|ms| ms >= pause_over_ms) {
+            self.close_breaker();
+        } else if now_ms >= pause_over_ms {
+            self.breaker.state = State::TrialOffered { since_ms };
+        }
+    }
+
+    /// A failed write takes the trial if one is offered; the next is offered after another pause.
+    pub(super) fn take_trial(&mut self, now_ms: u64) -> bool {
+        let offered = matches!(self.breaker.state, State::TrialOffered { .. });
+        if offered {
+            self.breaker.state = State::Open { since_ms: now_ms };
+        }
+        offered
+    }
+}

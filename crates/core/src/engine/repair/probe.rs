@@ -1,0 +1,228 @@
+//! Probing: main is asked without harm whether it takes writes, as nothing else gives evidence (S14).
+//!
+//! A group beside the failing one is claimed and held (S9), so that nobody else reads or writes it; it is read and written back
+//! unchanged. The write is a plain one: what is asked is whether main accepts writes, which any success of a user answers as well, and a FUA write
+//! may be done as a flush of main's whole cache, whose failure would be told to the probe and not to those who wrote what was lost.
+//!
+//! A write of the same bytes that fails leaves each sector as it was or unreadable. So the group is read again; if that fails, what was read before
+//! goes to the slot by which the group is held, and a commit makes it the group's: no content is lost for a question.
+
+use core::num::NonZeroU64;
+
+use super::{Repair, State};
+use crate::engine::breaker::Judgement;
+use crate::engine::changes::{Change, Kind};
+use crate::engine::machine::{Next, PROBE_SECTOR, SCRATCH_SECTOR};
+use crate::engine::{Engine, Notice};
+use crate::error::ErrorKind;
+use crate::evidence::Success;
+use crate::format::{Entry, SlotState};
+use crate::io::{Device, IoRequest, Op};
+use crate::units::{sector_mask, Group, Sector, Slot};
+
+/// How far from the failing physical block main is asked, in physical blocks: beside it, and beyond bad areas of any size.
+const DISTANCES: [u64; 9] = [1, 64, 4096, 1 << 18, 16, 256, 1 << 15, 2, 4];
+/// Groups that may fail to take a write before the answer is no.
+const WRITE_FAILURES: u8 = 6;
+/// Time for finding out, in milliseconds.
+const PROBE_MS: u64 = 10_000;
+
+/// Where a probe stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Probe {
+    /// The group that failed and for which main is asked.
+    of: Option<Group>,
+    nth: u32,
+    write_failures: u8,
+    attempts: u32,
+    until_ms: u64,
+    /// The group by which main is asked, and the slot that it is held by.
+    group: Group,
+    slot: Slot,
+}
+
+impl Repair {
+    /// Lets the group at hand go to a slot (`None`) if there is evidence that main takes writes; otherwise says what is done next.
+    pub(super) fn prove(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+        let bit = 1u64 << (self.nth & 63);
+        if self.unproved & bit == 0 {
+            return None;
+        }
+        let unit = NonZeroU64::from(engine.unit_sectors());
+        let need = self.needed();
+        let group = self.group();
+        let (first, last) = (need.trailing_zeros().min(7), 7 - need.leading_zeros().min(7));
+        let first = (group.first_sector().0 + u64::from(first)) / unit * unit.get();
+        let end = ((group.first_sector().0 + u64::from(last)) / unit + 1) * unit.get();
+        match engine.weigh(first, end, self.now_ms, self.trial) {
+            Judgement::Proved => {
+                self.unproved &= !bit;
+                if self.trial {
+                    engine.close_breaker();
+                }
+                None
+            }
+            Judgement::Ask => {
+                if self.probe.of != Some(group) {
+                    let until_ms = self.now_ms.saturating_add(PROBE_MS);
+                    self.probe = Probe { of: Some(group), until_ms, ..Probe::default() };
+                }
+                Some(self.ask(engine))
+            }
+            Judgement::Refused => {
+                self.fail(self.job.error);
+                Some(self.place_next(engine))
+            }
+        }
+    }
+
+    /// Asks main by the next group that may be taken for it.
+    fn ask(&mut self, engine: &mut Engine<'_>) -> Next {
+        while self.now_ms < self.probe.until_ms && self.probe.write_failures < WRITE_FAILURES {
+            let Some(group) = self.candidate(engine, self.probe.nth) else { break };
+            self.probe.nth += 1;
+            let Some(group) = group.filter(|g| engine.claim_probe(usize::from(self.context), *g)) else {
+                continue;
+            };
+            match engine.hold(group) {
+                Some(slot) => {
+                    self.probe.group = group;
+                    self.probe.slot = slot;
+                    self.state = State::ProbeDrain;
+                    return Next::Drain;
+                }
+                None => engine.unclaim_probe(usize::from(self.context)),
+            }
+        }
+        engine.failed_unproven(self.group(), self.now_ms);
+        self.fail(self.job.error);
+        self.place_next(engine)
+    }
+
+    /// The `nth` group to ask, on either side in turn; `Some(None)` if it is none to ask, `None` behind the last.
+    fn candidate(&self, engine: &Engine<'_>, nth: u32) -> Option<Option<Group>> {
+        let distance = DISTANCES.get((nth / 2) as usize)?;
+        let unit_groups =
+            NonZeroU64::new(u64::from(engine.unit_sectors().get() / 8)).unwrap_or(NonZeroU64::MIN);
+        let block = self.group().0 / unit_groups;
+        let block = if nth % 2 == 0 { block.checked_sub(*distance) } else { block.checked_add(*distance) };
+        let group = block.and_then(|b| b.checked_mul(unit_groups.get())).map(Group);
+        let ours = self.at.group().0;
+        let fails = |g: u64| {
+            let place = g.checked_sub(ours).and_then(|n| usize::try_from(n).ok());
+            place.and_then(|n| self.need.get(n)).is_some_and(|need| *need != 0)
+        };
+        // To write a part of a physical block that fails, a disk has to read it first.
+        let is_bad = |g: u64| {
+            fails(g)
+                || engine.table.record_of(Group(g)).is_some()
+                || engine.pending.mask(Group(g)) != 0
+        };
+        Some(group.filter(|g| {
+            g.0 < engine.shape().groups() && !(g.0..g.0.saturating_add(unit_groups.get())).any(is_bad)
+        }))
+    }
+
+    /// Sectors of the probed group: the last of main may be shorter than others.
+    fn probe_sectors(&self, engine: &Engine<'_>) -> u32 {
+        engine.shape().sectors.saturating_sub(self.probe.group.first_sector().0).min(8) as u32
+    }
+
+    fn probe_request(&self, engine: &Engine<'_>, op: Op, buffer_sector: u32) -> Next {
+        let (sector, sectors) = (self.probe.group.first_sector().0, self.probe_sectors(engine));
+        Next::Io(IoRequest { device: Device::Main, op, sector, sectors, buffer_sector })
+    }
+
+    pub(super) fn probe_drained(&mut self, engine: &mut Engine<'_>) -> Next {
+        self.probe.attempts = 0;
+        self.state = State::ProbeRead;
+        self.probe_request(engine, Op::Read, SCRATCH_SECTOR)
+    }
+
+    pub(super) fn probe_read(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
+        if result.is_err() {
+            self.let_go(engine);
+            return self.place_next(engine);
+        }
+        self.state = State::ProbeWrite;
+        self.probe_request(engine, Op::Write, SCRATCH_SECTOR)
+    }
+
+    pub(super) fn probe_written(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
+        self.probe.attempts += 1;
+        match result {
+            Ok(()) => {
+                self.let_go(engine);
+                self.main_took(engine, self.probe.group.first_sector());
+                self.unproved &= !(1u64 << (self.nth & 63));
+                self.place_next(engine)
+            }
+            Err(_) if self.probe.attempts < engine.settings.error_threshold => {
+                self.probe_request(engine, Op::Write, SCRATCH_SECTOR)
+            }
+            Err(_) => {
+                self.probe.write_failures += 1;
+                self.state = State::ProbeBack;
+                self.probe_request(engine, Op::Read, PROBE_SECTOR)
+            }
+        }
+    }
+
+    pub(super) fn probe_read_back(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
+        if result.is_ok() {
+            self.let_go(engine);
+            return self.place_next(engine);
+        }
+        self.state = State::ProbeStore;
+        let sector = engine.geometry().slot_block(self.probe.slot).first_sector();
+        let sectors = self.probe_sectors(engine);
+        Next::Io(IoRequest {
+            device: Device::Spare,
+            op: Op::Write,
+            sector,
+            sectors,
+            buffer_sector: SCRATCH_SECTOR,
+        })
+    }
+
+    /// The content of the spoilt group is in the slot that it is held by: make that its place, before anything else.
+    pub(super) fn probe_stored(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
+        let generation = result.ok().and_then(|()| engine.next_generation());
+        let change = generation.map(|generation| {
+            let (group, mask) = (self.probe.group, sector_mask(0, self.probe_sectors(engine)));
+            let entry = Entry { state: SlotState::Mapped, group, mask, lost: 0, generation };
+            Change::new(Kind::New, Some(self.context), self.probe.slot, entry)
+        });
+        if change.is_some_and(|change| engine.queue(change)) {
+            self.queued = true;
+            self.stored_probe = true;
+            return self.placed(engine);
+        }
+        engine.notices.push(Notice::Spoilt { group: self.probe.group.first_sector() });
+        self.let_go(engine);
+        self.place_next(engine)
+    }
+
+    /// The commit has ended by which the spoilt group was to get its slot.
+    pub(super) fn probe_committed(&mut self, engine: &mut Engine<'_>, ok: bool) {
+        if core::mem::take(&mut self.stored_probe) {
+            if !ok {
+                engine.notices.push(Notice::Spoilt { group: self.probe.group.first_sector() });
+            }
+            engine.unclaim_probe(usize::from(self.context));
+        }
+    }
+
+    fn let_go(&mut self, engine: &mut Engine<'_>) {
+        engine.unhold(self.probe.group);
+        engine.unclaim_probe(usize::from(self.context));
+    }
+
+    /// Main took a write of this repair.
+    pub(super) fn main_took(&self, engine: &mut Engine<'_>, first: Sector) {
+        engine.main_took(Success::new(first, self.now_ms));
+        if self.trial {
+            engine.close_breaker();
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! S16: a main that takes no writes at all neither eats slots nor makes each write slow, and is noticed when it is back.
+
+mod world;
+
+use remap_core::engine::breaker::{BreakerCause, UNPROVEN_GROUPS, UNPROVEN_WINDOW_MS};
+use remap_core::engine::commit::Work;
+use remap_core::engine::{Mode, NoRemapReason, Notice};
+use remap_core::error::ErrorKind;
+use remap_core::io::{Device, Op};
+use remap_core::path::{after_error, Access, AfterError, Failed};
+use remap_core::units::Sector;
+use world::{served, Disks, Set};
+
+const PAUSE_MS: u64 = 30_000;
+
+/// A set whose main takes no writes; nobody else's succeed.
+fn away(disks: &mut Disks) -> Set<'_> {
+    disks.main_away(true);
+    let mut set = served(disks, 100, 3);
+    set.busy = false;
+    set
+}
+
+/// Writes to `groups` different groups fail.
+fn fail(set: &mut Set<'_>, groups: usize) {
+    for g in 0..groups as u64 {
+        assert_eq!(set.repair(g * 24, 8, 0x22), Err(ErrorKind::Io));
+    }
+}
+
+/// A set whose breaker is open.
+fn opened(disks: &mut Disks) -> Set<'_> {
+    let mut set = away(disks);
+    fail(&mut set, UNPROVEN_GROUPS);
+    assert!(set.engine.breaker_is_open());
+    set.disks.log.clear();
+    set
+}
+
+/// What becomes of a failed write as bios see it.
+fn verdict(set: &mut Set<'_>) -> AfterError {
+    let access = Access::new();
+    access.update(&mut set.engine);
+    assert_eq!(access.breaker_is_open(), set.engine.breaker_is_open());
+    after_error(&access, Failed { write: true, readahead: false, error: ErrorKind::Io })
+}
+
+fn mode(set: &Set<'_>) -> (Mode, Option<&'static str>) {
+    (set.engine.mode(), set.engine.reason_name())
+}
+
+#[test]
+fn s16_the_breaker_opens_when_eight_groups_failed_without_evidence() {
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    fail(&mut set, UNPROVEN_GROUPS - 1);
+    // The same groups again are no others.
+    fail(&mut set, UNPROVEN_GROUPS - 1);
+    assert_eq!((mode(&set), verdict(&mut set)), ((Mode::Rw, None), AfterError::Repair));
+    while set.engine.take_notice().is_some() {}
+    fail(&mut set, UNPROVEN_GROUPS);
+    assert_eq!(mode(&set), (Mode::NoRemap, Some("breaker")));
+    assert_eq!((verdict(&mut set), set.engine.used()), (AfterError::PassUp, 0));
+    let told: Vec<_> = std::iter::from_fn(|| set.engine.take_notice()).collect();
+    let opened = Notice::NoRemap(NoRemapReason::Breaker(BreakerCause::Unproven));
+    assert_eq!(told.iter().filter(|n| **n == opened).count(), 1);
+}
+
+#[test]
+fn s16_failures_far_apart_in_time_do_not_open_it() {
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    fail(&mut set, UNPROVEN_GROUPS - 1);
+    set.now_ms += UNPROVEN_WINDOW_MS;
+    assert_eq!(set.repair(2400, 8, 0x22), Err(ErrorKind::Io));
+    assert!(!set.engine.breaker_is_open());
+}
+
+#[test]
+fn s16_while_it_is_open_a_failed_write_costs_nothing() {
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    let unproven = set.engine.counters().unproven;
+    assert_eq!(set.repair(2400, 64, 0x22), Err(ErrorKind::Io));
+    assert_eq!((set.disks.log.len(), set.engine.counters().unproven), (0, unproven));
+}
+
+#[test]
+fn s16_a_repair_under_way_ends_when_it_opens() {
+    use remap_core::engine::machine::{Event, Next};
+    use remap_core::engine::repair::{Job, Repair};
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    let job = Job { first: Sector(2400), sectors: 8, fua: false, error: ErrorKind::Target };
+    let mut repair = Repair::new(1, job, &mut set.engine, 0);
+    assert!(matches!(repair.next(&mut set.engine, Event::Go, 0), Next::Load { .. }));
+    assert!(matches!(repair.next(&mut set.engine, Event::Loaded, 0), Next::Io(_)));
+    fail(&mut set, UNPROVEN_GROUPS);
+    let next = repair.next(&mut set.engine, Event::Io(Err(ErrorKind::Io)), 0);
+    assert_eq!(next, Next::Done(Err(ErrorKind::Target)));
+}
+
+#[test]
+fn s16_what_was_proved_before_it_opened_still_becomes_durable() {
+    use remap_core::engine::machine::{Event, Next};
+    use remap_core::engine::repair::{Job, Repair};
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    set.evidence.written(1, Sector(4000), || 1);
+    set.tick();
+    let job = Job { first: Sector(2400), sectors: 8, fua: false, error: ErrorKind::Io };
+    let mut proved = Repair::new(1, job, &mut set.engine, 1);
+    let mut event = Event::Go;
+    loop {
+        event = match proved.next(&mut set.engine, event, 1) {
+            Next::Load { .. } => Event::Loaded,
+            Next::Io(r) if r.device == Device::Main => Event::Io(Err(ErrorKind::Io)),
+            Next::Io(_) => Event::Io(Ok(())),
+            Next::Commit => break,
+            other => panic!("{other:?}"),
+        };
+    }
+    set.now_ms += 10_000;
+    let slot = set.engine.used();
+    fail(&mut set, UNPROVEN_GROUPS);
+    assert!(set.engine.breaker_is_open());
+    set.commit();
+    assert_eq!(proved.next(&mut set.engine, Event::Committed, 20_000), Next::Done(Ok(())));
+    assert_eq!((set.engine.used(), mode(&set).1), (slot, Some("breaker")));
+}
+
+#[test]
+fn s16_it_closes_when_main_took_a_write_after_the_pause() {
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    let since = set.now_ms;
+    let succeeds_at = |set: &mut Set<'_>, ms: u64| {
+        set.now_ms = ms;
+        set.evidence.written(ms, Sector(4000), || ms);
+        set.tick();
+    };
+    succeeds_at(&mut set, since + PAUSE_MS - 1000);
+    assert!(set.engine.breaker_is_open());
+    succeeds_at(&mut set, since + PAUSE_MS);
+    assert_eq!((mode(&set), verdict(&mut set)), ((Mode::Rw, None), AfterError::Repair));
+    set.disks.main_away(false);
+    set.disks.fail_main(2400);
+    assert_eq!(set.repair(2400, 8, 0x22), Ok(()));
+}
+
+#[test]
+fn s16_after_each_pause_one_failed_write_finds_out() {
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    for _ in 0..3 {
+        set.now_ms += PAUSE_MS - 1000;
+        set.tick();
+        assert_eq!(verdict(&mut set), AfterError::PassUp);
+        set.now_ms += 1000;
+        set.tick();
+        assert_eq!((mode(&set).0, verdict(&mut set)), (Mode::NoRemap, AfterError::Repair));
+        set.disks.log.clear();
+        assert_eq!(set.repair(2400, 8, 0x22), Err(ErrorKind::Io));
+        assert!(!set.disks.log.is_empty() && set.engine.used() == 0);
+        // A second one is not asked.
+        set.disks.log.clear();
+        assert_eq!(set.repair(2480, 8, 0x22), Err(ErrorKind::Io));
+        assert!(set.disks.log.is_empty());
+    }
+    set.now_ms += PAUSE_MS;
+    set.tick();
+    set.disks.main_away(false);
+    set.disks.fail_main(2400);
+    assert_eq!(set.repair(2400, 8, 0x22), Ok(()));
+    assert_eq!((mode(&set), set.engine.used()), ((Mode::Rw, None), 1));
+}
+
+#[test]
+fn s16_the_trial_closes_it_when_its_own_write_succeeds() {
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    set.now_ms += PAUSE_MS;
+    set.tick();
+    set.disks.main_away(false);
+    assert_eq!(set.repair(2400, 8, 0x22), Ok(()));
+    assert_eq!((mode(&set), set.engine.used(), set.read(2400)), ((Mode::Rw, None), 0, Ok(0x22)));
+}
+
+#[test]
+fn s16_resume_remap_closes_it() {
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    assert!(set.work(Work::Resume));
+    assert_eq!((mode(&set), set.engine.breaker_is_open()), ((Mode::Rw, None), false));
+    // It begins to count anew.
+    fail(&mut set, UNPROVEN_GROUPS - 1);
+    assert!(!set.engine.breaker_is_open());
+}
+
+#[test]
+fn s16_what_else_keeps_from_remapping_stays_when_it_closes() {
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    for copy in 0..3 {
+        for block in [set.table_block(copy, 0), set.superblock(copy)] {
+            set.disks.fail_block(block, true);
+        }
+    }
+    set.busy = true;
+    set.now_ms += PAUSE_MS;
+    set.tick();
+    assert_eq!(mode(&set), (Mode::Rw, None));
+    set.repair(2400, 8, 0x22).unwrap_err();
+    let failed = (Mode::NoRemap, Some("commit-failed"));
+    assert_eq!(mode(&set), failed);
+    set.engine.flush_failed();
+    assert_eq!(mode(&set), (Mode::Fail, Some("flush-failed")));
+    assert!(set.engine.resume_writes());
+    assert_eq!((mode(&set), verdict(&mut set)), (failed, AfterError::PassUp));
+}
+
+#[test]
+fn s16_a_failed_flush_says_so_while_it_is_open() {
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    set.engine.flush_failed();
+    assert_eq!(mode(&set), (Mode::Fail, Some("flush-failed")));
+    set.busy = true;
+    set.now_ms += PAUSE_MS;
+    set.tick();
+    assert_eq!((mode(&set).0, set.engine.breaker_is_open()), (Mode::Fail, false));
+    assert!(set.engine.resume_writes());
+    assert_eq!(mode(&set), (Mode::Rw, None));
+}
+
+#[test]
+fn s16_in_a_laboratory_it_never_opens() {
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    let mut settings = *set.engine.settings();
+    settings.production = false;
+    set.engine.set_settings(settings);
+    fail(&mut set, 3 * UNPROVEN_GROUPS);
+    assert_eq!((mode(&set), set.engine.used()), ((Mode::Rw, None), 0));
+    assert!(set.disks.on_main(Op::Read).len() > 3 * UNPROVEN_GROUPS);
+}
