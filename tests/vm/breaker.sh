@@ -14,7 +14,7 @@ start() {
 	head -c 67108864 /dev/urandom >"$WORK/model"
 	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
 	same
-	equal "$(status r 15)" 0
+	equal "$(status r 18)" 0
 }
 
 # Older than the five seconds for which a success is evidence.
@@ -56,7 +56,7 @@ one_bad_block_of_an_idle_disk() {
 	dd if="$WORK/chunk" of=/dev/mapper/r bs=4096 seek=125 count=1 conv=notrunc,fsync status=none
 	dd if="$WORK/chunk" of="$WORK/model" bs=4096 seek=125 count=1 conv=notrunc status=none
 	equal "$(query r 1000)" mapped
-	equal "$(used r) $(status r 15)" '1 0'
+	equal "$(used r) $(status r 18)" '1 0'
 	same
 }
 
@@ -67,7 +67,7 @@ a_disk_that_only_reads_is_not_remapped() {
 	idle
 	writes_fail 20000 3
 	equal "$(used r) $(status r 1)" "$slots rw"
-	equal "$(status r 15)" 3
+	equal "$(status r 18)" 3
 	logged ': sector 20000: main takes no writes; not remapped'
 	under m "$MAIN"
 	same
@@ -144,12 +144,12 @@ resume_remap_closes_it() {
 
 in_a_laboratory_it_never_opens() {
 	param enable_production_mode 0
-	slots=$(used r) unproven=$(status r 15)
+	slots=$(used r) unproven=$(status r 18)
 	away
 	idle
 	writes_fail 60000 12
 	equal "$(status r 1) $(status r 12) $(used r)" "rw - $slots"
-	equal "$(status r 15)" $((unproven + 12))
+	equal "$(status r 18)" $((unproven + 12))
 	param enable_production_mode 1
 	under m "$MAIN"
 	same

@@ -2,7 +2,9 @@
 
 mod world;
 
-use remap_core::engine::breaker::{BreakerCause, UNPROVEN_GROUPS, UNPROVEN_WINDOW_MS};
+use remap_core::engine::breaker::{
+    BreakerCause, SLOTS_PER_WINDOW, SLOTS_WINDOW_MS, UNPROVEN_GROUPS, UNPROVEN_WINDOW_MS,
+};
 use remap_core::engine::commit::Work;
 use remap_core::engine::{Mode, NoRemapReason, Notice};
 use remap_core::error::ErrorKind;
@@ -61,6 +63,11 @@ fn s16_the_breaker_opens_when_eight_groups_failed_without_evidence() {
     fail(&mut set, UNPROVEN_GROUPS);
     assert_eq!(mode(&set), (Mode::NoRemap, Some("breaker")));
     assert_eq!((verdict(&mut set), set.engine.used()), (AfterError::PassUp, 0));
+    // Failed reads are narrowed all the same.
+    let access = Access::new();
+    access.update(&mut set.engine);
+    let read = Failed { write: false, readahead: false, error: ErrorKind::Io };
+    assert_eq!(after_error(&access, read), AfterError::Repair);
     let told: Vec<_> = std::iter::from_fn(|| set.engine.take_notice()).collect();
     let opened = Notice::NoRemap(NoRemapReason::Breaker(BreakerCause::Unproven));
     assert_eq!(told.iter().filter(|n| **n == opened).count(), 1);
@@ -108,6 +115,21 @@ fn s16_what_was_proved_before_it_opened_still_becomes_durable() {
     let mut set = away(&mut disks);
     set.evidence.written(1, Sector(4000), || 1);
     set.tick();
+    // Nothing is committed before it is open.
+    let unproven = |set: &mut Set<'_>, first| {
+        let job = Job { first: Sector(first), sectors: 8, fua: false, error: ErrorKind::Io };
+        let mut repair = Repair::new(2, job, &mut set.engine, 10_000);
+        let mut event = Event::Go;
+        loop {
+            event = match repair.next(&mut set.engine, event, 10_000) {
+                Next::Load { .. } => Event::Loaded,
+                Next::Io(_) => Event::Io(Err(ErrorKind::Io)),
+                Next::Drain => Event::Drained,
+                Next::Done(verdict) => break assert_eq!(verdict, Err(ErrorKind::Io)),
+                other => panic!("{other:?}"),
+            };
+        }
+    };
     let job = Job { first: Sector(2400), sectors: 8, fua: false, error: ErrorKind::Io };
     let mut proved = Repair::new(1, job, &mut set.engine, 1);
     let mut event = Event::Go;
@@ -120,10 +142,9 @@ fn s16_what_was_proved_before_it_opened_still_becomes_durable() {
             other => panic!("{other:?}"),
         };
     }
-    set.now_ms += 10_000;
     let slot = set.engine.used();
-    fail(&mut set, UNPROVEN_GROUPS);
-    assert!(set.engine.breaker_is_open());
+    (0..UNPROVEN_GROUPS as u64).for_each(|g| unproven(&mut set, g * 24));
+    assert!(set.engine.breaker_is_open() && set.engine.commit_outcome(1).is_none());
     set.commit();
     assert_eq!(proved.next(&mut set.engine, Event::Committed, 20_000), Next::Done(Ok(())));
     assert_eq!((set.engine.used(), mode(&set).1), (slot, Some("breaker")));
@@ -173,6 +194,69 @@ fn s16_after_each_pause_one_failed_write_finds_out() {
     set.disks.fail_main(2400);
     assert_eq!(set.repair(2400, 8, 0x22), Ok(()));
     assert_eq!((mode(&set), set.engine.used()), ((Mode::Rw, None), 1));
+}
+
+#[test]
+fn s16_a_trial_is_taken_by_one_of_those_that_fail_at_once() {
+    use remap_core::engine::machine::{Event, Next};
+    use remap_core::engine::repair::{Job, Repair};
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    set.now_ms += PAUSE_MS;
+    set.tick();
+    let mut goes = |context: u8, first| {
+        let job = Job { first: Sector(first), sectors: 8, fua: false, error: ErrorKind::Io };
+        Repair::new(context, job, &mut set.engine, set.now_ms).next(&mut set.engine, Event::Go, set.now_ms)
+    };
+    assert!(matches!(goes(0, 2400), Next::Load { .. }));
+    for context in 1..4 {
+        assert_eq!(goes(context, 2400 + 80 * u64::from(context)), Next::Done(Err(ErrorKind::Io)));
+    }
+}
+
+/// Has so many groups go to slots, each from a main that takes writes elsewhere, and then back to main.
+fn there_and_back(set: &mut Set<'_>, groups: u64) {
+    set.disks.main_away(true);
+    assert_eq!(set.repair(0, groups as u32 * 8, 0x33), Ok(()));
+    assert_eq!(u64::from(set.engine.used()), groups);
+    set.disks.main_away(false);
+    assert_eq!(set.release(0, groups * 8).released, groups * 8);
+    set.disks.log.clear();
+}
+
+/// A set that has taken all but 48 slots of what may go within a minute.
+fn nearly_too_many(disks: &mut Disks) -> Set<'_> {
+    let mut set = served(disks, 600, 2);
+    assert_eq!(SLOTS_PER_WINDOW, 4 * 500 + 48);
+    (0..4).for_each(|_| there_and_back(&mut set, 500));
+    assert!(set.now_ms < SLOTS_WINDOW_MS && mode(&set) == (Mode::Rw, None));
+    set
+}
+
+#[test]
+fn s16_too_many_slots_in_a_minute_open_it() {
+    let mut disks = Disks::new();
+    let mut set = nearly_too_many(&mut disks);
+    there_and_back(&mut set, 47);
+    assert_eq!(mode(&set), (Mode::Rw, None));
+    while set.engine.take_notice().is_some() {}
+    set.disks.main_away(true);
+    // The last one is stored, and none after it.
+    assert_eq!(set.repair(800, 8, 0x44), Ok(()));
+    assert_eq!((mode(&set), set.read(800)), ((Mode::NoRemap, Some("breaker")), Ok(0x44)));
+    assert!(set.notices().contains(&Notice::NoRemap(NoRemapReason::Breaker(BreakerCause::Slots))));
+    set.disks.log.clear();
+    assert_eq!(set.repair(1600, 8, 0x44), Err(ErrorKind::Io));
+    assert_eq!((set.disks.log.len(), set.engine.used()), (0, 1));
+}
+
+#[test]
+fn s16_slots_of_another_minute_do_not_count() {
+    let mut disks = Disks::new();
+    let mut set = nearly_too_many(&mut disks);
+    set.now_ms += SLOTS_WINDOW_MS;
+    there_and_back(&mut set, 100);
+    assert_eq!(mode(&set), (Mode::Rw, None));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;
 use remap_core::io::{Device, Op};
 use remap_core::lookup::Run;
+use remap_core::path::Place;
 use remap_core::units::{Sector, Slot};
 use world::{reload, served, Disks, Set, MAIN_SECTORS};
 
@@ -123,6 +124,54 @@ fn s14_what_cannot_be_read_is_not_asked_and_neither_is_what_is_mapped_or_fails()
     assert_eq!(set.repair(64, 24, 0x22), Ok(()));
     assert_eq!(set.disks.on_main(Op::Read), [64 + 64 * 8]);
     assert_eq!((set.read(56), set.read(64), set.read(87)), (Ok(0x11), Ok(0x22), Ok(0x22)));
+}
+
+#[test]
+fn s14_a_block_that_is_pending_is_not_asked() {
+    let mut disks = Disks::new();
+    disks.fail_main(80);
+    let mut set = idle(&mut disks);
+    set.disks.bad_reads.insert((false, 75));
+    assert!(set.reread(72, 8, Place::Main).0.is_err());
+    // Whether it reads well now is not to be tried.
+    set.disks.bad_reads.clear();
+    set.disks.log.clear();
+    assert_eq!(set.repair(80, 8, 0x22), Ok(()));
+    assert_eq!((set.disks.on_main(Op::Read), set.engine.pending().is_pending(Sector(75))), (vec![88], true));
+}
+
+#[test]
+fn s14_a_physical_block_of_which_a_part_is_mapped_or_pending_is_not_asked() {
+    let mut disks = Disks::new();
+    // Of 0 to 63 a part in the middle is mapped, of 128 to 191 one is pending.
+    disks.bad_writes.extend((32..40).chain(64..128).map(|s| (false, s)));
+    let mut set = idle(&mut disks);
+    succeeds(&mut set, 2000);
+    set.repair(32, 8, 0x11).unwrap();
+    set.now_ms += 60_000;
+    set.disks.bad_reads.insert((false, 180));
+    assert!(set.reread(176, 8, Place::Main).0.is_err());
+    let mut settings = *set.engine.settings();
+    settings.physical_sectors = 64;
+    set.engine.set_settings(settings);
+    set.disks.log.clear();
+    assert_eq!(set.repair(80, 8, 0x22), Ok(()));
+    // Nothing is 64, 4096 or 262,144 blocks away; 16 are.
+    assert_eq!(set.disks.on_main(Op::Read), [64 + 16 * 64]);
+}
+
+#[test]
+fn s14_what_a_release_wrote_on_main_is_evidence() {
+    let mut disks = Disks::new();
+    [80, 800].iter().for_each(|s| disks.fail_main(*s));
+    let mut set = idle(&mut disks);
+    set.repair(80, 8, 0x22).unwrap();
+    set.disks.bad_writes.retain(|(_, s)| *s >= 800);
+    set.now_ms += 60_000;
+    assert_eq!(set.release(80, 8).released, 8);
+    set.disks.log.clear();
+    assert_eq!(set.repair(800, 8, 0x33), Ok(()));
+    assert_eq!((set.disks.on_main(Op::Read), set.read(800), set.read(80)), (vec![], Ok(0x33), Ok(0x22)));
 }
 
 #[test]

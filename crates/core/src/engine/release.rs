@@ -347,7 +347,6 @@ impl Release {
         if result.is_ok() {
             self.left &= !mask;
             let first = Sector(self.window.group(self.nth).first_sector().0 + u64::from(mask.trailing_zeros()));
-            engine.pending.clear(first, u64::from(mask.count_ones()));
             engine.main_took(Success::new(first, now_ms));
             return self.write_main(engine, now_ms);
         }

@@ -93,8 +93,10 @@ impl Disks {
             return Err(kind);
         }
         if r.op == Op::Flush && self.bad_flush || sectors.clone().any(|s| faults.contains(&s)) {
-            if r.op != Op::Read {
-                self.bad_reads.extend(sectors.filter(|s| self.spoils.contains(s)));
+            match r.op {
+                // Nobody knows what is in the buffer then.
+                Op::Read => buffer[r.buffer_sector as usize * 512..][..r.sectors as usize * 512].fill(0x5a),
+                _ => self.bad_reads.extend(sectors.filter(|s| self.spoils.contains(s))),
             }
             return Err(self.error);
         }
