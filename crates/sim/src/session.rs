@@ -204,8 +204,10 @@ impl<'w, 'e> Session<'w, 'e> {
         if self.bios.iter().any(Option::is_some) {
             return Err(self.world.failure(None, "a bio never ends"));
         }
-        // The last copy is never rewritten, even if memory knows better.
-        let equal = self.engine.copies_in_sync() >= 2 && !self.engine.in_doubt();
+        // The last copy is never rewritten, even if memory knows better; and after a write of metadata that failed, and whose copy could not be
+        // evicted either, copies differ until that is settled.
+        let settled = self.engine.no_remap_reason() != Some(NoRemapReason::Commit);
+        let equal = self.engine.copies_in_sync() >= 2 && !self.engine.in_doubt() && settled;
         if equal && self.engine.fail_reason().is_none() {
             self.world.copies_agree(&self.engine)?;
         }

@@ -346,8 +346,7 @@ impl<'a> Engine<'a> {
 
     /// The same for a read, which takes nothing that a write waits for.
     fn claim_to_read(&mut self, context: usize, first: Group, last: Group) -> bool {
-        if self.is_claimed(context, first, last)
-            || self.others(context).any(|c| overlap(c.wish, first, last))
+        if self.is_claimed(context, first, last) || self.others(context).any(|c| overlap(c.wish, first, last))
         {
             return false;
         }

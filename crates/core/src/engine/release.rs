@@ -346,7 +346,8 @@ impl Release {
     ) -> Option<Next> {
         if result.is_ok() {
             self.left &= !mask;
-            let first = Sector(self.window.group(self.nth).first_sector().0 + u64::from(mask.trailing_zeros()));
+            let first =
+                Sector(self.window.group(self.nth).first_sector().0 + u64::from(mask.trailing_zeros()));
             engine.main_took(Success::new(first, now_ms));
             return self.write_main(engine, now_ms);
         }

@@ -114,9 +114,7 @@ impl Repair {
         };
         // To write a part of a physical block that fails, a disk has to read it first.
         let is_bad = |g: u64| {
-            fails(g)
-                || engine.table.record_of(Group(g)).is_some()
-                || engine.pending.mask(Group(g)) != 0
+            fails(g) || engine.table.record_of(Group(g)).is_some() || engine.pending.mask(Group(g)) != 0
         };
         Some(group.filter(|g| {
             g.0 < engine.shape().groups() && !(g.0..g.0.saturating_add(unit_groups.get())).any(is_bad)
