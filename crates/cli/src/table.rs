@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(status.set_uuid.as_deref(), Some("d0010203-0405-4607-8809-0a0b0c0d0e0f"));
         assert_eq!(
             (status.released_sectors, status.unproven, status.further),
-            (Some(5), Some(2), vec!["new".to_string()])
+            (Some(24), Some(3), vec!["new".to_string()])
         );
     }
 
