@@ -19,12 +19,12 @@ pub struct Access {
 const WRITES_REFUSED: u32 = 1;
 const READS_REFUSED: u32 = 2;
 const REPAIR_OFF: u32 = 4;
-/// The breaker is open, which what bios meet may end.
-const BREAKER_OPEN: u32 = 32;
 /// A flush failed, and the engine does not know yet.
 const FLUSH_UNTOLD: u32 = 8;
 /// The table is read-only, which no mode changes.
 const READ_ONLY: u32 = 16;
+/// The breaker is open, which what bios meet may end.
+const BREAKER_OPEN: u32 = 32;
 
 /// Most sectors of one write of zeroes. What fails of it is repaired like a write: as a whole, within one deadline, after which the
 /// rest goes to slots. A device may take gigabytes at once; this is as much as an ordinary write brings.

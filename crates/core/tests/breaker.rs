@@ -282,6 +282,22 @@ fn s16_resume_remap_closes_it() {
 }
 
 #[test]
+fn s16_bios_see_it_open_as_long_as_it_is() {
+    let mut disks = Disks::new();
+    let mut set = opened(&mut disks);
+    for access in [Access::new(), Access::read_only()] {
+        assert!(!access.breaker_is_open());
+        access.update(&mut set.engine);
+        assert!(access.breaker_is_open());
+    }
+    let access = Access::new();
+    access.update(&mut set.engine);
+    assert!(set.work(Work::Resume));
+    access.update(&mut set.engine);
+    assert!(!access.breaker_is_open());
+}
+
+#[test]
 fn s16_what_else_keeps_from_remapping_stays_when_it_closes() {
     let mut disks = Disks::new();
     let mut set = opened(&mut disks);
