@@ -5,7 +5,7 @@
 use core::ffi::CStr;
 
 use remap_core::engine::commit::Work;
-use remap_core::engine::load::Loader;
+use remap_core::engine::load::{LoadError, Loader};
 use remap_core::format::{
     geometry::usable_blocks, BlankCheck, Block, ChooseError, Chooser, Formatter, Geometry, MainShape, SetId,
     Superblock, COPIES_MAX,
@@ -213,43 +213,42 @@ fn read_in(set: &Set, to_format: Option<&Superblock>, buffer: &mut PageBuf, name
     load(set, superblock, buffer, name)
 }
 
-#[inline(never)]
 fn load(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
-    let settings = params::settings(set.pair.main.physical_block_bytes());
     let clean = superblock.clean;
-    let loaded = set.store.load(
-        |storage| {
-            let mut loader = Loader::new(superblock, settings, storage).map_err(Some)?;
-            while let Some(request) = loader.next(buffer.len()).map_err(Some)? {
-                let ok = set.pair.run(&set.pool, request, buffer).is_ok();
-                loader.done(ok, buffer);
-            }
-            loader.finish().map_err(Some)
-        },
-        None,
-    );
-    match loaded {
-        Ok(()) => {
-            if !clean {
-                print(
-                    Level::Info,
-                    format_args!("{name}: the set was not closed; its metadata is checked and whole"),
-                );
-            }
-            Ok(())
-        }
-        Err(Some(why)) => {
-            print(Level::Error, format_args!("{name}: set not loaded: {why}"));
-            Err(Errno::EUCLEAN)
-        }
-        Err(None) => {
+    match load_engine(set, superblock, buffer) {
+        Ok(true) => {}
+        Ok(false) => {
             print(
                 Level::Error,
                 format_args!("{name}: a table that could not be loaded cannot be resumed: load it again"),
             );
-            Err(Errno::EINVAL)
+            return Err(Errno::EINVAL);
+        }
+        Err(why) => {
+            print(Level::Error, format_args!("{name}: set not loaded: {why}"));
+            return Err(Errno::EUCLEAN);
         }
     }
+    if !clean {
+        print(
+            Level::Info,
+            format_args!("{name}: the set was not closed; its metadata is checked and whole"),
+        );
+    }
+    Ok(())
+}
+
+/// Reads the metadata and makes the engine of it; `false` if that was tried before.
+fn load_engine(set: &Set, superblock: Superblock, buffer: &mut PageBuf) -> Result<bool, LoadError> {
+    let settings = params::settings(set.pair.main.physical_block_bytes());
+    if !set.store.begin_load(|storage| Loader::new(superblock, settings, storage))? {
+        return Ok(false);
+    }
+    while let Some(request) = set.store.loading(|loader| loader.next(buffer.len())).transpose()?.flatten() {
+        let ok = set.pair.run(&set.pool, request, buffer).is_ok();
+        set.store.loading(|loader| loader.done(ok, buffer));
+    }
+    set.store.finish_load().map(|()| true)
 }
 
 #[inline(never)]

@@ -13,7 +13,7 @@ use crate::bind::alloc::KBox;
 use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Status};
 use crate::bind::dm::{
-    Args, CtrError, Device, DeviceVisitor, Limits, Offers, StatusKind, StatusText, Target, TargetInfo,
+    Args, CtrError, Device, DeviceVisitor, Handle, Limits, Offers, StatusKind, StatusText, Target, TargetInfo,
 };
 use crate::bind::io::{BioPool, PageBuf};
 use crate::bind::{Errno, Result};
@@ -98,6 +98,19 @@ fn facts(device: &Device, offset: u64) -> DeviceFacts {
     }
 }
 
+/// Sets up what the callbacks share. Out of line, so that the frame in which it is made is gone when a device is read.
+#[inline(never)]
+fn share(
+    pair: Pair,
+    superblock: &Superblock,
+    handle: Handle,
+    writable: bool,
+) -> core::result::Result<KArc<Set>, CtrError> {
+    let set = Set::new(pair, superblock, handle, writable).map_err(no_memory)?;
+    let set = set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))?;
+    KArc::new(set).map_err(no_memory)
+}
+
 impl Remap {
     fn build(
         ti: &mut TargetInfo<'_>,
@@ -131,10 +144,8 @@ impl Remap {
         if let Found::Set(_) = found {
             registry.name_set(entered, superblock.id).map_err(in_use)?;
         }
-        let set = Set::new(pair, &superblock, handle, ti.is_writable()).map_err(no_memory)?;
-        let set = set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))?;
         Ok(Remap {
-            set: KArc::new(set).map_err(no_memory)?,
+            set: share(pair, &superblock, handle, ti.is_writable())?,
             ticket: entered,
             to_format: match found {
                 Found::Set(_) => None,

@@ -17,7 +17,7 @@ pub struct Finding {
 const TEXT_BYTES_MAX: u64 = 256 * 1024;
 
 /// The most that one function may take of the 16 KiB that a thread's stack has.
-const FRAME_BYTES_MAX: u64 = 8192;
+const FRAME_BYTES_MAX: u64 = 6144;
 
 /// The symbol that only the panic handler refers to.
 const PANIC_SYMBOL: &str = "dm_remap_must_not_panic";

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
+use remap_core::engine::load::{LoadError, Loader};
 use remap_core::engine::{Change, Engine, Storage, StorageSizes};
 use remap_core::format::Superblock;
 use remap_core::lookup::Table;
@@ -15,10 +16,26 @@ use super::Result;
 enum Content {
     /// Memory that no engine uses yet.
     Empty(Storage<'static>),
+    /// The metadata is being read.
+    Loading(Loader<'static>),
     /// The engine.
     Live(Engine<'static>),
     /// An engine could not be made; the memory is of no use any more.
     Spent,
+}
+
+impl Content {
+    /// Takes the loader out if there is one; out of line, as whatever is moved has a place in the frame of the function that moves it.
+    #[inline(never)]
+    fn take_loader(&mut self) -> Option<Loader<'static>> {
+        match core::mem::replace(self, Content::Spent) {
+            Content::Loading(loader) => Some(loader),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
 }
 
 /// Owns the arrays; dropped after everything that borrows them, since it is the last field.
@@ -109,23 +126,41 @@ impl Store {
         &self.pending
     }
 
-    /// Makes the engine, once.
-    pub fn load<E>(
+    /// Begins to make the engine, once; `false` if that was begun before.
+    #[inline(never)]
+    pub fn begin_load(
         &self,
-        make: impl for<'a> FnOnce(Storage<'a>) -> core::result::Result<Engine<'a>, E>,
-        again: E,
-    ) -> core::result::Result<(), E> {
+        begin: impl for<'a> FnOnce(Storage<'a>) -> core::result::Result<Loader<'a>, LoadError>,
+    ) -> core::result::Result<bool, LoadError> {
         let mut content = self.content.lock();
         match core::mem::replace(&mut **content, Content::Spent) {
             Content::Empty(storage) => {
-                **content = Content::Live(make(storage)?);
-                Ok(())
+                **content = Content::Loading(begin(storage)?);
+                Ok(true)
             }
             other => {
                 **content = other;
-                Err(again)
+                Ok(false)
             }
         }
+    }
+
+    /// Uses the loader, while there is one. What a step reads is read between two uses, so that the frames under the reads are small.
+    pub fn loading<R>(&self, f: impl for<'a> FnOnce(&mut Loader<'a>) -> R) -> Option<R> {
+        match &mut **self.content.lock() {
+            Content::Loading(loader) => Some(f(loader)),
+            _ => None,
+        }
+    }
+
+    /// Everything is read: makes the engine.
+    #[inline(never)]
+    pub fn finish_load(&self) -> core::result::Result<(), LoadError> {
+        let mut content = self.content.lock();
+        if let Some(loader) = content.take_loader() {
+            **content = Content::Live(loader.finish()?);
+        }
+        Ok(())
     }
 
     /// Whether there is an engine.
