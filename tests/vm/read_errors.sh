@@ -151,6 +151,8 @@ a_read_follows_its_block_to_a_slot() {
 		if awk '{ exit $1 == 0 }' "$inflight"; then break; fi
 		sleep 0.1
 	done
+	# So that main need not be asked whether it takes writes, which would wait for the reader (S14).
+	put 51900 8
 	put 52000 8
 	equal "$(query r 52000)" mapped
 	equal "$(status r 16)" "$before"
