@@ -230,10 +230,7 @@ fn load(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> 
         }
     }
     if !clean {
-        print(
-            Level::Info,
-            format_args!("{name}: the set was not closed; its metadata is checked and whole"),
-        );
+        print(Level::Info, format_args!("{name}: the set was not closed; its metadata is checked and whole"));
     }
     Ok(())
 }
