@@ -12,7 +12,8 @@ use serde_json::json;
 
 /// Runs the verb.
 pub fn run(args: &TableArgs) -> Result<Report> {
-    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force)?;
+    // As `open`.
+    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force && args.linear)?;
     let mut warnings = pair.check_main(args.force)?;
     pair.check_placement()?;
     let id = pair.superblock.id;

@@ -46,7 +46,8 @@ pub fn run(args: &OpenArgs, dm: &dyn Dm) -> Result<Report> {
 
 /// Reads and checks everything. The kernel claims both devices later; they are closed again by then.
 fn plan(args: &OpenArgs, dm: &dyn Dm) -> Result<Plan> {
-    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force)?;
+    // The kernel takes no minority of superblocks (docs/format.md, Loading, step 1).
+    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force && args.linear)?;
     let mapping = pair.mapping_by_number()?;
     let id = pair.superblock.id;
     // While the set is open, main's content is not what it was at the last close: this has to come first.

@@ -99,6 +99,27 @@ fn s12_the_newest_valid_block_of_the_copies_in_sync_counts_and_unequal_copies_ar
 }
 
 #[test]
+fn s12_a_minority_of_superblocks_is_for_readers_only() {
+    let files = golden();
+    let equal = lines(&files, &["--force", "--linear"]);
+    let mut region = common::golden_region();
+    let said = |words: &[&str], refused: bool| {
+        let out = dmremap(&[words, &[files.main(), files.spare()]].concat());
+        assert_eq!(out.status, if refused { 4 } else { 0 }, "{words:?}: {}", out.stderr);
+        out.stderr
+    };
+    for (damaged, copy) in [4, 3, 2, 1].into_iter().enumerate() {
+        region[(copy * 408 + 1) * 4096 + 100] ^= 1;
+        fs::write(&files.spare, &region).unwrap();
+        let minority = damaged == 3;
+        let text = said(&["table", "--force"], minority);
+        assert_eq!(minority, text.contains("1 of 3") && text.contains("open --linear --force"), "{text}");
+        assert_eq!(lines(&files, &["--force", "--linear"]), equal);
+        assert!(!minority || said(&["table", "--linear"], true).contains("1 of 3"));
+    }
+}
+
+#[test]
 fn s21_another_main_is_refused() {
     let files = golden();
     for (main_sectors, forced) in [(GOLDEN_SECTORS - 1, false), (GOLDEN_SECTORS + 1, true)] {

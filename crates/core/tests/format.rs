@@ -202,7 +202,7 @@ fn s20_smallest_spare() {
 }
 
 #[test]
-fn s12_minority_of_superblocks_needs_force() {
+fn s12_a_minority_of_superblocks_counts_for_readers_only() {
     let mut region = Region::default();
     region.format(&sample(5), 8, usize::MAX);
     assert!(region.choose(2048, 0b00011, false).is_ok());

@@ -69,7 +69,9 @@ that fails on main fails. The device is read-only, and nothing is written to mai
   dmremap open --linear /dev/sdb /dev/sdc1 archive
       On a rescue system without the module dm_remap: read what is there.
   dmremap open --linear --read-write /dev/sdb /dev/sdc1 archive
-      Write as well. `close` and `open` go back to the module.")]
+      Write as well. `close` and `open` go back to the module.
+  dmremap open --linear --force /dev/sdb /dev/sdc1 archive
+      Read by the few superblocks that are left what they know of.")]
     Open(OpenArgs),
     /// Take /dev/mapper/NAME away; everything stays on main and spare.
     #[command(

@@ -65,7 +65,8 @@ pub struct OpenArgs {
     /// With --linear: allow writes. They go where the sectors are; one that fails fails.
     #[arg(long, requires = "linear", conflicts_with = "readonly")]
     pub read_write: bool,
-    /// Open although main looks like another disk or was written since.
+    /// Open although main looks like another disk or was written since; with --linear, also although fewer than half of the
+    /// superblocks are readable.
     #[arg(long)]
     pub force: bool,
 }
@@ -120,7 +121,8 @@ pub struct TableArgs {
     /// Print linear and error segments, for a kernel without the module dm_remap.
     #[arg(long)]
     pub linear: bool,
-    /// Print although main looks like another disk or was written since.
+    /// Print although main looks like another disk or was written since; with --linear, also although fewer than half of the
+    /// superblocks are readable.
     #[arg(long)]
     pub force: bool,
 }

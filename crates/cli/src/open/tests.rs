@@ -89,3 +89,24 @@ fn names_are_checked() {
         assert!(check_name(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn s12_a_minority_of_superblocks_is_for_linear_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (main, spare) = (dir.path().join("main"), dir.path().join("spare"));
+    std::fs::write(&main, [0; 4096]).unwrap();
+    let mut superblock = plan().superblock;
+    superblock.formatting = false;
+    let mut region = vec![0; 2048 * 4096];
+    for copy in 0..2 {
+        let at = superblock.geometry.superblock(copy).0 as usize * 4096;
+        superblock.encode(copy, (&mut region[at..at + 4096]).try_into().unwrap());
+    }
+    std::fs::write(&spare, region).unwrap();
+    for linear in [false, true] {
+        let args = OpenArgs { main: main.clone(), spare: spare.clone(), force: true, linear, ..open_args() };
+        let said = super::plan(&args, &FakeDm::default()).err().unwrap().to_string();
+        // What is further on is that files are no devices.
+        assert!(said.contains(if linear { "is a file" } else { "2 of 5" }), "{said}");
+    }
+}

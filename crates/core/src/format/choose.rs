@@ -34,7 +34,7 @@ pub enum ChooseError {
         /// Blocks of the region as it is now.
         region_blocks: u64,
     },
-    /// Fewer than half of the superblocks are readable. Can be forced.
+    /// Fewer than half of the superblocks are readable. Who only reads may force it.
     Minority {
         /// Readable superblocks.
         readable: u8,
@@ -91,8 +91,8 @@ impl fmt::Display for ChooseError {
             ),
             ChooseError::Minority { readable, of } => write!(
                 f,
-                "only {readable} of {of} superblocks are readable, and a newer state might be among the others. If they \
-                 cannot be made readable, force the activation: mappings made since may then be missing"
+                "only {readable} of {of} superblocks are readable, and the others may know of later mappings. Make half of them \
+                 readable, or copy off what these know of by `dmremap open --linear --force`"
             ),
             ChooseError::Formatting(id) => write!(
                 f,
@@ -156,7 +156,8 @@ impl Chooser {
     /// The superblock that counts. Its `activations`, `epoch` and `seq` are raised to the highest that any valid
     /// superblock holds, so that what is written next is newer than all of them.
     ///
-    /// `force` lets a minority of superblocks count; it changes nothing else.
+    /// `force` lets a minority of superblocks count, and changes nothing else. It is for readers: an activation never forces,
+    /// since what it writes would outrank for good what the others know.
     pub fn finish(&self, force: bool) -> Result<Superblock, ChooseError> {
         if let Some(why) = self.newer {
             return Err(ChooseError::Newer(why));
