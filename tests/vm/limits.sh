@@ -1,0 +1,151 @@
+#!/bin/sh
+# s23: which devices fit together, and what the mapped device says of itself; sector arithmetic where sectors end.
+. tests/vm/lib.sh
+
+ALONE=1
+load_module
+SPARE=$(cacheless spare 16)
+
+topology() { lsblk -dnbo ALIGNMENT,MIN-IO,OPT-IO,PHY-SEC,LOG-SEC,ROTA,WSAME,DISC-ALN,DISC-GRAN,DISC-MAX "$1"; }
+blank() { dd if=/dev/zero of="$1" bs=1M oflag=direct status=none 2>/dev/null || true; }
+
+# nulls NAME MIB [ATTRIBUTE=VALUE...]: a disk in memory, whose path is printed.
+nulls() {
+	modprobe null_blk nr_devices=0
+	null_name=$1
+	mkdir "/sys/kernel/config/nullb/$1"
+	shift
+	size=$1
+	shift
+	for pair in "size=$size" memory_backed=1 "$@" power=1; do
+		echo "${pair#*=}" >"/sys/kernel/config/nullb/$null_name/${pair%=*}"
+	done
+	for path in "/dev/$null_name" "/dev/nullb$(cat "/sys/kernel/config/nullb/$null_name/index")"; do
+		[ -b "$path" ] && echo "$path" && return
+	done
+	return 1
+}
+
+# served MAIN SPARE: the mapping has main's topology, and serves a failed write of one physical block of main, and one of many.
+served() {
+	block=$(($(blockdev --getpbsz "$1") / 512))
+	BAD=writes under m "$1" "$((800 + block))+$block" 4000+256
+	equal "$(topology /dev/mapper/m)" "$(topology "$1")"
+	blank "$2"
+	remap r /dev/mapper/m "$2" format
+	equal "$(topology /dev/mapper/r)" "$(topology "$1")"
+	head -c 16777216 /dev/zero >"$WORK/model"
+	put $((800 + block)) "$block"
+	put 792 32
+	put 3992 272
+	equal "$(query r $((4000 - block))) $(query r 4000) $(query r 4255) $(query r 4256)" 'main mapped mapped main'
+	equal "$(mapped r)" $((256 + block))
+	same 792 32
+	same 3992 272
+	dmsetup remove r
+	remap r /dev/mapper/m "$2"
+	same 792 32
+	same 3992 272
+	dmsetup remove r
+	dmsetup remove m
+}
+
+# refused_pair MAIN SPARE
+refused_pair() {
+	blank "$2"
+	refused 'Invalid argument' remap r "$1" "$2" format
+	cmp "$2" /dev/zero -n 1048576
+}
+
+sizes_of_blocks() {
+	small=$(nulls small 16 blocksize=512)
+	large=$(nulls large 16 blocksize=4096)
+	large_spare=$(nulls spare4k 16 blocksize=4096)
+	served "$small" "$SPARE"
+	served "$large" "$SPARE"
+	served "$large" "$large_spare"
+	refused_pair "$small" "$large_spare"
+	logged 'the logical block of the spare is larger'
+}
+
+emulated_sectors() {
+	sd=$(scsi_disk 16 sector_size=512 physblk_exp=3)
+	served "$sd" "$SPARE"
+	# As a spare it takes no limit away from main.
+	served "$(nulls main512 16 blocksize=512)" "$sd"
+	rmmod scsi_debug
+	sd=$(scsi_disk 16 sector_size=4096)
+	served "$sd" "$SPARE"
+	refused_pair "$(nulls other512 16 blocksize=512)" "$sd"
+	rmmod scsi_debug
+}
+
+# A physical block that begins in the middle of sectors, and a main that does not begin where its disk does.
+alignment() {
+	sd=$(scsi_disk 16 sector_size=512 physblk_exp=3 lowest_aligned=7)
+	blank "$SPARE"
+	for offset in 0 1 7; do
+		len=$(($(sectors "$sd") - 64))
+		dmsetup create r --table "0 $len remap $sd $offset 1 $SPARE 0 1 format"
+		dmsetup create l --table "0 $len linear $sd $offset"
+		equal "$(topology /dev/mapper/r)" "$(topology /dev/mapper/l)"
+		dmsetup remove r
+		dmsetup remove l
+		blank "$SPARE"
+	done
+	rmmod scsi_debug
+}
+
+zoned_is_refused() {
+	zoned=$(nulls zoned 16 blocksize=512 zoned=1 zone_size=4) || {
+		# The kernel names what it cannot do.
+		fails grep -q '^CONFIG_BLK_DEV_ZONED=y' "/boot/config-$(uname -r)"
+		return 0
+	}
+	plain=$(nulls plain 16 blocksize=512)
+	refused 'Invalid argument' remap r "$zoned" "$SPARE" format
+	refused 'Invalid argument' remap r "$plain" "$zoned" format
+	logged 'zoned devices are not supported'
+}
+
+# The last groups of a main of 1 PiB, and of the longest that a set can have. Reads of the device beneath give zeroes.
+the_top_of_the_range() {
+	for len in 2199023255552 8796093022208; do
+		first=$((len - 64))
+		dmsetup create m --table "0 $first zero
+$first 56 error
+$((first + 56)) 8 zero"
+		blank "$SPARE"
+		remap r /dev/mapper/m "$SPARE" format
+		equal "$(sectors /dev/mapper/r)" $len
+		at=$((len * 512 - 65536))
+		head -c 65536 /dev/urandom >"$WORK/top"
+		dd if="$WORK/top" of=/dev/mapper/r bs=65536 count=1 seek=$at oflag=direct,seek_bytes conv=notrunc status=none
+		equal "$(query r $((first - 1))) $(query r $first) $(query r $((len - 9))) $(query r $((len - 1)))" \
+			'main mapped mapped main'
+		equal "$(mapped r)" 56
+		for _ in before after; do
+			dd if=/dev/mapper/r of="$WORK/got" bs=65536 count=1 skip=$at iflag=direct,skip_bytes status=none
+			cmp "$WORK/got" /dev/zero -n 32768
+			cmp -i 32768 -n 28672 "$WORK/got" "$WORK/top"
+			dmsetup remove r
+			remap r /dev/mapper/m "$SPARE"
+		done
+		dmsetup message r 0 list $first | grep -q "^sector=$first "
+		equal "$(dmsetup message r 0 list $((len - 8)))" ''
+		refused 'Invalid argument' dmsetup message r 0 query $len
+		dmsetup remove r
+		dmsetup remove m
+	done
+	dmsetup create m --table "0 $((len + 8)) zero"
+	blank "$SPARE"
+	refused 'Invalid argument' remap r /dev/mapper/m "$SPARE" format
+}
+
+t s23_sizes_of_blocks sizes_of_blocks
+t s23_emulated_sectors emulated_sectors
+t s23_alignment alignment
+t s23_zoned_is_refused zoned_is_refused
+t s23_the_top_of_the_range the_top_of_the_range
+t kernel_log_is_clean clean_log
+finish
