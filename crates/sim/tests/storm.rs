@@ -28,7 +28,7 @@ const BAD_FROM: u64 = MAIN_SECTORS / 2;
 const CONTEXTS: usize = 4;
 /// Requests that main works on at once.
 const MAIN_DEPTH: usize = 32;
-/// Streams of healthy I/O, one bio each at a time.
+/// Streams of healthy I/O, one bio each at a time: those of even numbers far from what is bad, the others where it storms.
 const STREAMS: u64 = 8;
 
 /// What a storm is like.
@@ -141,6 +141,19 @@ impl Storm<'_> {
         self.rng.range(least, most)
     }
 
+    /// Where the next healthy bio of a stream goes, and whether it is a write. Where it storms, groups whose writes failed last are
+    /// read, while they are repaired and after, and the groups beside them are written.
+    fn next_healthy(&mut self, stream: u64) -> (u64, bool) {
+        let write = self.rng.percent(50);
+        match stream % 2 == 1 {
+            true => {
+                let nth = self.next_failing - 1 - self.rng.below(self.next_failing.min(16));
+                (BAD_FROM + nth * 16 + if write { 8 } else { 0 }, write)
+            }
+            false => (self.rng.below(BAD_FROM / 8) * 8, write),
+        }
+    }
+
     fn healthy(&mut self, stream: u64, first: u64, write: bool, came_ms: u64) {
         let request = Request { first: Sector(first), sectors: 8, write, nowait: false };
         let ticket = self.gate.enter();
@@ -151,6 +164,9 @@ impl Storm<'_> {
             Direction::Main { sectors: 8 } => {
                 let ok = !write || self.takes_writes(first, 8);
                 self.send_to_main(owner, service_ms, ok);
+            }
+            Direction::Spare { sectors: 8, .. } if !write => {
+                self.at(self.now_ms + service_ms, Happens::Ended(Device::Spare, owner, true));
             }
             Direction::Defer { .. } => {
                 self.gate.leave(ticket);
@@ -306,8 +322,7 @@ impl Storm<'_> {
             match self.what.remove(&number) {
                 Some(Happens::Ended(device, owner, ok)) => self.ended(device, owner, ok),
                 Some(Happens::Healthy(stream)) => {
-                    let first = self.rng.below(BAD_FROM / 8) * 8;
-                    let write = self.rng.percent(50);
+                    let (first, write) = self.next_healthy(stream);
                     self.healthy(stream, first, write, ms);
                 }
                 Some(Happens::Again { stream, first, write, came_ms }) => {
