@@ -392,6 +392,42 @@ mod tests {
         assert_eq!(ask(1, true), Direction::Refuse(ErrorKind::Io));
     }
 
+    fn request(first: u64, sectors: u32, write: bool) -> Request {
+        Request { first: Sector(first), sectors, write, nowait: false }
+    }
+
+    #[test]
+    fn s03_suspect_sectors_are_asked_for_and_never_read_from_main() {
+        let memory = memory();
+        let table = table_of(&memory);
+        assert!(table.insert(Slot(0), Record::mapped(Group(1), 0x7e, 0x18)));
+        let geometry = Geometry::new(2048, Some(1)).unwrap();
+        let ask = |first, write| {
+            direct(&table, &geometry, &Access::new(), 1, request(first, 16 - first as u32, write))
+        };
+        assert_eq!(ask(11, false), Direction::AskEngine { sectors: 1 });
+        assert_eq!(ask(12, false), Direction::AskEngine { sectors: 1 });
+        assert_eq!(ask(11, true), Direction::Repair { sectors: 2 });
+    }
+
+    #[test]
+    fn s10_a_bio_goes_to_its_own_sectors_of_the_slot() {
+        let memory = memory();
+        let table = table_of(&memory);
+        assert!(table.insert(Slot(0), Record::mapped(Group(1), 0x7e, 0)));
+        let geometry = Geometry::new(2048, Some(1)).unwrap();
+        let slot = geometry.slot_block(Slot(0)).first_sector();
+        for write in [false, true] {
+            let ask = |first| direct(&table, &geometry, &Access::new(), 1, request(first, 24, write));
+            assert_eq!(ask(0), Direction::Main { sectors: 9 });
+            for at in 1..7 {
+                let there = Direction::Spare { sector: slot + at, slot: Slot(0), sectors: 7 - at as u32 };
+                assert_eq!(ask(8 + at), there);
+            }
+            assert_eq!(ask(15), Direction::Main { sectors: 24 });
+        }
+    }
+
     fn table_of<'a>(words: &'a (Words, std::vec::Vec<AtomicU32>, Words)) -> Table<'a> {
         Table::new(&words.0, &words.1, &words.2, 10, 1).unwrap()
     }

@@ -208,6 +208,16 @@ mod tests {
             "the same set by another way"
         );
         assert!(!mine.conflicts(&Claim { owner: 8, placement: elsewhere, set: Some(SetId([2; 16])) }));
+        // Each of what two mappings may have in common, with nothing else.
+        let of = |main, spare| Claim {
+            owner: 8,
+            placement: place(&facts(main, 100_000, 0), &facts(spare, 50_000, 0), 50_000).unwrap(),
+            set: None,
+        };
+        assert!(!mine.conflicts(&of(3, 4)));
+        for other in [of(1, 4), of(3, 2), of(2, 4), of(3, 1)] {
+            assert!(mine.conflicts(&other) && other.conflicts(&mine), "{other:?}");
+        }
         let crossed = place(&facts(2, 50_000, 0), &facts(5, 50_000, 0), 50_000).unwrap();
         assert!(mine.conflicts(&Claim { owner: 8, placement: crossed, set: None }), "a spare used as main");
     }

@@ -34,6 +34,23 @@ fn s12_a_copy_that_fails_is_evicted_and_the_commit_goes_on() {
     }
 }
 
+/// Valid and newer than anything else: what the mask leaves out does not count.
+#[test]
+fn s12_an_evicted_copy_does_not_count_however_new_it_says_it_is() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 3);
+    set.fail_copies(&[1], &[], true);
+    assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+    assert_eq!(set.engine.superblock().in_sync, 0b101);
+    let (id, at) = (set.engine.superblock().id, set.table_block(1, 0) as usize * 512);
+    let mut newer = [0; 4096];
+    encode_table_block(&id, 0, 1 << 40, 1, |_| Entry::default(), &mut newer);
+    set.disks.spare[at..at + 4096].copy_from_slice(&newer);
+    disks.bad_writes.retain(|(spare, _)| !spare);
+    let mut set = reload(&mut disks);
+    assert_eq!((set.read(40), set.engine.superblock().in_sync), (Ok(0x22), 0b101));
+}
+
 #[test]
 fn s19_a_read_only_table_takes_no_write_whatever_the_mode() {
     let mut disks = Disks::new();

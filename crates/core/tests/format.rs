@@ -5,8 +5,8 @@ mod common;
 use common::{sample, Region, ID};
 use proptest::prelude::*;
 use remap_core::format::{
-    encode_table_block, restamp, BlankCheck, Block, BlockError, ChooseError, Entry, Geometry, MainShape,
-    NotBlank, SetId, SlotState, Superblock, TableBlock, Text64,
+    encode_table_block, restamp, BlankCheck, Block, BlockError, ChooseError, Entry, EntryError, Geometry,
+    MainShape, NotBlank, SetId, SlotState, Superblock, TableBlock, Text64,
 };
 use remap_core::units::{Group, Slot};
 use std::collections::BTreeSet;
@@ -334,4 +334,50 @@ fn s20_first_and_last_mib_have_to_be_zero() {
             assert_eq!(blank_check(&region, 2048, buffer_blocks).1, Err(NotBlank::Content { sector }));
         }
     }
+}
+
+/// Entries of which each breaks one rule; the block around them is right.
+#[test]
+fn s27_an_entry_that_breaks_a_rule_is_refused() {
+    let last = SHAPE.groups() - 1;
+    let good = Entry { state: SlotState::Mapped, group: Group(last), mask: 0x07, lost: 0, generation: 1 };
+    let parse = |e: Entry| TableBlock::parse(&table_of(&[e], 5, 2), &ID, 1, 2, &SHAPE, 300).map(|_| ());
+    assert_eq!(parse(good), Ok(()));
+    let refused = |e: Entry, rule: EntryError| {
+        assert_eq!(parse(e), Err(BlockError::Entry { index: 0, why: rule }), "{e:?}");
+    };
+    refused(Entry { group: Group(last + 1), mask: 1, ..good }, EntryError::Group(last + 1));
+    // Main ends within its last group.
+    refused(Entry { mask: 0x0f, ..good }, EntryError::Mask);
+    refused(Entry { mask: 0, ..good }, EntryError::Mask);
+    refused(Entry { lost: 1, ..good }, EntryError::LostMask);
+    refused(Entry { state: SlotState::Lost, ..good }, EntryError::LostMask);
+    refused(Entry { state: SlotState::Lost, mask: 0x03, lost: 0x04, ..good }, EntryError::LostMask);
+    refused(Entry { state: SlotState::Retired, ..good }, EntryError::NotEmpty);
+    refused(Entry { state: SlotState::Free, ..good }, EntryError::NotEmpty);
+}
+
+/// A superblock of which one field is out of range, with the checksum that belongs to it.
+#[test]
+fn s27_a_field_of_a_superblock_out_of_range_is_refused() {
+    let decode = |change: fn(&mut Superblock)| {
+        let mut superblock = sample(3);
+        change(&mut superblock);
+        let mut block = [0; 4096];
+        superblock.encode(0, &mut block);
+        Superblock::decode(&block, 0).map(|_| ())
+    };
+    assert_eq!(decode(|_| ()), Ok(()));
+    for count in [0, 1, 6, 255] {
+        let change: fn(&mut Superblock) = match count {
+            0 => |s| s.copy_count = 0,
+            1 => |s| (s.copy_count, s.in_sync) = (1, 1),
+            6 => |s| s.copy_count = 6,
+            _ => |s| s.copy_count = 255,
+        };
+        assert_eq!(decode(change), Err(BlockError::Field("copy_count")), "{count}");
+    }
+    assert_eq!(decode(|s| s.in_sync = 0), Err(BlockError::Field("in_sync")));
+    assert_eq!(decode(|s| s.in_sync = 0x0f), Err(BlockError::Field("in_sync")));
+    assert_eq!(decode(|s| s.epoch = 0), Err(BlockError::Field("epoch")));
 }

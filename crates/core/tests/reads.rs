@@ -9,7 +9,7 @@ use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::{Engine, Notice};
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, IoRequest, Op};
-use remap_core::path::Place;
+use remap_core::path::{suspect_read, Access, Direction, Place, Request};
 use remap_core::units::{Sector, Slot};
 use world::{served, Disks, Set, MAIN_SECTORS};
 
@@ -267,6 +267,31 @@ fn s03_lost_sectors_are_errors_without_a_read() {
     };
     assert_eq!(set.disks.log.iter().filter(touches).count(), 0);
     assert_eq!(reads_of(set.disks, 42), 0);
+}
+
+#[test]
+fn s03_a_read_of_lost_sectors_fails_and_one_of_suspect_sectors_goes_to_the_slot() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 2);
+    set.repair(40, 8, 0x22).unwrap();
+    let old = slot_sector(&set, 40);
+    set.disks.bad_writes.insert((true, old));
+    set.disks.bad_reads.extend([(true, old + 2), (true, old + 3)]);
+    set.repair(40, 1, 0x33).unwrap();
+    set.disks.bad_reads.clear();
+    let (slot, _) = set.engine.table().record_of(Sector(40).group()).unwrap();
+    set.engine.table().mark_suspect(slot, 0x30);
+    let ask = |first| {
+        let request = Request { first: Sector(first), sectors: 1, write: false, nowait: false };
+        suspect_read(&set.engine, &Access::new(), 1, request)
+    };
+    for lost in [42, 43] {
+        assert_eq!(ask(lost), Direction::Refuse(ErrorKind::Medium));
+    }
+    for suspect in [44, 45] {
+        let sector = slot_sector(&set, suspect);
+        assert_eq!(ask(suspect), Direction::Spare { sector, slot, sectors: 1 });
+    }
 }
 
 #[test]

@@ -3,13 +3,14 @@
 mod world;
 
 use remap_core::engine::commit::Work;
-use remap_core::engine::machine::{Event, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::machine::{Event, Machine, Next, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::repair::{Job, Repair};
-use remap_core::engine::{Mode, Notice};
+use remap_core::engine::{FailReason, Mode, Notice, Settings};
 use remap_core::error::ErrorKind;
 use remap_core::format::SlotState;
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::{Record, Run, Table, Use};
+use remap_core::path::{direct, Access, Direction, Request};
 use remap_core::units::{Sector, Slot};
 use world::{reload, served, Disks, Set};
 
@@ -231,7 +232,11 @@ fn s22_a_full_spare_fails_new_writes_with_their_own_error_and_serves_the_rest() 
     for g in 0..3 {
         assert_eq!(set.repair(g * 8, 8, g as u8), Ok(()));
     }
-    assert!(set.repair(24, 16, 0x55).is_err());
+    for error in [ErrorKind::Medium, ErrorKind::Target] {
+        let job = Job { first: Sector(24), sectors: 16, fua: false, error };
+        let machine = Machine::Write(Repair::new(0, job, &mut set.engine, set.now_ms));
+        assert_eq!(set.drive(machine, 0x55), Err(error));
+    }
     let told = std::iter::from_fn(|| set.engine.take_notice());
     let marks: Vec<_> = told.filter(|n| matches!(n, Notice::Watermark { .. })).collect();
     assert_eq!(marks.last(), Some(&Notice::Watermark { percent: 100 }));
@@ -240,6 +245,62 @@ fn s22_a_full_spare_fails_new_writes_with_their_own_error_and_serves_the_rest() 
         assert_eq!(set.read(g * 8), Ok(g as u8));
         assert_eq!(set.repair(g * 8, 8, 0x66), Ok(()));
     }
+}
+
+#[test]
+fn s22_an_administrators_limit_is_kept_though_slots_are_free() {
+    let mut disks = Disks::new();
+    (0..5).for_each(|g| disks.fail_main(g * 8));
+    let mut set = served(&mut disks, 20, 3);
+    let settings = *set.engine.settings();
+    set.engine.set_settings(Settings { slots_max: 2, ..settings });
+    assert_eq!((set.repair(0, 8, 1), set.repair(8, 8, 2)), (Ok(()), Ok(())));
+    assert_eq!(set.repair(16, 8, 3), Err(ErrorKind::Io));
+    assert_eq!((set.engine.used(), set.read(0), set.read(8)), (2, Ok(1), Ok(2)));
+    set.engine.set_settings(settings);
+    assert_eq!(set.repair(16, 8, 3), Ok(()));
+}
+
+#[test]
+fn s30_a_write_that_is_stored_nowhere_is_told() {
+    let mut disks = Disks::new();
+    (0..2).for_each(|g| disks.fail_main(g * 8));
+    let mut set = served(&mut disks, 1, 3);
+    assert_eq!(set.repair(0, 8, 1), Ok(()));
+    let failed = |n: &Notice| matches!(n, Notice::WriteFailed { .. });
+    assert!(!set.notices().iter().any(failed));
+    assert!(set.repair(8, 8, 2).is_err());
+    assert!(set.notices().contains(&Notice::WriteFailed { sector: Sector(8) }));
+}
+
+/// Whatever it is that cannot be: nothing is served any more, what it is is told, and nobody can order it away.
+#[test]
+fn s28_a_broken_invariant_is_never_swallowed() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 3);
+    let access = Access::new();
+    let machine = &mut Repair::new(
+        0,
+        Job { first: Sector(40), sectors: 8, fua: false, error: ErrorKind::Io },
+        &mut set.engine,
+        0,
+    );
+    // A machine is told something that it did not ask for.
+    assert_eq!(machine.next(&mut set.engine, Event::Drained, 0), Next::Done(Err(ErrorKind::Io)));
+    access.update(&mut set.engine);
+    assert_eq!((set.engine.mode(), set.engine.reason_name()), (Mode::Fail, Some("invariant")));
+    let told = |n: &Notice| matches!(n, Notice::Failed(FailReason::Invariant(what)) if !what.is_empty());
+    assert!(set.notices().iter().any(told));
+    for attempt in 0..2 {
+        for write in [false, true] {
+            let request = Request { first: Sector(0), sectors: 8, write, nowait: false };
+            let direction = direct(&set.engine.table(), set.engine.geometry(), &access, 1, request);
+            assert_eq!(direction, Direction::Refuse(ErrorKind::Io), "{attempt} {write}");
+        }
+        assert!(!access.flush_begins());
+        assert!(!access.resume(&mut set.engine) && !set.work(Work::Resume));
+    }
+    assert!(set.repair(40, 8, 1).is_err());
 }
 
 #[test]
