@@ -144,11 +144,23 @@ fn named_tests() -> Result<()> {
             let missing = names.filter(|name| !known.contains(name)).map(|name| format!("no test {name}"));
             let row = line.starts_with("| S").then(|| line.trim_end_matches('|').split('|').skip(1));
             let empty = row.is_some_and(|mut cells| cells.any(|cell| cell.trim().is_empty()));
-            let all = missing.chain(empty.then(|| "an empty cell".to_string()));
+            let elsewhere = scenarios_of(line).into_iter().filter(|(file, test)| {
+                let text = read(&paths::checkout().join(format!("tests/vm/{file}.sh"))).unwrap_or_default();
+                !text.lines().any(|line| line.starts_with(&format!("t {test} ")))
+            });
+            let elsewhere = elsewhere.map(|(file, test)| format!("no test {test} in tests/vm/{file}.sh"));
+            let all = missing.chain(empty.then(|| "an empty cell".to_string())).chain(elsewhere);
             wrong.extend(all.map(|what| format!("{}:{}: {what}", path.display(), number + 1)));
         }
     }
     none(wrong)
+}
+
+/// The scenarios, each with the test in it, that the last cell of a row about a semantic names.
+fn scenarios_of(line: &str) -> Vec<(&str, &str)> {
+    let row = line.strip_prefix("| S").and_then(|row| row.trim_end().strip_suffix(" |"));
+    let cell = row.and_then(|row| row.rsplit_once("| ")).map_or("", |(_, cell)| cell);
+    cell.split("; ").filter_map(|one| one.strip_suffix('`')?.split_once(": `")).collect()
 }
 
 /// Whether a word is `s`, two digits, and more behind an underscore.
