@@ -6,7 +6,7 @@ use remap_core::engine::breaker::{
     BreakerCause, SLOTS_PER_WINDOW, SLOTS_WINDOW_MS, UNPROVEN_GROUPS, UNPROVEN_WINDOW_MS,
 };
 use remap_core::engine::commit::Work;
-use remap_core::engine::{Mode, NoRemapReason, Notice};
+use remap_core::engine::{Engine, Mode, NoRemapReason, Notice};
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
 use remap_core::path::{after_error, Access, AfterError, Failed};
@@ -343,4 +343,75 @@ fn s16_in_a_laboratory_it_never_opens() {
     fail(&mut set, 3 * UNPROVEN_GROUPS);
     assert_eq!((mode(&set), set.engine.used()), ((Mode::Rw, None), 0));
     assert!(set.disks.on_main(Op::Read).len() > 3 * UNPROVEN_GROUPS);
+}
+
+/// That no failed write goes to repair to find out about main, though a trial would be due.
+fn offers_no_trial(set: &mut Set<'_>) {
+    assert!(set.engine.breaker_is_open());
+    set.now_ms += PAUSE_MS;
+    set.tick();
+    assert_eq!(verdict(set), AfterError::PassUp);
+    set.disks.log.clear();
+    assert_eq!(set.repair(800, 8, 0x22), Err(ErrorKind::Io));
+    assert_eq!(set.disks.log, []);
+}
+
+#[test]
+fn s16_while_writes_are_refused_no_failed_write_finds_out() {
+    let breaks: [fn(&mut Engine<'_>); 2] = [|e| e.flush_failed(), |e| e.broken("a test")];
+    for breaks in breaks {
+        for offered in [false, true] {
+            let mut disks = Disks::new();
+            let mut set = opened(&mut disks);
+            if offered {
+                set.now_ms += PAUSE_MS;
+                set.tick();
+            }
+            breaks(&mut set.engine);
+            offers_no_trial(&mut set);
+        }
+    }
+}
+
+#[test]
+fn s16_after_a_failed_commit_no_failed_write_finds_out() {
+    use remap_core::engine::machine::{Event, Next};
+    use remap_core::engine::repair::{Job, Repair};
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    fail(&mut set, UNPROVEN_GROUPS - 1);
+    // One that is proved waits for its commit while the breaker opens.
+    set.evidence.written(set.now_ms, Sector(4000), || set.now_ms);
+    set.tick();
+    let job = Job { first: Sector(2400), sectors: 8, fua: false, error: ErrorKind::Io };
+    let mut proved = Repair::new(1, job, &mut set.engine, set.now_ms);
+    let mut event = Event::Go;
+    loop {
+        event = match proved.next(&mut set.engine, event, set.now_ms) {
+            Next::Load { .. } => Event::Loaded,
+            Next::Io(r) => Event::Io(if r.device == Device::Main { Err(ErrorKind::Io) } else { Ok(()) }),
+            Next::Commit => break,
+            other => panic!("{other:?}"),
+        };
+    }
+    set.fail_copies(&[0, 1, 2], &[0, 1, 2], true);
+    set.now_ms += 10_000;
+    let end = set.now_ms;
+    let job = Job { first: Sector(3200), sectors: 8, fua: false, error: ErrorKind::Io };
+    let mut unproven = Repair::new(2, job, &mut set.engine, end);
+    let mut event = Event::Go;
+    loop {
+        event = match unproven.next(&mut set.engine, event, end) {
+            Next::Load { .. } => Event::Loaded,
+            Next::Io(_) => Event::Io(Err(ErrorKind::Io)),
+            Next::Drain => Event::Drained,
+            Next::Done(_) => break,
+            other => panic!("{other:?}"),
+        };
+    }
+    assert!(set.engine.breaker_is_open());
+    set.commit();
+    assert!(matches!(proved.next(&mut set.engine, Event::Committed, end), Next::Done(Err(_))));
+    assert_eq!(mode(&set), (Mode::NoRemap, Some("commit-failed")));
+    offers_no_trial(&mut set);
 }

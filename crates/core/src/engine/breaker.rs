@@ -46,7 +46,7 @@ pub(super) enum Judgement {
     Proved,
     /// Main has to be asked.
     Ask,
-    /// The breaker is open.
+    /// The breaker is open, or a commit is not possible.
     Refused,
 }
 
@@ -107,7 +107,7 @@ impl Engine<'_> {
 
     /// Whether the sectors from `first` up to and without `end` of one group, which failed on main, may go to a slot now.
     pub(super) fn weigh(&mut self, first: u64, end: u64, now_ms: u64, trial: bool) -> Judgement {
-        if self.breaker.state != State::Closed && !trial {
+        if !self.commits() || self.breaker.state != State::Closed && !trial {
             return Judgement::Refused;
         }
         let (window_ms, breaker) = (self.settings.evidence_window_ms, &self.breaker);
@@ -176,7 +176,12 @@ impl Engine<'_> {
 
     /// Whether failed writes are to be handed to repair: the mode lets them be remapped, or the breaker wants to know about main.
     pub fn repairs(&self) -> bool {
-        self.mode.remaps() || matches!(self.breaker.state, State::TrialOffered { .. })
+        self.mode.remaps() || self.offers_trial()
+    }
+
+    /// Whether a failed write may find out about main. Not while anything but the breaker keeps its content from being stored.
+    fn offers_trial(&self) -> bool {
+        matches!(self.breaker.state, State::TrialOffered { .. }) && self.commits()
     }
 
     /// Time has passed: an open breaker closes if main took a write after the pause, or lets one failed write try.
@@ -194,7 +199,7 @@ impl Engine<'_> {
 
     /// A failed write takes the trial if one is offered; the next is offered after another pause.
     pub(super) fn take_trial(&mut self, now_ms: u64) -> bool {
-        let offered = matches!(self.breaker.state, State::TrialOffered { .. });
+        let offered = self.offers_trial();
         if offered {
             self.breaker.state = State::Open { since_ms: now_ms };
         }
