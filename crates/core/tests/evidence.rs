@@ -263,8 +263,10 @@ fn s14_content_that_asking_has_spoilt_and_no_slot_takes_is_told() {
         disks.main_away(true);
         disks.spoils.insert((false, 75));
         let mut set = idle(&mut disks);
-        let slot = set.engine.geometry().slot_block(Slot(0)).first_sector();
-        set.disks.fail_block(slot, !commit);
+        for slot in 0..4 {
+            let slot = set.engine.geometry().slot_block(Slot(slot)).first_sector();
+            set.disks.fail_block(slot, !commit);
+        }
         set.disks.bad_flush = commit;
         assert_eq!(set.repair(80, 8, 0x22), Err(ErrorKind::Io));
         assert!(notices(&mut set).contains(&Notice::Spoilt { group: Sector(72) }));

@@ -134,6 +134,20 @@ impl Placer {
         }
     }
 
+    /// Begins with a group that is held by a slot taken for it, and whose sectors `mask` stand beside the window.
+    pub(super) fn begin_beside(&mut self, engine: &mut Engine<'_>, group: Group, mask: u8) -> Placed {
+        let (at, error) = (group.first_sector(), ErrorKind::Medium);
+        let what = Placement { group, need: 0, at, give_up: false, may_lose: false, error };
+        let slot = engine.table.record_of(group).filter(|(_, record)| record.is_reserved_hold());
+        let Some((slot, _)) = slot else {
+            engine.broken("a group that was asked is not held");
+            return Placed::Failed(ErrorKind::Io);
+        };
+        let placer = Placer::new(self.context);
+        *self = Placer { what, gave_up: self.gave_up, slot, slot_tries: 1, kept: mask, ..placer };
+        self.begin_writing(engine)
+    }
+
     /// The next step after what [`Placer::begin`] or this asked for.
     pub(super) fn next(&mut self, engine: &mut Engine<'_>, event: Event) -> Placed {
         match (core::mem::replace(&mut self.state, State::Rest), event) {
@@ -323,7 +337,7 @@ impl Placer {
     fn queue_change(&mut self, engine: &mut Engine<'_>) -> Placed {
         let need = self.what.need;
         let (kind, mask, lost) = match self.placing {
-            Placing::New => (Kind::New, need, 0),
+            Placing::New => (Kind::New, need | self.kept, 0),
             Placing::Extend => {
                 let old = engine.entry(self.slot);
                 (Kind::Extend, old.mask | need, old.lost)

@@ -53,7 +53,7 @@ enum State {
     ProbeWrite,
     /// It is being read again, as it could not be written.
     ProbeBack,
-    /// Its content is being written to the slot that it is held by.
+    /// Its content is being placed.
     ProbeStore,
 }
 
@@ -145,7 +145,10 @@ impl Repair {
             (State::ProbeRead, Event::Io(result)) => self.probe_read(engine, result),
             (State::ProbeWrite, Event::Io(result)) => self.probe_written(engine, result),
             (State::ProbeBack, Event::Io(result)) => self.probe_read_back(engine, result),
-            (State::ProbeStore, Event::Io(result)) => self.probe_stored(engine, result),
+            (State::ProbeStore, event) => {
+                let placed = self.placer.next(engine, event);
+                self.store_probe(engine, placed)
+            }
             _ => {
                 engine.broken("a repair was told something that it did not ask for");
                 self.finish(engine, Err(ErrorKind::Io))
@@ -289,6 +292,10 @@ impl Repair {
         }
         self.probe_committed(engine, ok);
         self.queued = false;
+        self.drain_given_up(engine)
+    }
+
+    fn drain_given_up(&mut self, engine: &mut Engine<'_>) -> Next {
         if self.placer.take_gave_up() {
             self.state = State::DrainGivenUp;
             return Next::Drain;

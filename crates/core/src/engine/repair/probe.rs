@@ -5,20 +5,19 @@
 //! may be done as a flush of main's whole cache, whose failure would be told to the probe and not to those who wrote what was lost.
 //!
 //! A write of the same bytes that fails leaves each sector as it was or unreadable. So the group is read again; if that fails, what was read before
-//! goes to the slot by which the group is held, and a commit makes it the group's: no content is lost for a question.
+//! goes to the slot by which the group is held, or to another if that one fails, and a commit makes it the group's: no content is lost for a question.
 
 use core::num::NonZeroU64;
 
 use super::{Repair, State};
 use crate::engine::breaker::Judgement;
-use crate::engine::changes::{Change, Kind};
 use crate::engine::machine::{Next, PROBE_SECTOR, SCRATCH_SECTOR};
+use crate::engine::place::Placed;
 use crate::engine::{Engine, Notice};
 use crate::error::ErrorKind;
 use crate::evidence::Success;
-use crate::format::{Entry, SlotState};
 use crate::io::{Device, IoRequest, Op};
-use crate::units::{sector_mask, Group, Sector, Slot};
+use crate::units::{sector_mask, Group, Sector};
 
 /// How far from the failing physical block main is asked, in physical blocks: beside it, and beyond bad areas of any size.
 const DISTANCES: [u64; 9] = [1, 64, 4096, 1 << 18, 16, 256, 1 << 15, 2, 4];
@@ -36,9 +35,8 @@ pub(super) struct Probe {
     write_failures: u8,
     attempts: u32,
     until_ms: u64,
-    /// The group by which main is asked, and the slot that it is held by.
+    /// The group by which main is asked.
     group: Group,
-    slot: Slot,
 }
 
 impl Repair {
@@ -69,10 +67,7 @@ impl Repair {
                 }
                 Some(self.ask(engine))
             }
-            Judgement::Refused => {
-                self.fail(self.job.error);
-                Some(self.place_next(engine))
-            }
+            Judgement::Refused => Some(self.refuse(engine)),
         }
     }
 
@@ -85,16 +80,24 @@ impl Repair {
                 continue;
             };
             match engine.hold(group) {
-                Some(slot) => {
+                Some(_) => {
                     self.probe.group = group;
-                    self.probe.slot = slot;
                     self.state = State::ProbeDrain;
                     return Next::Drain;
                 }
-                None => engine.unclaim_probe(usize::from(self.context)),
+                // Nothing to hold it by: no slot is free, and whatever main says, the group at hand gets none (S22).
+                None => {
+                    engine.unclaim_probe(usize::from(self.context));
+                    return self.refuse(engine);
+                }
             }
         }
         engine.failed_unproven(self.group(), self.now_ms);
+        self.refuse(engine)
+    }
+
+    /// The group at hand goes to no slot, and the write fails.
+    fn refuse(&mut self, engine: &mut Engine<'_>) -> Next {
         self.fail(self.job.error);
         self.place_next(engine)
     }
@@ -138,7 +141,8 @@ impl Repair {
     }
 
     pub(super) fn probe_read(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
-        if result.is_err() {
+        // Without a commit the content could not be saved if the write spoilt it.
+        if result.is_err() || !engine.commits() {
             self.let_go(engine);
             return self.place_next(engine);
         }
@@ -155,7 +159,10 @@ impl Repair {
                 self.unproved &= !(1u64 << (self.nth & 63));
                 self.place_next(engine)
             }
-            Err(_) if self.probe.attempts < engine.settings.error_threshold => {
+            Err(_)
+                if self.probe.attempts < engine.settings.error_threshold
+                    && self.now_ms < self.probe.until_ms =>
+            {
                 self.probe_request(engine, Op::Write, SCRATCH_SECTOR)
             }
             Err(_) => {
@@ -171,34 +178,32 @@ impl Repair {
             self.let_go(engine);
             return self.place_next(engine);
         }
-        self.state = State::ProbeStore;
-        let sector = engine.geometry().slot_block(self.probe.slot).first_sector();
-        let sectors = self.probe_sectors(engine);
-        Next::Io(IoRequest {
-            device: Device::Spare,
-            op: Op::Write,
-            sector,
-            sectors,
-            buffer_sector: SCRATCH_SECTOR,
-        })
+        let (group, mask) = (self.probe.group, sector_mask(0, self.probe_sectors(engine)));
+        let placed = self.placer.begin_beside(engine, group, mask);
+        self.store_probe(engine, placed)
     }
 
-    /// The content of the spoilt group is in the slot that it is held by: make that its place, before anything else.
-    pub(super) fn probe_stored(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
-        let generation = result.ok().and_then(|()| engine.next_generation());
-        let change = generation.map(|generation| {
-            let (group, mask) = (self.probe.group, sector_mask(0, self.probe_sectors(engine)));
-            let entry = Entry { state: SlotState::Mapped, group, mask, lost: 0, generation };
-            Change::new(Kind::New, Some(self.context), self.probe.slot, entry)
-        });
-        if change.is_some_and(|change| engine.queue(change)) {
-            self.queued = true;
-            self.stored_probe = true;
-            return self.placed(engine);
+    /// The content of the spoilt group goes to a slot, and a commit makes that its place before anything else is done.
+    pub(super) fn store_probe(&mut self, engine: &mut Engine<'_>, placed: Placed) -> Next {
+        self.state = State::ProbeStore;
+        match placed {
+            Placed::Io(request) => Next::Io(request),
+            Placed::Drain => Next::Drain,
+            Placed::Queued => {
+                self.queued = true;
+                self.stored_probe = true;
+                self.placed(engine)
+            }
+            Placed::Failed(_) => {
+                engine.notices.push(Notice::Spoilt { group: self.probe.group.first_sector() });
+                engine.unclaim_probe(usize::from(self.context));
+                // What was queued before gives up its slots when it is committed, and both are drained then.
+                if self.queued {
+                    return self.place_next(engine);
+                }
+                self.drain_given_up(engine)
+            }
         }
-        engine.notices.push(Notice::Spoilt { group: self.probe.group.first_sector() });
-        self.let_go(engine);
-        self.place_next(engine)
     }
 
     /// The commit has ended by which the spoilt group was to get its slot.
