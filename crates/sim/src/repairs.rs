@@ -427,7 +427,8 @@ impl Session<'_, '_> {
         if plan.main_outages && rng.permille(6) {
             main.writes_fail = true;
         }
-        if main.writes_fail && rng.permille(15) {
+        // Long enough for the breaker to open.
+        if main.writes_fail && rng.permille(3) {
             main.writes_fail = false;
         }
         if plan.flush_faults && rng.permille(2) {

@@ -30,8 +30,9 @@ fn every_promise_is_kept_in_all_histories() {
         sum.lost,
         sum.swapped_copies,
     ];
-    let asked = [sum.probes, sum.probes_taken, sum.unproven, sum.breaker];
-    assert!(happened.iter().chain(&asked).all(|n| *n > 20) && sum.refused > 5, "{sum:?}");
+    let asked = [sum.probes, sum.probes_taken, sum.unproven];
+    assert!(happened.iter().chain(&asked).all(|n| *n > 20), "{sum:?}");
+    assert!(sum.refused > 5 && sum.breaker > 5, "{sum:?}");
     assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }
 
