@@ -173,7 +173,9 @@ pub fn drive(
             Next::Yield => Event::Go,
             Next::Wait => {
                 set.wait_after(seen);
-                Event::Go
+                event = Event::Go;
+                // Waiting is no step: two that wait would wake each other for ever.
+                continue;
             }
             Next::Done(verdict) => {
                 // Slots that were given up are retired by a commit that nobody waits for.
