@@ -123,12 +123,17 @@ under() {
 	shift 2
 	under_table "$device" "$@" >"$WORK/table"
 	if dmsetup info "$under_name" >/dev/null 2>&1; then
-		dmsetup load "$under_name" "$WORK/table"
-		dmsetup suspend --noflush --nolockfs "$under_name"
-		dmsetup resume "$under_name"
+		becomes "$under_name" "$WORK/table"
 	else
 		dmsetup create "$under_name" "$WORK/table"
 	fi
+}
+
+# becomes NAME TABLE: gives the device NAME another table, live, under whatever uses it.
+becomes() {
+	dmsetup load "$1" "$2"
+	dmsetup suspend --noflush --nolockfs "$1"
+	dmsetup resume "$1"
 }
 
 under_table() {

@@ -37,7 +37,7 @@ pub struct Tally {
     pub failed: Vec<String>,
 }
 
-/// A scenario that takes longer hangs.
+/// A scenario that takes longer hangs; to this come the minutes that a load is asked to last.
 const SECONDS_PER_SCENARIO: u64 = 600;
 
 /// All scenarios, by name.
@@ -83,26 +83,27 @@ fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// Runs scenarios in guests like `vm`; prints one line for each test.
-pub fn run(vm: &Vm, scenarios: &[Scenario]) -> Result<Tally> {
+/// Runs scenarios in guests like `vm`, those that are a load for so many minutes; prints one line for each test.
+pub fn run(vm: &Vm, scenarios: &[Scenario], minutes: u64) -> Result<Tally> {
+    let seconds = SECONDS_PER_SCENARIO + 60 * minutes;
     let mut tally = Tally::default();
     let (alone, together): (Vec<_>, Vec<_>) = scenarios.iter().partition(|scenario| scenario.own.is_some());
     if !together.is_empty() {
         let mut vm = vm.clone();
-        vm.timeout = Some(Duration::from_secs(SECONDS_PER_SCENARIO * together.len() as u64));
+        vm.timeout = Some(Duration::from_secs(seconds * together.len() as u64));
         let steps: Vec<Step> = together.iter().map(|scenario| Step { scenario, boot: None }).collect();
-        boot(&vm, &steps, &mut tally)?;
+        boot(&vm, &steps, seconds, &mut tally)?;
     }
     for scenario in alone {
-        run_alone(vm, scenario, &mut tally)?;
+        run_alone(vm, scenario, seconds, &mut tally)?;
     }
     Ok(tally)
 }
 
-fn run_alone(vm: &Vm, scenario: &Scenario, tally: &mut Tally) -> Result<()> {
+fn run_alone(vm: &Vm, scenario: &Scenario, seconds: u64, tally: &mut Tally) -> Result<()> {
     let Some(own) = &scenario.own else { return Ok(()) };
     let mut vm = vm.clone();
-    vm.timeout = Some(Duration::from_secs(SECONDS_PER_SCENARIO));
+    vm.timeout = Some(Duration::from_secs(seconds));
     vm.memory_mib = own.memory_mib.unwrap_or(vm.memory_mib);
     vm.cpus = own.cpus.unwrap_or(vm.cpus);
     let dir = paths::build_dir()?.join("vm").join(format!("disks-{}-{}", vm.kernel.name, scenario.name));
@@ -110,7 +111,7 @@ fn run_alone(vm: &Vm, scenario: &Scenario, tally: &mut Tally) -> Result<()> {
     vm.disks =
         own.disk_bytes.iter().enumerate().map(|(i, size)| disk(&dir, i, *size)).collect::<Result<_>>()?;
     for number in 1..=own.boots {
-        boot(&vm, &[Step { scenario, boot: Some(number) }], tally)?;
+        boot(&vm, &[Step { scenario, boot: Some(number) }], seconds, tally)?;
     }
     std::fs::remove_dir_all(&dir).context(|| "cannot remove the scenario's disks")
 }
@@ -129,14 +130,12 @@ struct Step<'a> {
     boot: Option<u32>,
 }
 
-fn boot(vm: &Vm, steps: &[Step<'_>], tally: &mut Tally) -> Result<()> {
+fn boot(vm: &Vm, steps: &[Step<'_>], seconds: u64, tally: &mut Tally) -> Result<()> {
     let mut script = String::new();
     for Step { scenario, boot } in steps {
         let name = &scenario.name;
         let number = boot.map(|number| number.to_string()).unwrap_or_default();
-        script.push_str(&format!(
-            "echo 'begin {name}'; timeout {SECONDS_PER_SCENARIO} sh tests/vm/{name}.sh {number}\n"
-        ));
+        script.push_str(&format!("echo 'begin {name}'; timeout {seconds} sh tests/vm/{name}.sh {number}\n"));
     }
     let mut reader =
         Reader { kernel: &vm.kernel.name, scenario: String::new(), ended: true, line: Vec::new(), tally };

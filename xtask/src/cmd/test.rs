@@ -15,7 +15,7 @@ pub const COMMAND: Command = Command {
     name: "test",
     about: "run all tests, in guests too",
     help: "\
-usage: ./x test [--fast] [--kernel NAME]... [SCENARIO]...
+usage: ./x test [--fast] [--kernel NAME]... [--minutes N] [SCENARIO]...
 
 Runs the tests of all crates, builds and checks the module for both kernels, and
 runs the scenarios in tests/vm on both. The last line counts what passed and what
@@ -23,6 +23,7 @@ failed. With names of scenarios, only those are run, and no other tests.
 
   --fast         no guests, no module
   --kernel NAME  only on 6.1, or only on 6.12
+  --minutes N    how long the scenario `stress` loads a device (default 1)
 ",
     run,
 };
@@ -42,11 +43,16 @@ impl Count {
 }
 
 fn run(mut args: Args) -> Result<i32> {
-    let (mut fast, mut kernels, mut names) = (false, Vec::new(), Vec::new());
+    let (mut fast, mut kernels, mut names, mut minutes) = (false, Vec::new(), Vec::new(), 1);
     while let Some(word) = args.next() {
         match word.as_str() {
             "--fast" => fast = true,
             "--kernel" => kernels.push(args.value(&word)?),
+            "--minutes" => {
+                let value = args.value(&word)?;
+                let number = value.parse().ok().filter(|n| (1..=10_000).contains(n));
+                minutes = number.ok_or_else(|| format!("--minutes: not a number from 1 on: {value}"))?;
+            }
             _ if word.starts_with('-') => return Err(Args::unknown(&word)),
             _ => names.push(word.trim_end_matches(".sh").to_string()),
         }
@@ -64,8 +70,11 @@ fn run(mut args: Args) -> Result<i32> {
         crates(&mut count)?;
     }
     if !fast {
-        let built: Vec<Vm> = kernels.iter().filter_map(|series| ready(series, &mut count)).collect();
-        in_guests(&built, &chosen, &mut count);
+        let mut built: Vec<Vm> = kernels.iter().filter_map(|series| ready(series, &mut count)).collect();
+        for vm in &mut built {
+            vm.env.push(("MINUTES", minutes.to_string()));
+        }
+        in_guests(&built, &chosen, minutes, &mut count);
     }
     for name in &count.failed {
         println!("failed: {name}");
@@ -133,9 +142,10 @@ fn ready(series: &str, count: &mut Count) -> Option<Vm> {
 }
 
 /// Runs the scenarios on all kernels at once: a guest seldom keeps more than one processor busy.
-fn in_guests(guests: &[Vm], chosen: &[Scenario], count: &mut Count) {
+fn in_guests(guests: &[Vm], chosen: &[Scenario], minutes: u64, count: &mut Count) {
     let results = std::thread::scope(|scope| {
-        let running: Vec<_> = guests.iter().map(|vm| scope.spawn(|| scenarios::run(vm, chosen))).collect();
+        let running: Vec<_> =
+            guests.iter().map(|vm| scope.spawn(move || scenarios::run(vm, chosen, minutes))).collect();
         running.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
     });
     for (vm, result) in guests.iter().zip(results) {
