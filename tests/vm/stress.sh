@@ -176,14 +176,14 @@ copied() {
 	mv "$WORK/$1/new" "$WORK/$1/copy"
 }
 
-# load KIND DEVICE TURN: fio, and beside it stress-ng's stressors one after the other, from that one on.
+# load KIND DEVICE TURN: fio, and beside it stress-ng's stressors one after the other, from that one on, two at least.
 load() {
 	# Whatever changes the disks has its turn first.
 	renice -n 10 -p "$(exec sh -c 'echo $PPID')" >"$WORK/out.$2"
 	passes "$1" "$2" &
 	fio=$!
 	turn=$3
-	while [ "$(date +%s)" -lt "$END_S" ]; do
+	while [ "$(date +%s)" -lt "$END_S" ] || [ $turn -lt $(($3 + 2)) ]; do
 		# shellcheck disable=SC2086 # a list of words
 		stressor=$(echo $STRESSORS | cut -d ' ' -f $((turn % STRESSORS_COUNT + 1)))
 		stressed "$WORK/$2/stress" "$stressor" --timeout 4s >"$WORK/out.$2" 2>&1 || {
