@@ -98,6 +98,11 @@ scsi_disk() {
 	size=$1
 	shift
 	modprobe scsi_debug dev_size_mb="$size" delay=0 "$@" >/dev/null
+	scsi_disk_path
+}
+
+# scsi_disk_path: the path of the SCSI disk in memory, when it is there.
+scsi_disk_path() {
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 		for entry in /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*; do
 			[ -b "/dev/${entry##*/}" ] && echo "/dev/${entry##*/}" && return

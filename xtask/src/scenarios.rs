@@ -3,6 +3,8 @@
 //! A scenario without a `# vm:` line shares one boot with the others. One with such a line gets a
 //! guest of its own: `# vm: disk=64M disk=1G boots=2 memory=2048 cpus=1`; its disks are new and zeroed, keep
 //! their content from boot to boot, and the script is given the number of the boot, from 1, as its argument.
+//! `scsi=64M@2003+2` is a disk of 64 MiB on which reads and writes of 2 sectors, from 2003 on, fail; so are `nvme=` and
+//! `virtio=`. What the first two say is that the medium is bad, the third has one error for everything.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,9 +25,47 @@ pub struct Scenario {
 #[derive(Clone, Debug)]
 struct Own {
     disk_bytes: Vec<u64>,
+    bad_disks: Vec<BadDisk>,
     boots: u32,
     memory_mib: Option<u32>,
     cpus: Option<u32>,
+}
+
+/// A disk of which `sectors` sectors from `first` on can neither be read nor written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BadDisk {
+    device: &'static str,
+    bytes: u64,
+    first: u64,
+    sectors: u64,
+}
+
+impl BadDisk {
+    /// From a word such as `64M@2003+2`, for QEMU's device of that name.
+    fn parse(device: &'static str, text: &str) -> Option<BadDisk> {
+        let (size, range) = text.split_once('@')?;
+        let (first, sectors) = range.split_once('+')?;
+        Some(BadDisk {
+            device,
+            bytes: bytes(size)?,
+            first: first.parse().ok()?,
+            sectors: sectors.parse().ok()?,
+        })
+    }
+
+    /// What QEMU is told, for the disk of this number in this image.
+    fn qemu_args(&self, number: usize, image: &Path) -> [String; 4] {
+        let node = format!("driver=raw,node-name=bad{number},file.driver=blkdebug");
+        let mut node = format!("{node},file.image.driver=file,file.image.discard=unmap");
+        // 61 is ENODATA: of all errors on the host the one that SCSI disks tell as one of the medium.
+        for (rule, sector) in (self.first..).take(self.sectors as usize).enumerate() {
+            let rule = format!("file.inject-error.{rule}");
+            node += &format!(",{rule}.event=none,{rule}.errno=61,{rule}.sector={sector}");
+        }
+        node += &format!(",file.image.filename={}", image.to_string_lossy().replace(',', ",,"));
+        let device = format!("{},drive=bad{number},serial=bad{number}", self.device);
+        ["-blockdev".into(), node, "-device".into(), device]
+    }
 }
 
 /// What scenarios said.
@@ -57,12 +97,16 @@ pub fn all() -> Result<Vec<Scenario>> {
 
 fn own(text: &str, name: &str) -> Result<Option<Own>> {
     let Some(line) = text.lines().find_map(|line| line.strip_prefix("# vm:")) else { return Ok(None) };
-    let mut own = Own { disk_bytes: Vec::new(), boots: 1, memory_mib: None, cpus: None };
+    let mut own =
+        Own { disk_bytes: Vec::new(), bad_disks: Vec::new(), boots: 1, memory_mib: None, cpus: None };
     for word in line.split_whitespace() {
         let bad = || Error(format!("tests/vm/{name}.sh: bad word in its vm line: {word}"));
         let (key, value) = word.split_once('=').ok_or_else(bad)?;
         match key {
             "disk" => own.disk_bytes.push(bytes(value).ok_or_else(bad)?),
+            "scsi" => own.bad_disks.push(BadDisk::parse("scsi-hd", value).ok_or_else(bad)?),
+            "nvme" => own.bad_disks.push(BadDisk::parse("nvme", value).ok_or_else(bad)?),
+            "virtio" => own.bad_disks.push(BadDisk::parse("virtio-blk-pci", value).ok_or_else(bad)?),
             "boots" => own.boots = value.parse().map_err(|_| bad())?,
             "memory" => own.memory_mib = Some(value.parse().map_err(|_| bad())?),
             "cpus" => own.cpus = Some(value.parse().map_err(|_| bad())?),
@@ -110,6 +154,13 @@ fn run_alone(vm: &Vm, scenario: &Scenario, seconds: u64, tally: &mut Tally) -> R
     mkdir(&dir)?;
     vm.disks =
         own.disk_bytes.iter().enumerate().map(|(i, size)| disk(&dir, i, *size)).collect::<Result<_>>()?;
+    if own.bad_disks.iter().any(|bad| bad.device == "scsi-hd") {
+        vm.qemu_args.extend(["-device".into(), "virtio-scsi-pci".into()]);
+    }
+    for (number, bad) in own.bad_disks.iter().enumerate() {
+        let image = disk(&dir, vm.disks.len() + number, bad.bytes)?;
+        vm.qemu_args.extend(bad.qemu_args(number, &image));
+    }
     for number in 1..=own.boots {
         boot(&vm, &[Step { scenario, boot: Some(number) }], seconds, tally)?;
     }
@@ -221,8 +272,26 @@ mod tests {
         let own = own(text, "x").expect("parses").expect("is there");
         assert_eq!(own.disk_bytes, [64 << 20, 1 << 30]);
         assert_eq!((own.boots, own.memory_mib, own.cpus), (2, Some(2048), None));
+        assert!(own.bad_disks.is_empty());
         assert!(super::own("# vm: disk=x\n", "x").is_err());
         assert!(super::own("echo\n", "x").expect("parses").is_none());
+    }
+
+    #[test]
+    fn a_vm_line_asks_for_disks_with_bad_sectors() {
+        let own = own("# vm: nvme=1M@2003+2\n", "x").expect("parses").expect("is there");
+        assert_eq!(own.bad_disks, [BadDisk { device: "nvme", bytes: 1 << 20, first: 2003, sectors: 2 }]);
+        let args = own.bad_disks[0].qemu_args(3, Path::new("/a,b/disk.img"));
+        let rule = |number, sector| {
+            let rule = format!("file.inject-error.{number}");
+            format!("{rule}.event=none,{rule}.errno=61,{rule}.sector={sector},")
+        };
+        assert!(args[1].contains(&(rule(0, 2003) + &rule(1, 2004) + "file.image.filename=/a,,b/disk.img")));
+        assert!(args[1].contains("node-name=bad3,") && !args[1].contains("inject-error.2"));
+        assert_eq!(args[3], "nvme,drive=bad3,serial=bad3");
+        for wrong in ["1M", "1M@5", "1M@5+", "@5+1", "1M@x+1"] {
+            assert!(super::own(&format!("# vm: scsi={wrong}\n"), "x").is_err(), "{wrong}");
+        }
     }
 
     #[test]
