@@ -1,5 +1,7 @@
 //! `test`: everything that shows that the checkout works.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::Command;
 use crate::args::Args;
 use crate::kernels::{Kernel, SERIES};
@@ -74,7 +76,7 @@ fn run(mut args: Args) -> Result<i32> {
         for vm in &mut built {
             vm.env.push(("MINUTES", minutes.to_string()));
         }
-        in_guests(&built, &chosen, minutes, &mut count);
+        in_guests(&built, chosen, minutes, &mut count);
     }
     for name in &count.failed {
         println!("failed: {name}");
@@ -141,21 +143,37 @@ fn ready(series: &str, count: &mut Count) -> Option<Vm> {
     }
 }
 
-/// Runs the scenarios on all kernels at once: a guest seldom keeps more than one processor busy.
-fn in_guests(guests: &[Vm], chosen: &[Scenario], minutes: u64, count: &mut Count) {
+/// Runs the scenarios on all kernels, in one guest more than there are processors: scenarios wait for clocks and disks as often
+/// as they compute.
+fn in_guests(guests: &[Vm], chosen: Vec<Scenario>, minutes: u64, count: &mut Count) {
+    let turns = scenarios::turns(chosen);
+    let queue = Mutex::new(turns.iter().flat_map(|turn| guests.iter().map(move |vm| (vm, turn))));
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((vm, turn)) = next() {
+            done.push((vm, scenarios::run(vm, turn, minutes)));
+        }
+        done
+    };
+    let workers = std::thread::available_parallelism().map_or(2, usize::from) + 1;
     let results = std::thread::scope(|scope| {
-        let running: Vec<_> =
-            guests.iter().map(|vm| scope.spawn(move || scenarios::run(vm, chosen, minutes))).collect();
+        let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         running.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
     });
-    for (vm, result) in guests.iter().zip(results) {
-        match result {
-            Ok(Ok(tally)) => {
-                count.passed += tally.passed;
-                count.failed.extend(tally.failed);
+    for result in results {
+        let Ok(done) = result else {
+            count.failure("runner", &Error("it panicked".into()));
+            continue;
+        };
+        for (vm, tally) in done {
+            match tally {
+                Ok(tally) => {
+                    count.passed += tally.passed;
+                    count.failed.extend(tally.failed);
+                }
+                Err(e) => count.failure(&vm.kernel.name, &e),
             }
-            Ok(Err(e)) => count.failure(&vm.kernel.name, &e),
-            Err(_) => count.failure(&vm.kernel.name, &Error("the runner itself panicked".into())),
         }
     }
 }
