@@ -73,13 +73,13 @@ illegal_request() {
 	same
 }
 
-# So is the error of a hardware that fails, after the user's attempt and three of the target's.
+# So is the error of a hardware that fails, when the user's attempt and two of the target's failed.
 hardware_error() {
 	begin
-	order -3 0x2 0x4 0x44
+	order -2 0x2 0x4 0x44
 	put 800 8
 	equal "$(counts) $(query r 800)" 'rw 0 0 1 1 0 0 main'
-	order -4 0x2 0x4 0x44
+	order -3 0x2 0x4 0x44
 	put 1000 8
 	equal "$(counts) $(query r 1000)" 'rw 1 0 2 2 0 0 mapped'
 	same
