@@ -20,7 +20,7 @@ rounds() {
 	while [ $round -lt "$1" ]; do
 		dmsetup create --concise "$line"
 		dmsetup remove r0 r1 r2 r3 r4 r5 r6 r7
-		[ $((round % 8)) != 0 ] || fails foreign
+		fails foreign
 		round=$((round + 1))
 	done
 }

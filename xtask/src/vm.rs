@@ -1,6 +1,7 @@
 //! Boots a kernel in QEMU with the host's files under an overlay, and runs one command there.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -140,6 +141,9 @@ impl Vm {
             .context(|| "cannot write the initramfs")?;
         let console = self.console.clone().unwrap_or_else(|| dir.join("console.log"));
         let mut qemu = self.qemu(&dir, &console)?;
+        // Of a disk that is made to fail QEMU tells every error: said only when the guest did not end as it should.
+        let told = dir.join("qemu.log");
+        qemu.stderr(File::create(&told).context(|| format!("cannot make {}", told.display()))?);
         let started = Instant::now();
         let mut child = qemu.spawn().context(|| "cannot start QEMU")?;
         let mut first_output = None;
@@ -153,6 +157,10 @@ impl Vm {
             (false, Err(_)) => Ended::TimedOut,
             (true, Err(_)) => Ended::Crashed,
         };
+        if !matches!(ended, Ended::Exited(_)) {
+            eprint!("{}", std::fs::read_to_string(&told).unwrap_or_default());
+        }
+        let _ = std::fs::remove_file(&told);
         let _ = std::fs::remove_file(dir.join("initramfs"));
         let complaints = complaints(&console);
         Ok(Outcome { ended, complaints, console, first_output })
