@@ -71,11 +71,12 @@ reads_of_an_idle_disk() {
 	dmsetup remove r
 }
 
-for disk in scsi=/dev/sda nvme=/dev/nvme0n1 virtio=/dev/vda; do
-	words='No data available'
-	[ "${disk%=*}" != virtio ] || words='Input/output error'
-	t "s14_a_failed_write_of_${disk%=*}" writes "${disk#*=}" "$words"
-	t "s14_a_failed_read_and_an_idle_disk_of_${disk%=*}" reads_of_an_idle_disk "${disk#*=}" "$words"
-done
+MEDIUM='No data available'
+t s14_a_failed_write_of_scsi writes /dev/sda "$MEDIUM"
+t s14_a_failed_read_and_an_idle_disk_of_scsi reads_of_an_idle_disk /dev/sda "$MEDIUM"
+t s14_a_failed_write_of_nvme writes /dev/nvme0n1 "$MEDIUM"
+t s14_a_failed_read_and_an_idle_disk_of_nvme reads_of_an_idle_disk /dev/nvme0n1 "$MEDIUM"
+t s14_a_failed_write_of_virtio writes /dev/vda 'Input/output error'
+t s14_a_failed_read_and_an_idle_disk_of_virtio reads_of_an_idle_disk /dev/vda 'Input/output error'
 t kernel_log_is_clean clean_log
 finish

@@ -131,6 +131,31 @@ a_bad_new_slot_is_passed_over() {
 	same
 }
 
+# A write under way in a slot when its group moves to another one goes along: the move waits until it has landed, and copies then.
+a_write_under_way_goes_along() {
+	put 8192 8
+	old=$(place 8192) end=$(sectors "$SPARE")
+	cat >"$WORK/table" <<-END
+		0 $old linear $SPARE 0
+		$old 1 delay $SPARE $old 0 $SPARE $old 4000
+		$((old + 1)) 1 flakey $SPARE $((old + 1)) 0 60 1 error_writes
+		$((old + 2)) $((end - old - 2)) linear $SPARE $((old + 2))
+	END
+	dmsetup load s "$WORK/table"
+	dmsetup suspend --noflush --nolockfs s
+	dmsetup resume s
+	# With a file of its own for what it writes.
+	(JOB=late put 8192 1) &
+	sleep 1
+	put 8193 1
+	wait $!
+	[ "$(place 8192)" != "$old" ]
+	same 8190 12
+	under s "$SPARE"
+	recreate
+	same 8190 12
+}
+
 # writer JOB OPTION...: writes two sectors of each of 128 groups, two other ones for each job.
 writer() {
 	job=$1
@@ -175,6 +200,7 @@ t s07_what_cannot_be_moved_is_lost what_cannot_be_moved_is_lost
 t s07_failed_slot_write_takes_a_new_slot failed_slot_write_takes_a_new_slot
 t s07_a_write_over_slots_moves_the_bad_ones a_write_over_slots_moves_the_bad_ones
 t s07_a_bad_new_slot_is_passed_over a_bad_new_slot_is_passed_over
+t s09_a_write_under_way_goes_along a_write_under_way_goes_along
 t s09_no_write_is_lost_while_groups_move no_write_is_lost_while_groups_move
 t kernel_log_is_clean clean_log
 finish
