@@ -255,8 +255,9 @@ healthy() {
 	dmsetup status "$1"
 	equal "$(status "$1" 1) $(status "$1" 3) $(status "$1" 4) $(status "$1" 9) $(status "$1" 17) $(status "$1" 18)" 'rw 0 0 0 0 0'
 	equal "$(status "$1" 8)" "$(status "$1" 7)"
-	[ "$(status "$1" 7)" -ge $((LOAD_S / 6)) ]
-	[ "$(status "$1" 10)" -ge $((LOAD_S / 2)) ]
+	changes=$(wc -l <"$WORK/changes")
+	[ "$(status "$1" 7)" -ge $((10 + changes)) ]
+	[ "$(status "$1" 10)" -ge $((30 + changes)) ]
 	[ "$(cat "$WORK/deaths.$1")" -gt 0 ]
 }
 
