@@ -231,7 +231,7 @@ small_spares_are_refused() {
 }
 
 held_while_in_use_and_unloads_clean() {
-	remap r "$MAIN" "$SPARE"
+	remap r "$MAIN" "$SPARE" format
 	fails rmmod dm_remap
 	dmsetup remove r
 	rmmod dm_remap
