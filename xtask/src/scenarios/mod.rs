@@ -67,14 +67,15 @@ pub fn run(vm: &Vm, turn: &[Scenario], minutes: u64) -> Result<Tally> {
     vm.timeout = Some(Duration::from_secs(seconds * turn.len() as u64));
     let mut tally = Tally::default();
     match turn {
-        [scenario] if scenario.own.is_some() => run_alone(&mut vm, scenario, seconds, &mut tally)?,
+        [scenario @ Scenario { own: Some(own), .. }] => {
+            run_alone(&mut vm, scenario, own, seconds, &mut tally)?;
+        }
         _ => boot(&vm, &script(turn, None, seconds), &mut tally)?,
     }
     Ok(tally)
 }
 
-fn run_alone(vm: &mut Vm, scenario: &Scenario, seconds: u64, tally: &mut Tally) -> Result<()> {
-    let Some(own) = &scenario.own else { return Ok(()) };
+fn run_alone(vm: &mut Vm, scenario: &Scenario, own: &Own, seconds: u64, tally: &mut Tally) -> Result<()> {
     let dir = paths::build_dir()?.join("vm").join(format!("disks-{}-{}", vm.kernel.name, scenario.name));
     mkdir(&dir)?;
     own.equip(vm, &dir)?;
