@@ -11,8 +11,7 @@ dmsetup create dead --table "0 $ALL error"
 start() {
 	under m "$MAIN"
 	remap r /dev/mapper/m "$SPARE" format
-	head -c 67108864 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	same
 	equal "$(status r 18)" 0
 }

@@ -13,11 +13,10 @@ scsi_disk 8 >"$WORK/disk"
 OFFERED=$(ls "$ORDERS" 2>/dev/null || true)
 cleanup
 
-# fill MAIN: r, with a new set, over it, whose content is random and in the file that says what must be read from it.
-fill() {
+# over MAIN: r, with a new set and random content, over it.
+over() {
 	remap r "$1" "$SPARE" format
-	head -c $(($(sectors "$1") * 512)) /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 }
 
 # begin: r over a new SCSI disk in memory.
@@ -26,7 +25,7 @@ begin() {
 	SPARE=$(disk spare 32)
 	MAIN=$(scsi_disk 8 physblk_exp=3)
 	SYSFS=/sys/block/${MAIN##*/}/device
-	fill "$MAIN"
+	over "$MAIN"
 }
 
 # mode, slots, pending blocks, failed writes and what became of them
@@ -61,7 +60,7 @@ illegal_request() {
 	MAIN=$(scsi_disk 8 virtual_gb=1)
 	# In memory are 16384 sectors, the addresses begin anew behind them.
 	dmsetup create m --table "0 16384 linear $MAIN 128"
-	fill /dev/mapper/m
+	over /dev/mapper/m
 	echo 0 >$DEBUG/virtual_gb
 	refused 'Remote I/O error' dd if=/dev/mapper/m of=/dev/null bs=512 skip=16256 count=1 iflag=direct
 	refused 'Remote I/O error' get 16248 16
@@ -154,7 +153,7 @@ timeout_of_the_block_layer() {
 	[ -b $late ] || late=/dev/nullb$(cat /sys/kernel/config/nullb/late/index)
 	echo 100 >"/sys/block/${late##*/}/queue/io_timeout"
 	under m "$MAIN"
-	fill /dev/mapper/m
+	over /dev/mapper/m
 	BAD=$late under m "$MAIN" 4000+8
 	refused 'Connection timed out' put 4000 8
 	refused 'Connection timed out' get 3992 16

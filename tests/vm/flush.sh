@@ -19,8 +19,7 @@ start() {
 	under m "$MAIN" 1000+8 2000+8
 	under s "$SPARE"
 	remap r /dev/mapper/m /dev/mapper/s format
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M count=32 oflag=direct status=none
+	fill
 	same
 }
 

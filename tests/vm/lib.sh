@@ -172,11 +172,16 @@ set_up() {
 	under m "$MAIN"
 	under s "$SPARE"
 	remap r /dev/mapper/m /dev/mapper/s format
-	head -c $(($1 * 1048576)) /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	# The layout of docs/format.md, in sectors.
 	AREA=$(($(sectors "$SPARE") / 8 / 5 / 8 * 8 * 8))
 	TABLE=$(($(od -An -tu4 -j $((4096 + 124)) -N 4 "$SPARE") * 8))
+}
+
+# fill: r gets random content, which is in the file that says what must be read from it.
+fill() {
+	head -c $(($(sectors /dev/mapper/r) * 512)) /dev/urandom >"$WORK/model"
+	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
 }
 
 # Closes r and opens it again.

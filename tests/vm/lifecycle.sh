@@ -44,8 +44,7 @@ table_recreates_the_device() {
 }
 
 with_nothing_mapped_it_is_main() {
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	same
 	sync
 	cmp "$WORK/model" "$MAIN"
@@ -201,8 +200,7 @@ blocks_of_4096() {
 	big=$(disk big 16 4096)
 	remap r "$big" "$SPARE" format
 	equal "$(blockdev --getss /dev/mapper/r)" 4096
-	head -c 16777216 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	same
 	dmsetup remove r
 	under m "$big" 800+8 1600+800

@@ -35,8 +35,7 @@ reads() { awk '{ print $1 }' "/sys/block/${DISK##*/}/stat"; }
 # One of the writes that fill the disk fails: it is narrowed to the two sectors.
 writes() {
 	begin "$@"
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	equal "$(counts)" 'rw 1 0 1 1 0 0'
 	equal "$(mapped r) $(query r 2002) $(query r 2003) $(query r 2004) $(query r 2005)" '2 main mapped mapped main'
 	same

@@ -34,8 +34,7 @@ slow() {
 start() {
 	under m "$MAIN"
 	remap r /dev/mapper/m "$SPARE" format
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	same
 }
 

@@ -10,8 +10,7 @@ LEN=$(sectors "$MAIN")
 start() {
 	under m "$MAIN" 1000+8 2000+800
 	remap r /dev/mapper/m "$SPARE" format
-	head -c 16777216 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	same
 }
 

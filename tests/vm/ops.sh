@@ -25,16 +25,6 @@ start() {
 	fill
 }
 
-fill() {
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
-}
-
-recreate() {
-	dmsetup remove r
-	remap r /dev/mapper/m /dev/mapper/s
-}
-
 # spoil FIRST COUNT: writes them while the frail disk is broken, so that they get mapped.
 spoil() {
 	break_frail

@@ -10,8 +10,7 @@ start() {
 	under m "$MAIN" 2008+8
 	under s "$SPARE"
 	remap r /dev/mapper/m /dev/mapper/s format
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	# A table with an error segment does not offer NOWAIT.
 	dmsetup remove r
 	under m "$MAIN"
@@ -143,8 +142,7 @@ discards_are_mains() {
 	fails zeroes 0 8
 	# The spare has no write cache, main has.
 	equal "$(queue /dev/mapper/r write_cache)" 'write back'
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	discard 0 64
 	wiped 0 64
 	same

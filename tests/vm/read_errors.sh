@@ -9,8 +9,7 @@ SPARE=$(disk spare 32)
 start() {
 	under m "$MAIN"
 	remap r /dev/mapper/m "$SPARE" format
-	head -c 67108864 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	same
 	equal "$(status r 4) $(status r 15) $(status r 16) $(status r 17)" "0 0 0 0"
 }

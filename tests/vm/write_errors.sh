@@ -11,8 +11,7 @@ start() {
 	under m "$MAIN"
 	remap r /dev/mapper/m "$SPARE" format
 	equal "$(status r 1)" rw
-	head -c 67108864 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	same
 	equal "$(used r)" 0
 }
@@ -169,8 +168,7 @@ physical_blocks_of_4096() {
 	equal "$(blockdev --getss --getpbsz "$disk4k" | xargs)" "512 4096"
 	under m "$disk4k"
 	remap r /dev/mapper/m "$(disk spare3 8)" format
-	head -c 33554432 /dev/urandom >"$WORK/model"
-	dd if="$WORK/model" of=/dev/mapper/r bs=1M oflag=direct status=none
+	fill
 	BAD=writes under m "$disk4k" 1000+8 2000+8
 	# Part of a physical block: what is written moves, what is not stays.
 	put 1002 3
