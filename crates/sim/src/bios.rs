@@ -93,6 +93,7 @@ impl Session<'_, '_> {
             self.bios[task].iter_mut().for_each(|bio| bio.failed = true);
             return self.flushed(task);
         }
+        self.check_flush_told(first)?;
         let mark = self.dirty.flush_begins();
         let spare = mark.is_some() && self.world.options.planted != Some(Planted::SkipSpareFlush);
         self.bios[task] = Some(Bio { open: 1 + u32::from(spare), ..bio });
@@ -115,7 +116,8 @@ impl Session<'_, '_> {
         if let Some(mark) = mark.filter(|_| result.is_ok()) {
             self.dirty.flushed(mark);
         }
-        self.access.flush_ended(result.is_ok());
+        let untold = self.world.options.planted == Some(Planted::ForgetFailedFlush);
+        self.access.flush_ended(result.is_ok() || untold);
         if result.is_err() {
             self.access.update(&mut self.engine);
             self.commit_ready = true;
@@ -159,6 +161,9 @@ impl Session<'_, '_> {
             direction = path::suspect_read(&self.engine, &self.access, block, request);
         }
         self.world.note(piece.first, piece.sectors.into(), format!("task {}: {direction:?}", piece.task));
+        if write && !matches!(direction, Direction::Refuse(_)) {
+            self.check_flush_told(piece.first)?;
+        }
         match direction {
             Direction::Main { sectors } => {
                 let piece = self.split(piece, sectors);
@@ -190,6 +195,15 @@ impl Session<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Nothing that changes content or promises it is accepted after a flush that failed, until the administrator says so (S8).
+    fn check_flush_told(&self, sector: u64) -> Result<(), Failure> {
+        let what = "accepted, although a flush failed and nobody said to go on";
+        match self.flush_failed {
+            true => Err(self.world.failure(Some(sector), what)),
+            false => Ok(()),
+        }
     }
 
     fn refused(&mut self, piece: Piece, bio: &Bio, error: ErrorKind) -> Result<(), Failure> {

@@ -36,6 +36,11 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
     };
     world.note(0, 0, format!("load: epoch {} in sync {:#b}", superblock.epoch, superblock.in_sync));
     let mut memory = Memory::new(&superblock.geometry);
+    // A superblock that was put back may be all that more than half of the places agree on.
+    let put_back = std::mem::take(&mut world.put_back);
+    if superblock.clean && world.in_service && !put_back {
+        return Err(world.failure(None, "the set is called clean, and was in service when it was left"));
+    }
     let Some(engine) = world.load(superblock, &mut memory)? else { return Ok(false) };
     let mut session = Session::new(world, engine);
     let end = match steps {
@@ -45,7 +50,13 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
     let counters = session.engine.counters();
     let fragile = end == End::NotServed || !session.engine.mode().remaps() || session.commit_under_way();
     let all_in_sync = session.engine.copies_in_sync() == u32::from(session.world.plan.copies);
+    if end == End::NotServed && !session.metadata_failed {
+        let what = "the set is not taken into service, although the spare did what was asked";
+        return Err(session.world.failure(None, what));
+    }
+    let counted = session.superblocks.count_ones() * 2 > u32::from(session.world.plan.copies);
     drop(session);
+    world.in_service = end != End::Closed && (counted || world.in_service);
     world.fragile = fragile;
     world.all_in_sync = all_in_sync && !fragile;
     // What rotted has been written anew once a set is served with all copies equal.

@@ -10,7 +10,7 @@ use remap_core::format::{
 use remap_core::io::{IoRequest, Op};
 use remap_core::units::Slot;
 
-use crate::plan::REGION_BLOCKS;
+use crate::plan::{Planted, REGION_BLOCKS};
 use crate::world::{Failure, World};
 
 /// The arrays that one session's engine works in.
@@ -66,7 +66,8 @@ pub enum Found {
 }
 
 impl World {
-    fn choose(&self) -> Result<Superblock, ChooseError> {
+    /// The superblock that counts now.
+    pub(crate) fn choose(&self) -> Result<Superblock, ChooseError> {
         let mut chooser = Chooser::new(REGION_BLOCKS);
         for copy in 0..COPIES_MAX {
             let place = Geometry::superblock_at(REGION_BLOCKS, copy).expect("the region is large enough");
@@ -169,10 +170,13 @@ impl World {
     /// Loads the set that counts; `None` when it is rightly refused.
     pub fn load<'m>(
         &mut self,
-        superblock: Superblock,
+        mut superblock: Superblock,
         memory: &'m mut Memory,
     ) -> Result<Option<Engine<'m>>, Failure> {
         let (settings, in_sync) = (self.plan.settings, superblock.in_sync);
+        if self.options.planted == Some(Planted::CountEvicted) {
+            superblock.in_sync = (1 << superblock.copy_count) - 1;
+        }
         let mut buffer = vec![0; self.rng.pick(&[1, 2, 7]) * 4096];
         let result = (|| {
             let mut loader = Loader::new(superblock, settings, memory.storage())?;

@@ -19,6 +19,12 @@ impl World {
     /// Before the set is loaded.
     pub fn misfortune(&mut self) {
         let Some(geometry) = self.geometry() else { return };
+        // Where superblocks can be hidden for a time, an older mask may be all there is to go by.
+        if !self.plan.unreadable_superblocks && self.rng.percent(40) {
+            if let Ok(superblock) = self.choose() {
+                self.renew_evicted(&superblock);
+            }
+        }
         if self.plan.rot && self.rng.percent(60) {
             let copy = self.rng.below(self.plan.copies.into()) as u8;
             let index = self.rng.below(geometry.table_blocks().into()) as u32;
@@ -72,7 +78,7 @@ impl World {
         let Some(Saved { copy, bytes }) = self.saved.take() else { return };
         self.note(0, 0, format!("copy {copy} is put back to what it was"));
         self.spare.replace(geometry.superblock(copy).first_sector(), &bytes);
-        self.rotted = true;
+        (self.rotted, self.put_back) = (true, true);
         self.stats.swapped_copies += 1;
     }
 

@@ -111,6 +111,7 @@ impl Session<'_, '_> {
     pub(crate) fn planted_drain(&self, running: &Running) -> bool {
         match self.world.options.planted {
             Some(Planted::SkipDrain) => true,
+            Some(Planted::MoveWithoutDrain) => matches!(running.machine, Machine::Write(_)),
             Some(Planted::ReleaseWithoutDrain) => matches!(running.machine, Machine::Release(_)),
             _ => false,
         }

@@ -42,11 +42,19 @@ pub enum Planted {
     RemapWithoutEvidence,
     /// Bios go to the group by which main is asked (S14).
     ProbeWithoutHold,
+    /// A repair does not wait for bios that are under way in the slot that it empties (S9).
+    MoveWithoutDrain,
+    /// Core is not told of a flush of the user that failed (S8).
+    ForgetFailedFlush,
+    /// The set is closed in the middle of its service (S19).
+    CloseEarly,
+    /// All copies are loaded, those that were evicted too (S12).
+    CountEvicted,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 17] = [
+    pub const ALL: [(&'static str, Planted); 21] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -64,6 +72,10 @@ impl Planted {
         ("keep-pending", Planted::KeepPending),
         ("remap-without-evidence", Planted::RemapWithoutEvidence),
         ("probe-without-hold", Planted::ProbeWithoutHold),
+        ("move-without-drain", Planted::MoveWithoutDrain),
+        ("forget-failed-flush", Planted::ForgetFailedFlush),
+        ("close-early", Planted::CloseEarly),
+        ("count-evicted", Planted::CountEvicted),
     ];
 
     /// The bug of that name.
@@ -113,6 +125,8 @@ pub struct Plan {
     pub unreadable_superblocks: bool,
     /// New sectors of main go bad in so many of a thousand steps.
     pub growth_permille: u64,
+    /// So many of a thousand parts of bios are under way for long.
+    pub slow_permille: u64,
     /// An administrator orders that content move in so many of a thousand steps.
     pub orders_permille: u64,
 }
@@ -163,8 +177,9 @@ impl Plan {
             unreadable_superblocks,
             growth_permille: rng.pick(&[0, 5, 20, 60]),
             orders_permille: rng.pick(&[0, 3, 10, 40]),
+            slow_permille: more.pick(&[0, 5, 40]),
         };
-        plan.main_outages = more.percent(15);
+        plan.main_outages = more.percent(30);
         let window_ms = more.pick(&[3, 300, 5000, 5000]);
         plan.settings.evidence_window_ms = window_ms;
         plan.settings.breaker_pause_ms = window_ms.max(more.pick(&[20, 200]));

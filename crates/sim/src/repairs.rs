@@ -129,6 +129,8 @@ impl Session<'_, '_> {
         }
         self.tell_evidence();
         let next = running.machine.next(&mut self.engine, event, now_ms);
+        let flushed = running.request.is_some_and(|r| r.op == Op::Flush);
+        self.flush_failed |= flushed && matches!(event, Event::Io(Err(_)));
         let (first, sectors) = running.work.range();
         self.world.note(first, sectors, format!("context {index}: {event:?} -> {next:?}"));
         self.commit_ready = true;
@@ -378,6 +380,8 @@ impl Session<'_, '_> {
             return Err(self.world.failure(None, "the committer changed a buffer under a request"));
         }
         self.world.note(0, 0, format!("commit: tag {tag} {result:?}"));
+        self.metadata_failed |= result.is_err();
+        self.check_clean(flight, result.is_ok())?;
         self.committer.done(&mut self.engine, tag, result.is_ok());
         self.commit_ready = true;
         Ok(())
@@ -428,7 +432,7 @@ impl Session<'_, '_> {
             main.writes_fail = true;
         }
         // Long enough for the breaker to open.
-        if main.writes_fail && rng.permille(3) {
+        if main.writes_fail && rng.permille(1) {
             main.writes_fail = false;
         }
         if plan.flush_faults && rng.permille(2) {
@@ -436,12 +440,15 @@ impl Session<'_, '_> {
             disk.flushes_fail += 1;
         }
         let (resume, accept) = (rng.permille(15), rng.permille(15));
+        if resume && self.world.options.planted == Some(Planted::CloseEarly) {
+            self.order_commit(commit::Work::Close);
+        }
         let lacking = matches!(self.engine.mode(), Mode::NoRemap | Mode::Degraded);
         if resume && self.serving && lacking {
             self.order_commit(commit::Work::Resume);
         }
         if accept && self.engine.fail_reason() == Some(FailReason::Flush) {
-            self.access.resume(&mut self.engine);
+            self.flush_failed &= !self.access.resume(&mut self.engine);
         }
     }
 }

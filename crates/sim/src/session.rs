@@ -12,9 +12,11 @@ use remap_core::path::{Access, SpareDirty};
 use crate::bios::{Bio, Piece};
 use crate::evidence::Successes;
 use crate::gate::Gate;
+use crate::metadata::slot_changed;
 use crate::orders::Order;
 use crate::reads::FailedRead;
 use crate::repairs::Context;
+use crate::slots::SlotWatch;
 use crate::world::{Failure, World};
 
 /// For whom a request is under way.
@@ -49,6 +51,8 @@ pub struct Flight {
     flush_mark: u64,
     /// It has taken place already, with this outcome, which nobody has been told.
     early: Option<Result<(), ErrorKind>>,
+    /// The first step at which its end may be told, unless nothing else goes on.
+    due: u64,
 }
 
 /// How a session ended.
@@ -112,6 +116,15 @@ pub struct Session<'w, 'e> {
     pub exhausted: bool,
     /// What the administrator wants next.
     pub order: Option<Order>,
+    /// A flush has failed, and nobody has said since that writes are to be accepted again.
+    pub flush_failed: bool,
+    /// A request of the committer has failed.
+    pub metadata_failed: bool,
+    /// Places that a superblock was written to in this session.
+    pub superblocks: u8,
+    /// The set is being closed.
+    pub closing: bool,
+    watch: SlotWatch,
 }
 
 enum Action {
@@ -129,6 +142,11 @@ impl<'w, 'e> Session<'w, 'e> {
         let (tasks, contexts) = (world.plan.tasks, world.plan.contexts);
         Session {
             table: engine.table(),
+            watch: SlotWatch::new(&engine.table()),
+            flush_failed: false,
+            superblocks: 0,
+            closing: false,
+            metadata_failed: false,
             exhausted: engine.used() + engine.retired() >= engine.slots_total(),
             engine,
             access: Access::new(),
@@ -180,6 +198,7 @@ impl<'w, 'e> Session<'w, 'e> {
             return Ok(End::Crash);
         }
         self.settle()?;
+        self.closing = true;
         self.order_commit(Work::Close);
         self.run_until_idle()?;
         Ok(End::Closed)
@@ -234,7 +253,9 @@ impl<'w, 'e> Session<'w, 'e> {
         self.world.oracle.step += 1;
         self.world.stats.steps += 1;
         self.tell_time();
-        let mut ready: Vec<Action> = (0..self.flights.len()).map(Action::End).collect();
+        let now = self.world.oracle.step;
+        let due = (0..self.flights.len()).filter(|i| self.flights[*i].due <= now);
+        let mut ready: Vec<Action> = due.map(Action::End).collect();
         ready.extend((0..self.to_map.len()).map(Action::Map));
         ready.extend((0..self.deferred.len()).filter(|i| self.may_retry(*i)).map(Action::Retry));
         ready.extend((0..self.contexts.len()).filter(|i| self.context_ready(*i)).map(Action::Context));
@@ -243,6 +264,9 @@ impl<'w, 'e> Session<'w, 'e> {
         }
         if begin_bios {
             ready.extend((0..self.bios.len()).filter(|i| self.bios[*i].is_none()).map(Action::Begin));
+        }
+        if ready.is_empty() {
+            ready.extend((0..self.flights.len()).map(Action::End));
         }
         if ready.is_empty() {
             return Ok(false);
@@ -264,7 +288,15 @@ impl<'w, 'e> Session<'w, 'e> {
         self.tell_evidence();
         self.access.update(&mut self.engine);
         self.hear_notices()?;
+        self.look_at_slots()?;
         Ok(true)
+    }
+
+    fn look_at_slots(&mut self) -> Result<(), Failure> {
+        let most = Some(self.world.plan.settings.slots_max).filter(|most| *most != 0);
+        let commits = self.engine.counters().commits;
+        let looked = self.watch.look(&self.table, &self.gate, commits, most);
+        looked.map_err(|what| self.world.failure(None, what))
     }
 
     /// A step takes a millisecond.
@@ -280,6 +312,7 @@ impl<'w, 'e> Session<'w, 'e> {
     }
 
     fn hear_notices(&mut self) -> Result<(), Failure> {
+        let mut changed = Vec::new();
         while let Some(notice) = self.engine.take_notice() {
             let (first, sectors) = match notice {
                 Notice::Remapped { group, .. }
@@ -288,6 +321,7 @@ impl<'w, 'e> Session<'w, 'e> {
                 _ => (0, 0),
             };
             self.world.note(first, sectors, format!("{notice:?}"));
+            changed.extend(slot_changed(&notice));
             match notice {
                 Notice::Released { group, mask, .. } => self.world.oracle.released(group.0, mask),
                 Notice::Watermark { percent: 100 } => self.exhausted = true,
@@ -305,7 +339,7 @@ impl<'w, 'e> Session<'w, 'e> {
                 _ => {}
             }
         }
-        Ok(())
+        self.world.changes_are_durable(&self.engine, &changed)
     }
 
     /// Submits a request. It may take place at once or when its end is told.
@@ -321,12 +355,21 @@ impl<'w, 'e> Session<'w, 'e> {
         let disk = self.disk(device);
         let flush_mark = disk.flush_mark();
         let culprits = Vec::new();
+        let due = self.due(&owner);
         let mut flight =
-            Flight { owner, device, op, sector, data, buffer_sector, culprits, flush_mark, early: None };
+            Flight { owner, device, op, sector, data, buffer_sector, culprits, flush_mark, early: None, due };
         if self.world.rng.percent(50) {
             flight.early = Some(self.carry_out(&mut flight));
         }
         self.flights.push(flight);
+    }
+
+    /// Some requests are under way for long; of the others the end may be told at once.
+    fn due(&mut self, owner: &Owner) -> u64 {
+        let slow_permille = if matches!(owner, Owner::Piece(..)) { self.world.plan.slow_permille } else { 3 };
+        let rng = &mut self.world.rng;
+        let steps = if rng.permille(slow_permille) { rng.range(20, 300) } else { 0 };
+        self.world.oracle.step + steps
     }
 
     fn disk(&mut self, device: Device) -> &mut crate::disk::Disk {
@@ -357,6 +400,9 @@ impl<'w, 'e> Session<'w, 'e> {
             Some(result) => result,
             None => self.carry_out(&mut flight),
         };
+        // A repair context hears of it at its next step.
+        let heard = flight.op == Op::Flush && !matches!(flight.owner, Owner::Repair(_));
+        self.flush_failed |= heard && result.is_err();
         match flight.owner.clone() {
             Owner::Piece(piece, place, ticket) => {
                 self.main_read_ended(&flight, result);

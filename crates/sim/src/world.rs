@@ -78,6 +78,8 @@ pub struct Stats {
     pub refused: u64,
     /// Copies whose metadata was replaced by an old image or another set's.
     pub swapped_copies: u64,
+    /// Copies out of sync that were made to look newer than those in sync.
+    pub renewed_copies: u64,
     /// Slots retired.
     pub retired: u64,
     /// Times that lost sectors were found in the map.
@@ -114,6 +116,7 @@ impl Stats {
             (&mut self.pending, o.pending),
             (&mut self.refused, o.refused),
             (&mut self.swapped_copies, o.swapped_copies),
+            (&mut self.renewed_copies, o.renewed_copies),
             (&mut self.retired, o.retired),
             (&mut self.lost, o.lost),
             (&mut self.relocated, o.relocated),
@@ -155,6 +158,10 @@ pub struct World {
     pub fragile: bool,
     /// The last session ended with all copies in sync, and nothing under way.
     pub all_in_sync: bool,
+    /// A superblock was written to more than half of the places, and the set has not been closed since.
+    pub in_service: bool,
+    /// A copy's metadata, its superblock too, was put back to what it was since the set was loaded last.
+    pub put_back: bool,
     /// A copy's metadata as it once was.
     pub saved: Option<Saved>,
     /// A copy that another set's metadata stands in place of.
@@ -186,6 +193,8 @@ impl World {
             rotted: false,
             fragile: false,
             all_in_sync: false,
+            in_service: false,
+            put_back: false,
             saved: None,
             foreign: None,
         }

@@ -29,6 +29,7 @@ fn every_promise_is_kept_in_all_histories() {
         sum.retired,
         sum.lost,
         sum.swapped_copies,
+        sum.renewed_copies,
     ];
     let asked = [sum.probes, sum.probes_taken, sum.unproven];
     assert!(happened.iter().chain(&asked).all(|n| *n > 20), "{sum:?}");
@@ -71,8 +72,18 @@ fn s08_a_flush_that_does_not_reach_the_spare_is_found() {
 }
 
 #[test]
+fn s08_a_failed_flush_that_core_is_not_told_of_is_found() {
+    found(Planted::ForgetFailedFlush, 50);
+}
+
+#[test]
 fn s09_a_drain_that_does_not_wait_is_found() {
-    found(Planted::SkipDrain, 1500);
+    found(Planted::SkipDrain, 50);
+}
+
+#[test]
+fn s09_a_repair_that_does_not_wait_for_bios_in_the_slot_that_it_empties_is_found() {
+    found(Planted::MoveWithoutDrain, 50);
 }
 
 #[test]
@@ -87,7 +98,7 @@ fn s14_a_group_that_is_asked_and_not_held_is_found() {
 
 #[test]
 fn s09_a_release_that_does_not_wait_for_bios_in_its_slots_is_found() {
-    found(Planted::ReleaseWithoutDrain, 600);
+    found(Planted::ReleaseWithoutDrain, 50);
 }
 
 #[test]
@@ -108,6 +119,16 @@ fn s24_a_release_that_ends_before_the_removal_is_durable_is_found() {
 #[test]
 fn s12_a_commit_that_skips_round_two_is_found() {
     found(Planted::SkipSecondRound, 50);
+}
+
+#[test]
+fn s12_a_copy_that_was_evicted_and_is_loaded_is_found() {
+    found(Planted::CountEvicted, 400);
+}
+
+#[test]
+fn s19_a_set_that_is_closed_in_service_is_found() {
+    found(Planted::CloseEarly, 20);
 }
 
 #[test]
