@@ -293,9 +293,8 @@ impl<'w, 'e> Session<'w, 'e> {
     }
 
     fn look_at_slots(&mut self) -> Result<(), Failure> {
-        let most = Some(self.world.plan.settings.slots_max).filter(|most| *most != 0);
         let commits = self.engine.counters().commits;
-        let looked = self.watch.look(&self.table, &self.gate, commits, most);
+        let looked = self.watch.look(&self.table, &self.gate, commits);
         looked.map_err(|what| self.world.failure(None, what))
     }
 

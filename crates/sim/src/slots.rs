@@ -1,4 +1,4 @@
-//! What becomes of slots, seen from behind: when they are used anew (S9), and how many are in use (S22).
+//! What becomes of slots, seen from behind: when they are used anew (S9).
 
 use remap_core::lookup::{Record, Table, Use};
 use remap_core::units::{Group, Slot};
@@ -21,21 +21,11 @@ impl SlotWatch {
     }
 
     /// Looks at the slots after a step. A slot that lookups led to stays what they take it for until every bio has ended that was
-    /// under way when they ceased to; and no more than `most` slots are in use. `commits` tells whether the map may have changed.
-    pub fn look(
-        &mut self,
-        table: &Table<'_>,
-        gate: &Gate,
-        commits: u64,
-        most: Option<u32>,
-    ) -> Result<(), String> {
+    /// under way when they ceased to. `commits` tells whether the map may have changed.
+    pub fn look(&mut self, table: &Table<'_>, gate: &Gate, commits: u64) -> Result<(), String> {
         if self.commits != Some(commits) {
             self.commits = Some(commits);
             self.map_changed(table, gate);
-            let in_use = (0..table.slots()).filter(|s| is_in_use(table.record(Slot(*s)))).count();
-            if most.is_some_and(|most| in_use > most as usize) {
-                return Err(format!("{in_use} slots are in use, and the administrator allows {most:?}"));
-            }
         }
         self.left.retain(|(_, _, last)| !gate.drained(*last));
         for (slot, group, _) in &self.left {
@@ -60,8 +50,4 @@ impl SlotWatch {
             *before = now;
         }
     }
-}
-
-fn is_in_use(record: Option<Record>) -> bool {
-    record.is_some_and(|r| matches!(r.usage(), Use::Mapped | Use::Reserved))
 }
