@@ -206,6 +206,12 @@ bool dmr_bdev_is_zoned(struct block_device *bdev)
 	return bdev_is_zoned(bdev);
 }
 
+/* Without a write cache FUA asks for nothing. */
+bool dmr_bdev_fua_flushes(struct block_device *bdev)
+{
+	return bdev_write_cache(bdev) && !bdev_fua(bdev);
+}
+
 /* The mode's type and flags have other names since 6.5. */
 #ifndef BLK_OPEN_WRITE
 #define BLK_OPEN_WRITE FMODE_WRITE

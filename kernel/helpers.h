@@ -72,6 +72,7 @@ sector_t dmr_bdev_sectors(struct block_device *bdev);
 unsigned int dmr_bdev_logical_block_size(struct block_device *bdev);
 unsigned int dmr_bdev_physical_block_size(struct block_device *bdev);
 bool dmr_bdev_is_zoned(struct block_device *bdev);
+bool dmr_bdev_fua_flushes(struct block_device *bdev);
 bool dmr_table_is_writable(struct dm_table *table);
 u32 dmr_mapped_device_number(struct dm_table *table);
 bool dmr_bdev_discards(struct block_device *bdev);

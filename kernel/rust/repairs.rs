@@ -46,7 +46,9 @@ fn repair(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
     let failed = bio.data().failed.unwrap_or(Status::IOERR);
     let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
     let first = Sector(bio.data().first);
-    let job = Job { first, sectors: bio.sent_sectors(), fua: bio.data().fua, error };
+    let device = if matches!(bio.data().way, Way::Slot(_)) { &set.pair.spare } else { &set.pair.main };
+    let (fua, fua_flushes) = (bio.data().fua, device.fua_flushes());
+    let job = Job { first, sectors: bio.sent_sectors(), fua, fua_flushes, error };
     crate::report::repairing(set.handle(), "write", first, job.sectors);
     let begin = |engine: &mut Engine<'_>| Machine::Write(Repair::new(context, job, engine, monotonic_ms()));
     let machine = begin_job(set, begin);

@@ -98,7 +98,8 @@ fn s16_a_repair_under_way_ends_when_it_opens() {
     use remap_core::engine::repair::{Job, Repair};
     let mut disks = Disks::new();
     let mut set = away(&mut disks);
-    let job = Job { first: Sector(2400), sectors: 8, fua: false, error: ErrorKind::Target };
+    let job =
+        Job { first: Sector(2400), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Target };
     let mut repair = Repair::new(1, job, &mut set.engine, 0);
     assert!(matches!(repair.next(&mut set.engine, Event::Go, 0), Next::Load { .. }));
     assert!(matches!(repair.next(&mut set.engine, Event::Loaded, 0), Next::Io(_)));
@@ -117,7 +118,8 @@ fn s16_what_was_proved_before_it_opened_still_becomes_durable() {
     set.tick();
     // Nothing is committed before it is open.
     let unproven = |set: &mut Set<'_>, first| {
-        let job = Job { first: Sector(first), sectors: 8, fua: false, error: ErrorKind::Io };
+        let job =
+            Job { first: Sector(first), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
         let mut repair = Repair::new(2, job, &mut set.engine, 10_000);
         let mut event = Event::Go;
         loop {
@@ -130,7 +132,7 @@ fn s16_what_was_proved_before_it_opened_still_becomes_durable() {
             };
         }
     };
-    let job = Job { first: Sector(2400), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(2400), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut proved = Repair::new(1, job, &mut set.engine, 1);
     let mut event = Event::Go;
     loop {
@@ -205,7 +207,8 @@ fn s16_a_trial_is_taken_by_one_of_those_that_fail_at_once() {
     set.now_ms += PAUSE_MS;
     set.tick();
     let mut goes = |context: u8, first| {
-        let job = Job { first: Sector(first), sectors: 8, fua: false, error: ErrorKind::Io };
+        let job =
+            Job { first: Sector(first), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
         Repair::new(context, job, &mut set.engine, set.now_ms).next(&mut set.engine, Event::Go, set.now_ms)
     };
     assert!(matches!(goes(0, 2400), Next::Load { .. }));
@@ -383,7 +386,7 @@ fn s16_after_a_failed_commit_no_failed_write_finds_out() {
     // One that is proved waits for its commit while the breaker opens.
     set.evidence.written(set.now_ms, Sector(4000), || set.now_ms);
     set.tick();
-    let job = Job { first: Sector(2400), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(2400), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut proved = Repair::new(1, job, &mut set.engine, set.now_ms);
     let mut event = Event::Go;
     loop {
@@ -397,7 +400,7 @@ fn s16_after_a_failed_commit_no_failed_write_finds_out() {
     set.fail_copies(&[0, 1, 2], &[0, 1, 2], true);
     set.now_ms += 10_000;
     let end = set.now_ms;
-    let job = Job { first: Sector(3200), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(3200), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut unproven = Repair::new(2, job, &mut set.engine, end);
     let mut event = Event::Go;
     loop {

@@ -191,7 +191,7 @@ fn s14_a_group_that_another_context_works_on_is_not_asked() {
     let mut disks = Disks::new();
     disks.fail_main(80);
     let mut set = idle(&mut disks);
-    let job = Job { first: Sector(72), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(72), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut other = Repair::new(1, job, &mut set.engine, 0);
     assert!(matches!(other.next(&mut set.engine, Event::Go, 0), Next::Load { .. }));
     assert_eq!(set.repair(80, 8, 0x22), Ok(()));
@@ -203,7 +203,13 @@ fn s09_a_repair_waits_while_its_group_is_asked() {
     let mut disks = Disks::new();
     disks.fail_main(80);
     let mut set = idle(&mut disks);
-    let job = |first| Job { first: Sector(first), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = |first| Job {
+        first: Sector(first),
+        sectors: 8,
+        fua: false,
+        fua_flushes: false,
+        error: ErrorKind::Io,
+    };
     let mut asks = Repair::new(1, job(80), &mut set.engine, 0);
     let mut event = Event::Go;
     let engine = &mut set.engine;
@@ -302,7 +308,7 @@ fn s14_asking_ends_after_ten_seconds() {
     let mut disks = Disks::new();
     disks.main_away(true);
     let mut set = idle(&mut disks);
-    let job = Job { first: Sector(800), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(800), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut repair = Repair::new(0, job, &mut set.engine, 0);
     let (mut event, mut now_ms, mut drains) = (Event::Go, 0, 0);
     let verdict = loop {
@@ -328,7 +334,7 @@ fn s14_a_success_while_main_is_asked_is_evidence() {
     let mut disks = Disks::new();
     disks.fail_main(800);
     let mut set = idle(&mut disks);
-    let job = Job { first: Sector(800), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(800), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut repair = Repair::new(0, job, &mut set.engine, 0);
     let (mut event, evidence) = (Event::Go, Evidence::new());
     loop {
@@ -367,7 +373,7 @@ fn s15_no_other_error_begins_a_repair() {
     for error in OTHERS {
         let mut disks = Disks::new();
         let mut set = served(&mut disks, 20, 2);
-        let job = Job { first: Sector(8), sectors: 8, fua: false, error };
+        let job = Job { first: Sector(8), sectors: 8, fua: false, fua_flushes: false, error };
         let mut repair = Repair::new(0, job, &mut set.engine, 0);
         assert_eq!(repair.next(&mut set.engine, Event::Go, 0), Next::Done(Err(error)));
     }

@@ -20,7 +20,8 @@ fn idle(disks: &mut Disks) -> Set<'_> {
 
 /// A write of one group that failed.
 fn repair(engine: &mut Engine<'_>, first: u64) -> Repair {
-    let job = Job { first: Sector(first), sectors: 8, fua: false, error: ErrorKind::Target };
+    let job =
+        Job { first: Sector(first), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Target };
     Repair::new(1, job, engine, 0)
 }
 

@@ -294,7 +294,7 @@ fn s12_a_commit_waits_for_one_batch_and_not_for_the_copy() {
     };
     let first = step(&mut set, &mut buffer);
     assert_eq!(first.sector, set.table_block(2, 0));
-    let job = Job { first: Sector(80), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(80), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut repair = Repair::new(0, job, &mut set.engine, 0);
     let (mut event, mut content) = (Event::Go, vec![0x33; CONTEXT_BUFFER_BYTES]);
     loop {

@@ -336,7 +336,13 @@ fn reading(engine: &mut Engine<'_>, context: u8, first: u64, sectors: u32) -> (M
 }
 
 fn writing(engine: &mut Engine<'_>, context: u8, first: u64) -> (Machine, Next) {
-    let job = repair::Job { first: Sector(first), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = repair::Job {
+        first: Sector(first),
+        sectors: 8,
+        fua: false,
+        fua_flushes: false,
+        error: ErrorKind::Io,
+    };
     let mut machine = Machine::Write(Repair::new(context, job, engine, 0));
     let next = machine.next(engine, Event::Go, 0);
     (machine, next)

@@ -238,7 +238,7 @@ fn s06_a_flush_that_fails_relocates_nothing() {
 fn s09_a_repair_and_a_relocation_of_one_group_do_not_run_at_once() {
     let mut disks = numbered();
     let mut set = served(&mut disks, 20, 2);
-    let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(8), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut repair = Repair::new(0, job, &mut set.engine, 0);
     assert!(matches!(repair.next(&mut set.engine, Event::Go, 0), Next::Load { .. }));
     let range = Range { first: Sector(0), sectors: 24 };

@@ -203,7 +203,7 @@ fn s07_two_entries_for_a_group_after_a_crash_the_newer_wins() {
 fn s15_an_error_that_is_not_the_mediums_ends_the_repair() {
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 20, 2);
-    let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::NoSpace };
+    let job = Job { first: Sector(8), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::NoSpace };
     let mut repair = Repair::new(0, job, &mut set.engine, 0);
     assert_eq!(repair.next(&mut set.engine, Event::Go, 0), Next::Done(Err(ErrorKind::NoSpace)));
 }
@@ -212,7 +212,7 @@ fn s15_an_error_that_is_not_the_mediums_ends_the_repair() {
 fn s09_two_repairs_of_one_group_do_not_run_at_once() {
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 20, 2);
-    let job = Job { first: Sector(8), sectors: 8, fua: false, error: ErrorKind::Io };
+    let job = Job { first: Sector(8), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io };
     let mut first = Repair::new(0, job, &mut set.engine, 0);
     let mut second = Repair::new(1, Job { first: Sector(10), sectors: 2, ..job }, &mut set.engine, 0);
     let mut other = Repair::new(2, Job { first: Sector(16), ..job }, &mut set.engine, 0);
@@ -233,7 +233,7 @@ fn s22_a_full_spare_fails_new_writes_with_their_own_error_and_serves_the_rest() 
         assert_eq!(set.repair(g * 8, 8, g as u8), Ok(()));
     }
     for error in [ErrorKind::Medium, ErrorKind::Target] {
-        let job = Job { first: Sector(24), sectors: 16, fua: false, error };
+        let job = Job { first: Sector(24), sectors: 16, fua: false, fua_flushes: false, error };
         let machine = Machine::Write(Repair::new(0, job, &mut set.engine, set.now_ms));
         assert_eq!(set.drive(machine, 0x55), Err(error));
     }
@@ -281,7 +281,7 @@ fn s28_a_broken_invariant_is_never_swallowed() {
     let access = Access::new();
     let machine = &mut Repair::new(
         0,
-        Job { first: Sector(40), sectors: 8, fua: false, error: ErrorKind::Io },
+        Job { first: Sector(40), sectors: 8, fua: false, fua_flushes: false, error: ErrorKind::Io },
         &mut set.engine,
         0,
     );
@@ -340,7 +340,7 @@ fn others_fill_the_list(set: &mut Set<'_>) {
     let mut buffer = vec![0x11; CONTEXT_BUFFER_BYTES];
     for context in 1..=4u8 {
         let first = Sector(u64::from(context) * 240);
-        let job = Job { first, sectors: 240, fua: false, error: ErrorKind::Io };
+        let job = Job { first, sectors: 240, fua: false, fua_flushes: false, error: ErrorKind::Io };
         let mut repair = Repair::new(context, job, &mut set.engine, 0);
         let mut event = Event::Go;
         loop {

@@ -237,7 +237,7 @@ impl Session<'_, '_> {
         let at = self.world.rng.index(self.jobs.len());
         let (piece, error) = self.jobs.swap_remove(at);
         let (_, fua) = self.write_of(piece);
-        let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, error };
+        let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, fua_flushes, error };
         (Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms)), Work::Bio(piece), None)
     }
 

@@ -287,7 +287,13 @@ impl Storm<'_> {
                 let ready = match self.contexts[context].as_ref().map(|(_, wait)| wait) {
                     None => {
                         let Some(first) = self.jobs.pop_front() else { continue };
-                        let job = Job { first: Sector(first), sectors: 8, fua: false, error: ErrorKind::Io };
+                        let job = Job {
+                            first: Sector(first),
+                            sectors: 8,
+                            fua: false,
+                            fua_flushes: false,
+                            error: ErrorKind::Io,
+                        };
                         let repair = Repair::new(context as u8, job, &mut self.engine, self.now_ms);
                         self.contexts[context] = Some((repair, Wait::Claim));
                         Some(Event::Go)

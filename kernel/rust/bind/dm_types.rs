@@ -129,6 +129,12 @@ impl Device {
         unsafe { sys::dmr_bdev_discards(self.bdev()) }
     }
 
+    /// Whether the block layer does a write with FUA as a write and a flush of the device's whole cache.
+    pub fn fua_flushes(&self) -> bool {
+        // SAFETY: the block device is open.
+        unsafe { sys::dmr_bdev_fua_flushes(self.bdev()) }
+    }
+
     /// Whether it is zoned.
     pub fn is_zoned(&self) -> bool {
         // SAFETY: the block device is open.

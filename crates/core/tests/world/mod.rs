@@ -322,7 +322,7 @@ impl Set<'_> {
 
     /// Repairs a failed write of `sectors` sectors that are all `byte`.
     pub fn repair(&mut self, first: u64, sectors: u32, byte: u8) -> Result<(), ErrorKind> {
-        let job = Job { first: Sector(first), sectors, fua: false, error: ErrorKind::Io };
+        let job = Job { first: Sector(first), sectors, fua: false, fua_flushes: false, error: ErrorKind::Io };
         let machine = Machine::Write(Repair::new(0, job, &mut self.engine, self.now_ms));
         self.drive(machine, byte)
     }

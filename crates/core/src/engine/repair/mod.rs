@@ -4,6 +4,9 @@
 //! its groups), *loaded* (the host copies the content into the context's buffer), *narrowed* (tried again, in ever smaller parts,
 //! until what fails is known to the physical block), *placed* (what fails is written to slots) and *committed*. Only then does
 //! the next window begin, and the bio completes after the last.
+//!
+//! Where the content has to be durable (FUA) the devices that it went to are flushed at the end, instead of every attempt being one with
+//! FUA: many devices do that as a flush of their whole cache, and a failed flush never causes a remapping (S8).
 
 mod narrow;
 mod probe;
@@ -25,6 +28,9 @@ pub struct Job {
     pub sectors: u32,
     /// Whether the content must be durable when the write completes.
     pub fua: bool,
+    /// Whether the device that failed a write with FUA may have done it as a flush of its whole cache, so that it may be the
+    /// flush that failed.
+    pub fua_flushes: bool,
     /// How it failed.
     pub error: ErrorKind,
 }
@@ -45,6 +51,8 @@ enum State {
     Commit,
     /// Slots that were given up are being drained.
     DrainGivenUp,
+    /// All is stored; what must be durable is being flushed.
+    Flush,
     /// The group by which main is asked is being drained.
     ProbeDrain,
     /// It is being read.
@@ -82,6 +90,11 @@ pub struct Repair {
     nth: u32,
     placer: Placer,
     queued: bool,
+    /// Something failed again, so that it was not (only) a flush that failed at first.
+    failed_again: bool,
+    /// What was written, and may not be durable yet.
+    wrote_main: bool,
+    wrote_spare: bool,
     probe: Probe,
     /// The content of a probed group waits for the commit.
     stored_probe: bool,
@@ -113,6 +126,9 @@ impl Repair {
             nth: 0,
             placer: Placer::new(context),
             queued: false,
+            failed_again: false,
+            wrote_main: false,
+            wrote_spare: false,
             probe: Probe::default(),
             stored_probe: false,
             trial: false,
@@ -140,6 +156,13 @@ impl Repair {
             (State::DrainGivenUp, Event::Drained) => {
                 engine.leave_superseded(self.context);
                 self.after_commit(engine)
+            }
+            (State::Flush, Event::Io(result)) => {
+                if let Err(error) = result {
+                    engine.flush_failed();
+                    self.fail(error);
+                }
+                self.end_job(engine)
             }
             (State::ProbeDrain, Event::Drained) => self.probe_drained(engine),
             (State::ProbeRead, Event::Io(result)) => self.probe_read(engine, result),
@@ -192,17 +215,9 @@ impl Repair {
         self.at.0 + u64::from(self.sectors)
     }
 
-    fn write_op(&self) -> Op {
-        if self.job.fua {
-            Op::WriteFua
-        } else {
-            Op::Write
-        }
-    }
-
     /// A write of `sectors` sectors of the window from `from` on.
-    fn write_window(&self, device: Device, sector: u64, from: Sector, sectors: u32, op: Op) -> IoRequest {
-        IoRequest { device, op, sector, sectors, buffer_sector: (from.0 - self.at.0) as u32 }
+    fn write_window(&self, device: Device, sector: u64, from: Sector, sectors: u32) -> IoRequest {
+        IoRequest { device, op: Op::Write, sector, sectors, buffer_sector: (from.0 - self.at.0) as u32 }
     }
 
     pub(super) fn begin_placing(&mut self, engine: &mut Engine<'_>) -> Next {
@@ -315,10 +330,39 @@ impl Repair {
         engine.unclaim(usize::from(self.context));
         self.at = Sector(self.window_end());
         if self.verdict.is_err() || self.at.0 >= self.job_end() {
-            return self.finish(engine, self.verdict);
+            return self.end_job(engine);
         }
         self.state = State::Claim;
         self.claim(engine)
+    }
+
+    /// All windows are done: what must be durable is made so.
+    fn end_job(&mut self, engine: &mut Engine<'_>) -> Next {
+        if self.job.fua && self.verdict.is_ok() {
+            let device = match (core::mem::take(&mut self.wrote_main), self.wrote_spare) {
+                (true, _) => Some(Device::Main),
+                (false, true) => {
+                    self.wrote_spare = false;
+                    Some(Device::Spare)
+                }
+                (false, false) => None,
+            };
+            if let Some(device) = device {
+                self.state = State::Flush;
+                return Next::Io(IoRequest::flush(device));
+            }
+            if self.may_be_flush() && !self.failed_again {
+                // The same content was taken at once, so it was hardly the medium. If a flush failed, content may be gone that others
+                // wrote, and the one who is told of it is the one who asked.
+                self.fail(self.job.error);
+            }
+        }
+        self.finish(engine, self.verdict)
+    }
+
+    /// Whether what failed at first may have been a flush.
+    fn may_be_flush(&self) -> bool {
+        self.job.fua && self.job.fua_flushes
     }
 
     fn fail(&mut self, error: ErrorKind) {

@@ -17,9 +17,11 @@ impl Repair {
     pub(super) fn begin_narrowing(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
         let unit = engine.unit_sectors();
         self.cursor = self.at;
-        // The whole has failed once already, so the first step is half of it; a part of one block has had its first attempt.
+        // The whole has failed once already, so the first step is half of it; a write of one block has had its first attempt, unless
+        // that may have failed for its flush.
         self.step_sectors = (self.sectors / 2).max(unit.get());
-        self.attempts = u32::from(is_in_one_unit(self.at.0, self.sectors, unit));
+        let alone = is_in_one_unit(self.job.first.0, self.job.sectors, unit);
+        self.attempts = u32::from(alone && !self.may_be_flush());
         self.narrow(engine, now_ms)
     }
 
@@ -36,22 +38,25 @@ impl Repair {
             match run {
                 Run::Main { .. } if self.spent(engine) || now_ms >= self.deadline_ms => {
                     let bad = if self.spent(engine) { self.attempt(engine, sectors) } else { sectors };
+                    self.failed_again = true;
                     self.mark(bad, false);
                 }
                 Run::Main { .. } => {
                     let sectors = self.attempt(engine, sectors);
                     self.state = State::NarrowMain { sectors };
                     let at = self.cursor;
-                    return Next::Io(self.write_window(Device::Main, at.0, at, sectors, self.write_op()));
+                    return Next::Io(self.write_window(Device::Main, at.0, at, sectors));
                 }
                 Run::Slot { slot, .. } => {
                     self.state = State::NarrowSlot { sectors };
                     let in_slot = engine.geometry().slot_block(slot).first_sector();
                     let sector = in_slot + u64::from(self.cursor.in_group());
-                    let (at, op) = (self.cursor, self.write_op());
-                    return Next::Io(self.write_window(Device::Spare, sector, at, sectors, op));
+                    return Next::Io(self.write_window(Device::Spare, sector, self.cursor, sectors));
                 }
-                Run::Bad { .. } => self.mark(sectors, true),
+                Run::Bad { .. } => {
+                    self.failed_again = true;
+                    self.mark(sectors, true);
+                }
                 Run::Doubt { .. } => {
                     self.fail(ErrorKind::Io);
                     self.skip(sectors);
@@ -86,8 +91,10 @@ impl Repair {
     ) -> Next {
         let unit = engine.unit_sectors();
         let at = self.cursor.0;
+        self.failed_again |= result.is_err();
         match result {
             Ok(()) => {
+                self.wrote_main = true;
                 engine.pending.clear(self.cursor, u64::from(sectors));
                 self.main_took(engine, self.cursor);
                 self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit.get()));
@@ -114,8 +121,12 @@ impl Repair {
         result: Result<(), ErrorKind>,
         now_ms: u64,
     ) -> Next {
+        self.failed_again |= result.is_err();
         match result {
-            Ok(()) => self.skip(sectors),
+            Ok(()) => {
+                self.wrote_spare = true;
+                self.skip(sectors);
+            }
             Err(error) if !error.can_mean_medium() => {
                 self.fail(error);
                 return self.end_window(engine);

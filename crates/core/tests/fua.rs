@@ -1,0 +1,96 @@
+//! Repair of writes that must be durable (FUA), where a device may do that as a flush of its whole cache.
+
+mod world;
+
+use remap_core::engine::machine::Machine;
+use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::{FailReason, Mode, Notice};
+use remap_core::error::ErrorKind;
+use remap_core::io::{Device, Op};
+use remap_core::units::Sector;
+use world::{served, Disks, Set};
+
+/// Repairs a failed write with FUA of `sectors` sectors from 40 on.
+fn repair(set: &mut Set<'_>, sectors: u32, fua_flushes: bool) -> Result<(), ErrorKind> {
+    let job = Job { first: Sector(40), sectors, fua: true, fua_flushes, error: ErrorKind::Io };
+    let machine = Machine::Write(Repair::new(0, job, &mut set.engine, set.now_ms));
+    set.drive(machine, 0x33)
+}
+
+fn threshold(set: &mut Set<'_>, error_threshold: u32) {
+    let settings = *set.engine.settings();
+    set.engine.set_settings(remap_core::engine::Settings { error_threshold, ..settings });
+}
+
+/// Requests to a device since the log was last cleared.
+fn asked(set: &Set<'_>, device: Device) -> Vec<Op> {
+    set.disks.log.iter().filter(|r| r.device == device).map(|r| r.op).collect()
+}
+
+#[test]
+fn s08_what_fua_wrote_to_main_in_a_repair_is_flushed_at_the_end() {
+    for fua_flushes in [false, true] {
+        let mut disks = Disks::with_bad_group();
+        let mut set = served(&mut disks, 20, 2);
+        set.disks.log.clear();
+        assert_eq!(repair(&mut set, 24, fua_flushes), Ok(()));
+        assert_eq!(set.engine.used(), 1);
+        let on_main = asked(&set, Device::Main);
+        assert_eq!(on_main.last(), Some(&Op::Flush));
+        assert_eq!(on_main.iter().filter(|op| **op == Op::Flush).count(), 1);
+        assert!(!on_main.contains(&Op::WriteFua));
+        for s in 40..64 {
+            assert_eq!(set.read(s), Ok(0x33), "sector {s}");
+        }
+    }
+}
+
+#[test]
+fn s08_what_fua_wrote_to_a_slot_in_place_is_flushed_at_the_end() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 2);
+    assert_eq!(set.repair(40, 8, 0x11), Ok(()));
+    set.disks.log.clear();
+    assert_eq!(repair(&mut set, 8, false), Ok(()));
+    assert_eq!(asked(&set, Device::Spare), [Op::Write, Op::Flush]);
+    assert_eq!((asked(&set, Device::Main), set.read(40)), (vec![], Ok(0x33)));
+}
+
+#[test]
+fn s08_a_fua_write_that_may_have_failed_for_its_flush_is_not_remapped_and_its_error_is_told() {
+    for error_threshold in [1, 3] {
+        let mut disks = Disks::new();
+        let mut set = served(&mut disks, 20, 2);
+        threshold(&mut set, error_threshold);
+        assert_eq!(repair(&mut set, 8, true), Err(ErrorKind::Io));
+        assert_eq!((set.engine.used(), set.engine.mode()), (0, Mode::Rw));
+        assert!(set.notices().contains(&Notice::WriteFailed { sector: Sector(40) }));
+        // A device that does FUA itself has no flush to fail: its content is stored now.
+        threshold(&mut set, 3);
+        assert_eq!(repair(&mut set, 8, false), Ok(()));
+        assert_eq!((set.engine.used(), set.read(40)), (0, Ok(0x33)));
+    }
+}
+
+#[test]
+fn s08_a_flush_that_fails_at_the_end_of_a_repair_stops_writes() {
+    for fua_flushes in [false, true] {
+        let mut disks = Disks::new();
+        let mut set = served(&mut disks, 20, 2);
+        set.disks.bad_flush = true;
+        assert!(repair(&mut set, 8, fua_flushes).is_err());
+        assert_eq!((set.engine.used(), set.engine.mode()), (0, Mode::Fail));
+        assert!(set.notices().contains(&Notice::Failed(FailReason::Flush)));
+    }
+}
+
+#[test]
+fn s05_the_end_of_a_write_of_several_windows_has_not_failed_alone() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 20, 2);
+    threshold(&mut set, 1);
+    // A window and one physical block.
+    let sectors = remap_core::engine::WINDOW_SECTORS + 8;
+    assert_eq!(set.repair(0, sectors, 0x44), Ok(()));
+    assert_eq!(set.engine.used(), 0);
+}
