@@ -136,6 +136,29 @@ failed_flush_under_a_filesystem() {
 	e2fsck -fy /dev/mapper/r || [ $? = 1 ]
 }
 
+# A loop device has no FUA of its own, so that the block layer flushes all of its cache instead, and the error of that flush is the write's.
+fua_that_fails_for_its_flush() {
+	dmsetup remove r
+	under m "$MAIN"
+	loop=$(losetup -f --show /dev/mapper/m)
+	remap r "$loop" "$(disk fresh 8)" format
+	fill
+	flush
+	BAD=writes under m "$MAIN" 65000+8
+	# There is evidence that main takes writes.
+	put 100 8
+	refused 'Input/output error' dd if="$WORK/model" of=/dev/mapper/r bs=4096 skip=125 seek=125 count=1 \
+		oflag=direct,dsync conv=notrunc status=none
+	equal "$(used r) $(query r 1000)" '0 main'
+	equal "$(status r 1) $(status r 12)" 'fail flush-failed'
+	under m "$MAIN"
+	recovers
+	equal "$(used r)" 0
+	dmsetup remove r
+	losetup -d "$loop"
+	remap r /dev/mapper/m /dev/mapper/s
+}
+
 # The mode is memory's: a new activation begins anew.
 recreation_recovers() {
 	BAD=writes under m "$MAIN" 65000+8
@@ -156,6 +179,7 @@ t s08_fua_makes_the_slot_durable fua_makes_the_slot_durable
 t s08_failed_flush_of_main failed_flush_of_main
 t s08_failed_flush_of_the_spare failed_flush_of_the_spare
 t s08_failed_flush_of_a_commit failed_flush_of_a_commit
+t s08_fua_that_fails_for_its_flush fua_that_fails_for_its_flush
 t s08_failed_flush_under_a_filesystem failed_flush_under_a_filesystem
 t s08_recreation_recovers recreation_recovers
 t kernel_log_is_clean clean_log

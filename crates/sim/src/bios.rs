@@ -9,6 +9,7 @@ use remap_core::units::{Sector, Slot};
 use crate::content;
 use crate::plan::Planted;
 use crate::reads::FailedRead;
+use crate::repairs::{FailedWrite, Suspect};
 use crate::session::{Flight, Owner, Session};
 use crate::world::Failure;
 
@@ -182,7 +183,7 @@ impl Session<'_, '_> {
             Direction::Repair { sectors } => {
                 let piece = self.split(piece, sectors);
                 self.gate.leave(ticket);
-                self.jobs.push((piece, ErrorKind::Medium));
+                self.jobs.push(FailedWrite { piece, error: ErrorKind::Medium, flush: Suspect::None });
             }
             Direction::AskEngine { .. } => {
                 return Err(self
@@ -293,7 +294,9 @@ impl Session<'_, '_> {
                 self.world.note(piece.first, piece.sectors.into(), format!("{place:?} fails: {error:?}"));
                 let failed = Failed { write, readahead: false, error };
                 match path::after_error(&self.access, failed) {
-                    AfterError::Repair if write => self.jobs.push((piece, error)),
+                    AfterError::Repair if write => {
+                        self.jobs.push(FailedWrite { piece, error, flush: flight.flush })
+                    }
                     AfterError::Repair => self.reads.push(FailedRead::new(piece, place, error, flight)),
                     AfterError::PassUp => self.piece_done(piece, false),
                 }

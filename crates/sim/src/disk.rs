@@ -35,6 +35,10 @@ pub struct Disk {
     pub writes_fail: bool,
     /// So many flushes still fail.
     pub flushes_fail: u32,
+    /// A write with FUA is done as a write and a flush of the whole cache.
+    pub fua_flushes: bool,
+    /// Writes with FUA that failed for their flush.
+    pub fua_flushes_failed: u64,
     /// One in so many thousand requests fails for a reason that has nothing to do with the medium.
     pub odd_errors_permille: u64,
 }
@@ -53,6 +57,8 @@ impl Disk {
             reads_fail_whole: false,
             writes_fail: false,
             flushes_fail: 0,
+            fua_flushes: false,
+            fua_flushes_failed: 0,
             odd_errors_permille: 0,
         }
     }
@@ -152,7 +158,12 @@ impl Disk {
         if bad.is_empty() && !self.writes_fail {
             self.writes += 1;
             for (i, bytes) in data.chunks_exact(SECTOR).enumerate() {
-                self.put(sector + i as u64, bytes, fua);
+                self.put(sector + i as u64, bytes, fua && !self.fua_flushes);
+            }
+            if fua && self.fua_flushes {
+                let flushed = self.flush(self.flush_mark());
+                self.fua_flushes_failed += u64::from(flushed.is_err());
+                return flushed;
             }
             return Ok(());
         }

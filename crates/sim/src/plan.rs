@@ -127,6 +127,8 @@ pub struct Plan {
     pub growth_permille: u64,
     /// So many of a thousand parts of bios are under way for long.
     pub slow_permille: u64,
+    /// Main has no FUA of its own.
+    pub fua_flushes: bool,
     /// An administrator orders that content move in so many of a thousand steps.
     pub orders_permille: u64,
 }
@@ -178,11 +180,13 @@ impl Plan {
             growth_permille: rng.pick(&[0, 5, 20, 60]),
             orders_permille: rng.pick(&[0, 3, 10, 40]),
             slow_permille: more.pick(&[0, 5, 40]),
+            fua_flushes: false,
         };
         plan.main_outages = more.percent(30);
         let window_ms = more.pick(&[3, 300, 5000, 5000]);
         plan.settings.evidence_window_ms = window_ms;
         plan.settings.breaker_pause_ms = window_ms.max(more.pick(&[20, 200]));
+        plan.fua_flushes = more.clone().percent(40);
         if more.percent(20) {
             plan.crowded()
         } else {
@@ -237,6 +241,7 @@ impl Plan {
                 }
             }
         }
+        main.fua_flushes = self.fua_flushes;
         main.reads_fail_whole = self.settings.physical_sectors > self.block_sectors() && rng.percent(40);
         if self.odd_errors {
             main.odd_errors_permille = 10;

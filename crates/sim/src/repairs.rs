@@ -55,6 +55,9 @@ pub struct Running {
     wait: Wait,
     /// What came of it so far, if it is a read.
     read: Option<Reading>,
+    /// Whether it may have been a flush that failed at first, and whether something failed again.
+    flush: Suspect,
+    failed_again: bool,
     /// The bio was completed before its time, by a planted bug.
     acked: bool,
     /// Groups that had failed without evidence when it began.
@@ -63,6 +66,28 @@ pub struct Running {
     pub placed: Option<Group>,
     /// The last request.
     pub request: Option<IoRequest>,
+}
+
+/// A failed write that waits for a context.
+#[derive(Clone, Debug)]
+pub struct FailedWrite {
+    /// The part of a bio that it is.
+    pub piece: Piece,
+    /// How it failed.
+    pub error: ErrorKind,
+    /// Whether that was a flush.
+    pub flush: Suspect,
+}
+
+/// Whether it was a flush that failed when a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspect {
+    /// The write asked for none.
+    None,
+    /// It was the write itself; nobody but the disk knows.
+    Write,
+    /// It was the flush.
+    Flush,
 }
 
 /// One repair context.
@@ -101,13 +126,15 @@ impl Session<'_, '_> {
         let mut running = match self.contexts[index].running.take() {
             Some(running) => running,
             None => {
-                let (machine, work, read) = self.new_machine(index, now_ms);
+                let (machine, work, read, flush) = self.new_machine(index, now_ms);
                 let unproven = self.engine.counters().unproven;
                 Running {
                     machine,
                     work,
                     wait: Wait::Nothing(Event::Go),
                     read,
+                    flush,
+                    failed_again: false,
                     acked: false,
                     unproven,
                     placed: None,
@@ -207,7 +234,9 @@ impl Session<'_, '_> {
                 match running.work {
                     Work::Bio(piece) if !running.acked => {
                         let unproven = self.engine.counters().unproven > running.unproven;
-                        return self.repair_done(piece, verdict, unproven);
+                        self.check_flush(&running, piece, verdict)?;
+                        let may_fail = unproven || running.flush != Suspect::None;
+                        return self.repair_done(piece, verdict, may_fail);
                     }
                     Work::Bio(_) => {}
                     Work::Order(order) => return self.order_done(&running.machine, order),
@@ -220,10 +249,10 @@ impl Session<'_, '_> {
     }
 
     /// Writes go first.
-    fn new_machine(&mut self, index: usize, now_ms: u64) -> (Machine, Work, Option<Reading>) {
+    fn new_machine(&mut self, index: usize, now_ms: u64) -> (Machine, Work, Option<Reading>, Suspect) {
         if let Some(order) = self.order.take_if(|_| self.contexts.len() == index + 1) {
             let (machine, order) = order.machine(index as u8, &self.engine);
-            return (machine, Work::Order(order), None);
+            return (machine, Work::Order(order), None, Suspect::None);
         }
         if self.jobs.is_empty() {
             let at = self.world.rng.index(self.reads.len());
@@ -232,13 +261,15 @@ impl Session<'_, '_> {
             let machine = Machine::Read(Reread::new(index as u8, failed.job(), &mut self.engine, now_ms));
             let deadline = now_ms + self.world.plan.settings.read_deadline_ms;
             let reading = Reading::new(failed, self.world.oracle.now(), deadline);
-            return (machine, Work::Bio(piece), Some(reading));
+            return (machine, Work::Bio(piece), Some(reading), Suspect::None);
         }
         let at = self.world.rng.index(self.jobs.len());
-        let (piece, error) = self.jobs.swap_remove(at);
+        let FailedWrite { piece, error, flush } = self.jobs.swap_remove(at);
         let (_, fua) = self.write_of(piece);
+        let fua_flushes = flush != Suspect::None;
         let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, fua_flushes, error };
-        (Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms)), Work::Bio(piece), None)
+        let machine = Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms));
+        (machine, Work::Bio(piece), None, flush)
     }
 
     fn commit_awaited(&mut self, running: &mut Running) {
@@ -256,19 +287,35 @@ impl Session<'_, '_> {
         }
     }
 
+    /// Whoever asked for a flush that failed is told, unless something else failed besides (S8).
+    fn check_flush(
+        &self,
+        running: &Running,
+        piece: Piece,
+        verdict: Result<(), ErrorKind>,
+    ) -> Result<(), Failure> {
+        let hidden = running.flush == Suspect::Flush && verdict.is_ok() && !running.failed_again;
+        match hidden {
+            true => Err(self
+                .world
+                .failure(Some(piece.first), "a flush failed, and who asked for it is told that all is well")),
+            false => Ok(()),
+        }
+    }
+
     fn repair_done(
         &mut self,
         piece: Piece,
         verdict: Result<(), ErrorKind>,
-        unproven: bool,
+        may_fail: bool,
     ) -> Result<(), Failure> {
         match verdict {
             Ok(()) => self.world.stats.repaired += 1,
             Err(_) => self.world.stats.unrepaired += 1,
         }
         self.exhausted |= self.engine.used() + self.engine.retired() >= self.engine.slots_total();
-        let main_refused = unproven || self.engine.breaker_is_open();
-        if verdict.is_err() && !main_refused && self.world.plan.spare_is_healthy() && !self.exhausted {
+        let may_fail = may_fail || self.engine.breaker_is_open();
+        if verdict.is_err() && !may_fail && self.world.plan.spare_is_healthy() && !self.exhausted {
             let what = "a write fails, although the spare is healthy and has room";
             return Err(self.world.failure(Some(piece.first), what));
         }
@@ -295,6 +342,7 @@ impl Session<'_, '_> {
         }
         let lie = self.world.options.planted == Some(Planted::DeliverFailedRead);
         if let Some(running) = &mut self.contexts[index].running {
+            running.failed_again |= result.is_err();
             let result = match &mut running.read {
                 Some(_) if lie => Ok(()),
                 Some(read) => {

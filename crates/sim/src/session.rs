@@ -15,7 +15,7 @@ use crate::gate::Gate;
 use crate::metadata::slot_changed;
 use crate::orders::Order;
 use crate::reads::FailedRead;
-use crate::repairs::Context;
+use crate::repairs::{Context, FailedWrite, Suspect};
 use crate::slots::SlotWatch;
 use crate::world::{Failure, World};
 
@@ -48,6 +48,8 @@ pub struct Flight {
     pub buffer_sector: u32,
     /// Of a read: the sectors of the device that could not be read when it took place.
     pub culprits: Vec<u64>,
+    /// Of a write that failed: whether that was a flush.
+    pub flush: Suspect,
     flush_mark: u64,
     /// It has taken place already, with this outcome, which nobody has been told.
     early: Option<Result<(), ErrorKind>>,
@@ -93,7 +95,7 @@ pub struct Session<'w, 'e> {
     /// Parts that wait because their group is held.
     pub deferred: Vec<Piece>,
     /// Failed writes that wait for a repair context.
-    pub jobs: Vec<(Piece, ErrorKind)>,
+    pub jobs: Vec<FailedWrite>,
     /// Failed reads that wait for one.
     pub reads: Vec<FailedRead>,
     /// Repair contexts, and behind them one for orders.
@@ -355,8 +357,19 @@ impl<'w, 'e> Session<'w, 'e> {
         let flush_mark = disk.flush_mark();
         let culprits = Vec::new();
         let due = self.due(&owner);
-        let mut flight =
-            Flight { owner, device, op, sector, data, buffer_sector, culprits, flush_mark, early: None, due };
+        let mut flight = Flight {
+            owner,
+            device,
+            op,
+            sector,
+            data,
+            buffer_sector,
+            culprits,
+            flush: Suspect::None,
+            flush_mark,
+            early: None,
+            due,
+        };
         if self.world.rng.percent(50) {
             flight.early = Some(self.carry_out(&mut flight));
         }
@@ -389,7 +402,16 @@ impl<'w, 'e> Session<'w, 'e> {
                 disk.serve_read(flight.sector, &mut flight.data, &mut self.world.rng)
             }
             Op::Flush => disk.flush(flight.flush_mark),
-            op => disk.write(flight.sector, &flight.data, op == Op::WriteFua, &mut self.world.rng),
+            op => {
+                let failed = disk.fua_flushes_failed;
+                let result = disk.write(flight.sector, &flight.data, op == Op::WriteFua, &mut self.world.rng);
+                flight.flush = match op {
+                    Op::WriteFua if disk.fua_flushes_failed != failed => Suspect::Flush,
+                    Op::WriteFua if disk.fua_flushes => Suspect::Write,
+                    _ => Suspect::None,
+                };
+                result
+            }
         }
     }
 
