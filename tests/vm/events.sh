@@ -113,7 +113,24 @@ measurement_makes_it_anew() {
 	cat $ima/ascii_runtime_measurements >"$WORK/measured"
 	cut -c 1-2000 "$WORK/measured"
 	hex=$(printf %s "$words" | od -An -v -tx1 | tr -d ' \n')
-	grep ' dm_table_load ' "$WORK/measured" | grep -q "$hex"
+	grep ' dm_table_load ' "$WORK/measured" | grep "$hex" | tail -n 1 | sed 's/.* //; s/../\\x&/g' >"$WORK/escaped"
+	# The shell's own knows no such escapes.
+	env printf %b "$(cat "$WORK/escaped")" | tr ';,' '\n\n' >"$WORK/words"
+	cat "$WORK/words"
+	line=$(measured target_begin target_len target_name main main_offset)
+	line="$line 1 $(measured spare spare_offset)"
+	before="$(status r 13) $(used r) $(dmsetup message r 0 list)"
+	dmsetup remove r
+	dmsetup create r --table "$line"
+	equal "$(status r 13) $(used r) $(dmsetup message r 0 list)" "$before"
+	same
+}
+
+# measured KEY...: what was measured of these, in this order.
+measured() {
+	for key in "$@"; do
+		grep "^$key=" "$WORK/words" | tail -n 1
+	done | sed 's/.*=//' | tr '\n' ' ' | sed 's/ $//'
 }
 
 t start start

@@ -122,6 +122,7 @@ queue() { cat "/sys/dev/block/$(number "$1")/queue/$2"; }
 # that fail as $BAD says. If NAME is there it becomes that, live, under whatever uses it.
 #   BAD=error   reads and writes fail (the default)
 #   BAD=writes  only writes fail, and flushes, unless DEVICE has no write cache
+#   BAD=forgets writes succeed and are forgotten, and so are flushes
 #   BAD=PATH    the range is on that device instead
 under() {
 	under_name=$1 device=$2
@@ -150,6 +151,7 @@ under_table() {
 		case ${BAD:-error} in
 		error) echo "$first $count error" ;;
 		writes) echo "$first $count flakey $device $first 0 60 1 error_writes" ;;
+		forgets) echo "$first $count flakey $device $first 0 60 1 drop_writes" ;;
 		*) echo "$first $count linear $BAD 0" ;;
 		esac
 		at=$((first + count))

@@ -116,6 +116,26 @@ main_that_still_fails() {
 	equal "$(used r)" 0
 }
 
+# It takes every write, and in these sectors forgets it: what was written is read back before the map is changed.
+main_that_forgets() {
+	for forgotten in 3008+8 3011+1; do
+		message remap 3000 24
+		put 3000 24
+		BAD=forgets under m "$MAIN" $forgotten
+		equal "$(message release 3000 24)" 'sector=3000 sectors=24 released=16 main=0 lost=0 unreadable=0 failed=8'
+		equal "$(query r 3000) $(query r 3008) $(query r 3015) $(query r 3016)" 'main mapped mapped main'
+		equal "$(used r) $(mapped r) $(status r 1)" '1 8 rw'
+		same 2990 44
+		fails on_main "${forgotten%+*}" 1
+		recreate
+		same 2990 44
+		under m "$MAIN"
+		equal "$(message release 3008 8)" 'sector=3008 sectors=8 released=8 main=0 lost=0 unreadable=0 failed=0'
+		on_main 2990 44
+		equal "$(used r)" 0
+	done
+}
+
 # fio writes and reads what it wrote, in the groups that move meanwhile.
 under_load() {
 	fio --name=v --filename=/dev/mapper/r --offset=16m --size=4m --rw=randwrite --bsrange=512-32k --ioengine=libaio --direct=1 \
@@ -335,6 +355,7 @@ t s24_content_goes_there_and_back there_and_back
 t s24_back_and_forth_many_times all_of_it_many_times
 t s01_what_cannot_be_read_stays unreadable_sectors
 t s24_main_that_still_fails main_that_still_fails
+t s24_main_that_forgets_what_it_took main_that_forgets
 t s09_under_load under_load
 t s22_full_spare full_spare
 t s30_one_event_for_an_order one_event

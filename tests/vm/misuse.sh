@@ -204,7 +204,7 @@ unreadable_table_is_refused() {
 strange_devices() {
 	fails dmsetup create x --table "0 8 remap $MAIN 0 1 /dev/mapper/x 0 1 format"
 	fails dmsetup create x --table "0 8 remap /dev/null 0 1 $SPARE 0"
-	dmsetup create huge --table "0 9000000000000000 zero" || return 0
+	dmsetup create huge --table "0 9000000000000000 zero"
 	fails dmsetup create x --table "0 9000000000000000 remap /dev/mapper/huge 0 1 $SPARE 0 1 format"
 	fails dmsetup create x --table "0 8 remap $MAIN 0 1 /dev/mapper/huge 0 1 format"
 	dmsetup remove huge

@@ -181,6 +181,10 @@ given_up_suspend() {
 		same 16000 8
 		put 1000 8
 		same 1000 8
+		# Orders are taken again as well.
+		dmsetup message r 0 remap 17000 8 | grep -q ' remapped=8 '
+		dmsetup message r 0 release 17000 8 | grep -q ' released=8 '
+		same 16992 24
 		healthy
 	done
 }

@@ -80,6 +80,58 @@ bad_sectors_are_listed() {
 	cmp "$WORK/live" "$WORK/offline"
 }
 
+# Sectors go to the spare and back. What main does not take stays on the spare, and the exit status says so.
+sectors_move_by_order() {
+	gives 0 'would move 16 sectors' remap --dry-run r 9000 16
+	equal "$(used r)" 3
+	gives 0 '16 sectors moved to the spare' remap r 9000 16
+	gives 0 '16 were there' remap r 9000 16
+	gives 0 '9000: mapped' query r 9000
+	gives 0 '8999: main' query r 8999
+	gives 1 'there is no sector 65536' query r 65536
+	equal "$(field used_slots)" 5
+	same
+	gives 0 'would move 16 sectors' release --dry-run r 9000 16
+	equal "$(used r)" 5
+	gives 0 '16 sectors moved back to main' release r 9000 16
+	gives 0 '9000: main' query r 9000
+	equal "$(field used_slots) $(field released_sectors)" '3 16'
+	# These are on the spare because main refuses them.
+	gives 4 '17 were not taken by main' release --all r
+	equal "$(field used_slots)" 3
+	"$DMREMAP" list r | cmp - "$WORK/live"
+	same
+	under m "$MAIN"
+	gives 0 '17 sectors moved back to main' release --all r
+	gives 0 'nothing is mapped' list r
+	dd if="$MAIN" bs=1M iflag=direct status=none | cmp - "$WORK/model"
+	for range in '2048 16' '4099 1'; do
+		# shellcheck disable=SC2086 # two words
+		gives 0 'moved to the spare' remap r $range
+	done
+	equal "$(field used_slots)" 3
+	"$DMREMAP" list r >"$WORK/live"
+}
+
+counts_are_reset() {
+	[ "$(field released_sectors)" -gt 0 ] && [ "$(field remapped_sectors)" -gt 0 ]
+	gives 0 '' reset-stats r
+	equal "$(field released_sectors) $(field remapped_sectors) $(field repairs) $(field used_slots)" '0 0 0 3'
+}
+
+# A flush that main fails ends all writes, until the tool is told to go on.
+resumes_after_a_failed_flush() {
+	BAD=writes under m "$MAIN" 60000+8
+	fails dd if=/dev/null of=/dev/mapper/r conv=notrunc,fsync
+	under m "$MAIN"
+	equal "$(field mode) $(field reason)" 'fail flush-failed'
+	fails put 100 8
+	gives 0 'r: mode rw' resume r
+	equal "$(field mode)" rw
+	put 100 8
+	same
+}
+
 close_waits_for_users() {
 	exec 7</dev/mapper/r
 	gives 5 'in use' close r
@@ -120,8 +172,13 @@ foreign_main_is_refused() {
 }
 
 first_superblock_lost() {
-	dd if=/dev/urandom of="$SPARE" bs=4096 count=1 oflag=direct conv=notrunc
+	# Copy 0 is in block 1; block 0 is nobody's.
+	magic() { dd if="$SPARE" bs=4096 skip=1 count=1 iflag=direct status=none | head -c 8; }
+	equal "$(magic)" dm-remap
+	dd if=/dev/urandom of="$SPARE" bs=4096 seek=1 count=1 oflag=direct conv=notrunc
 	gives 0 /dev/mapper/r open $OLD "$SPARE" r
+	equal "$(magic) $(status r 5)" 'dm-remap 5/5'
+	equal "$("$DMREMAP" list r)" "$(cat "$WORK/live")"
 	same
 	closes
 }
@@ -133,6 +190,9 @@ t swapped_devices_are_told swapped_devices_are_told
 t a_missing_module_is_told missing_module_is_told
 t opens_and_is_seen_by_dmsetup opens_and_is_seen_by_dmsetup
 t bad_sectors_are_listed bad_sectors_are_listed
+t s24_sectors_move_by_order sectors_move_by_order
+t counts_are_reset counts_are_reset
+t s08_resumes_after_a_failed_flush resumes_after_a_failed_flush
 t close_waits_for_users close_waits_for_users
 t everything_is_there_again everything_is_there_again
 t readonly_takes_no_writes readonly_takes_no_writes
