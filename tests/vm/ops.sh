@@ -158,9 +158,91 @@ refused_after_a_failed_flush() {
 	same
 }
 
+# told FIELDS COMMAND...: the command, and by how much these of the counts of the disk COUNTED went up by it.
+told() {
+	fields=$1
+	shift
+	before=$(cat "/sys/block/${COUNTED#/dev/}/stat")
+	"$@" >&2
+	echo "$before $(cat "/sys/block/${COUNTED#/dev/}/stat")" |
+		awk -v fields="$fields" '{ n = split(fields, f, ","); for (i = 1; i <= n; i++) printf "%d ", $(NF / 2 + f[i]) - $f[i]; print "" }'
+}
+
+# all_kinds DEVICE COUNTED: all that may be sent to a device is; what the disk COUNTED below it got of each is printed.
+all_kinds() {
+	device=$1 COUNTED=$2
+	# Reads, sectors read, writes, sectors written, discards, sectors discarded, flushes.
+	all=1,3,5,7,12,14,16
+	# Through the cache, where the number of requests is up to the time.
+	sectors=3,7,12,14,16
+	# Of what only the way through the device is to be seen, and not how a program opens it.
+	to() { dd of="$device" conv=notrunc status=none "$@"; }
+	blockdev --setra 64 "$device"
+	# What is longer is cut by the pieces that its memory is in.
+	told $all to if="$WORK/new" bs=256k oflag=direct
+	told $all to if="$WORK/new" bs=512 seek=1001 count=3 oflag=direct
+	told $all to if="$WORK/new" bs=4096 seek=10 count=5 oflag=direct,dsync
+	told $all to if="$WORK/new" bs=512 seek=77 count=1 oflag=direct,dsync
+	told $all dd if=/dev/null of="$device" conv=notrunc,fsync status=none
+	told $sectors to if="$WORK/new" bs=64k seek=100 count=8 conv=notrunc,fsync
+	told $all blkdiscard -f -o 4194304 -l 2097152 "$device"
+	told $all blkdiscard -f -o $((1001 * 512)) -l $((37 * 512)) "$device"
+	told $all fallocate --punch-hole -o 8388608 -l 1048576 "$device"
+	told $all fallocate --punch-hole -o $((20001 * 512)) -l $((13 * 512)) "$device"
+	for how in read write; do
+		told $all fio --name=n --filename="$device" --rw=$how --bs=4096 --size=4096 --offset=12582912 --direct=1 --buffer_pattern=7 \
+			--ioengine=pvsync2 --nowait=1 --allow_file_create=0 --unlink=0
+	done
+	blockdev --flushbufs "$device"
+	told $sectors xfs_io -r -c 'fadvise -w 16m 256k' -c 'pread -q 16m 4k' -c 'pread -q 16512k 128k' "$device"
+	told $sectors dd if="$device" of=/dev/null bs=16k skip=1100 count=20 status=none
+	told $all dd if="$device" of=/dev/null bs=256k iflag=direct status=none
+}
+
+# The same done to a linear on an equal disk: main gets what that gets, and the spare gets nothing.
+as_on_linear() {
+	dmsetup remove r
+	plain=$(disk plain 32)
+	beside=$(disk beside 32)
+	second=$(disk second 16)
+	remap r "$plain" "$second" format
+	dmsetup create l --table "0 $(sectors "$beside") linear $beside 0"
+	head -c 33554432 /dev/urandom >"$WORK/new"
+	# The first flush covers what an earlier activation may have left in the spare's cache.
+	flush
+	untouched=$(cat "/sys/block/${second#/dev/}/stat")
+	all_kinds /dev/mapper/r "$plain" >"$WORK/counts"
+	equal "$(cat "/sys/block/${second#/dev/}/stat")" "$untouched"
+	all_kinds /dev/mapper/l "$beside" >"$WORK/counts-linear"
+	paste "$WORK/counts" "$WORK/counts-linear"
+	equal "$(cat "$WORK/counts")" "$(cat "$WORK/counts-linear")"
+	# Each of them reached the disk at all.
+	fails grep -qx '[0 ]*' "$WORK/counts-linear"
+	cmp /dev/mapper/r /dev/mapper/l
+	cmp "$plain" "$beside"
+	equal "$(used r)" 0
+	dmsetup remove l
+}
+
+# What a disk offers of this none here does: a disk that does nothing is made to say that it does.
 secure_erase_is_not_offered() {
-	fails blkdiscard -f --secure /dev/mapper/r
-	same
+	dmsetup remove r
+	modprobe null_blk nr_devices=0
+	mkdir /sys/kernel/config/nullb/erases
+	for pair in size=32 blocksize=512 memory_backed=0 power=1; do
+		echo "${pair#*=}" >"/sys/kernel/config/nullb/erases/${pair%=*}"
+	done
+	erases=/dev/erases
+	[ -b $erases ] || erases=/dev/nullb$(cat /sys/kernel/config/nullb/erases/index)
+	insmod "$TEST_MODULES/offer_secure_erase.ko" fd=3 3<"$erases"
+	rmmod offer_secure_erase
+	blkdiscard -f --secure "$erases"
+	dmsetup create l --table "0 $(sectors "$erases") linear $erases 0"
+	blkdiscard -f --secure /dev/mapper/l
+	dmsetup remove l
+	remap r "$erases" "$(disk third 16)" format
+	refused 'not supported' blkdiscard -f --secure /dev/mapper/r
+	dmsetup remove r
 }
 
 t start start
@@ -172,6 +254,7 @@ t s08_zeroes_in_a_slot_need_the_flush zeroes_in_a_slot_need_the_flush
 t s18_failed_zeroes_are_repaired failed_zeroes_are_repaired
 t s18_zeroes_move_a_suspect_sector zeroes_move_a_suspect_sector
 t s08_refused_after_a_failed_flush refused_after_a_failed_flush
+t s18_with_nothing_mapped_all_is_as_on_linear as_on_linear
 t s18_secure_erase_is_not_offered secure_erase_is_not_offered
 t kernel_log_is_clean clean_log
 finish
