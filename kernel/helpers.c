@@ -21,12 +21,16 @@ void dmr_print(int level, const char *text, size_t len)
 	printk("\001%c" "device-mapper: remap: %.*s\n", '0' + level, (int)len, text);
 }
 
-/* One limit for all messages that I/O can cause; the kernel says how many it kept back. */
-bool dmr_print_allowed(void)
+/*
+ * One limit for all messages that I/O can cause any number of times, and one of their own for those that tell of a loss; the kernel says
+ * how many it kept back.
+ */
+bool dmr_print_allowed(bool loss)
 {
-	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL, 20);
+	static DEFINE_RATELIMIT_STATE(losses, DEFAULT_RATELIMIT_INTERVAL, 20);
+	static DEFINE_RATELIMIT_STATE(others, DEFAULT_RATELIMIT_INTERVAL, 20);
 
-	return __ratelimit(&limit);
+	return __ratelimit(loss ? &losses : &others);
 }
 
 void dmr_mutex_init(struct mutex *lock)

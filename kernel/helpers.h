@@ -32,7 +32,7 @@ extern unsigned int dmr_max_retries_production;
 
 struct module *dmr_this_module(void);
 void dmr_print(int level, const char *text, size_t len);
-bool dmr_print_allowed(void);
+bool dmr_print_allowed(bool loss);
 
 void dmr_mutex_init(struct mutex *lock);
 void dmr_mutex_lock(struct mutex *lock);

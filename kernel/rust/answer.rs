@@ -1,6 +1,7 @@
 //! Status and messages, as docs/interface.md lays them down.
 
 use core::fmt::{self, Write};
+use core::sync::atomic::Ordering;
 
 use remap_core::engine::commit::Work;
 use remap_core::engine::list::Listed;
@@ -176,6 +177,12 @@ fn list_groups(
 fn resume(set: &KArc<Set>, out: &mut StatusText<'_>) -> Result<(), Errno> {
     if !set.writable {
         return Err(Errno::EROFS);
+    }
+    set.store.with(|_| ()).ok_or(Errno::ENXIO)?;
+    // A suspended device does no I/O of its own. A suspension that begins behind this waits for us: dm core does not let go of the
+    // table before.
+    if !set.takes_orders.load(Ordering::Acquire) {
+        return Err(Errno::EAGAIN);
     }
     set.store.with(|engine| set.access.resume(engine)).ok_or(Errno::ENXIO)?;
     set.stepped();

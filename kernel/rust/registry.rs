@@ -1,5 +1,6 @@
 //! All mappings of the module: what each uses, and which table of a mapped device has its set (S20).
 
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use remap_core::format::SetId;
@@ -9,7 +10,7 @@ use crate::bind::alloc::KSlice;
 use crate::bind::sync::Mutex;
 use crate::bind::{Errno, Result};
 
-/// Most tables alive at once, over all mapped devices.
+/// Most tables alive at once, over all mapped devices. [`refusal`] names the number.
 const TABLES_MAX: usize = 256;
 
 #[derive(Clone, Copy)]
@@ -17,6 +18,15 @@ struct Entry {
     ticket: u64,
     claim: Claim,
     owns_set: bool,
+}
+
+/// What a refusal by the registry means, in words for the kernel log.
+pub fn refusal(errno: Errno) -> &'static CStr {
+    match errno {
+        Errno::ENOSPC => c"256 tables are loaded already",
+        Errno::EBUSY => c"main, the spare or its set is in use by another remap mapping",
+        _ => c"the module is not ready",
+    }
 }
 
 /// The list of live tables.
@@ -34,7 +44,7 @@ impl Registry {
         })
     }
 
-    /// Enters a table; refused with `EBUSY` while another mapping uses something of it.
+    /// Enters a table; refused with `EBUSY` while another mapping uses something of it, with `ENOSPC` if there are too many.
     pub fn enter(&self, claim: Claim) -> Result<u64> {
         let mut entries = self.entries.lock();
         if entries.iter().flatten().any(|entry| entry.claim.conflicts(&claim)) {

@@ -1,12 +1,12 @@
 //! Tells what happened: log lines here, events by the caller (S30).
 
 use remap_core::engine::breaker::BreakerCause;
-use remap_core::engine::{Engine, FailReason, NoRemapReason, Notice};
+use remap_core::engine::{Class, Engine, FailReason, NoRemapReason, Notice};
 use remap_core::units::Sector;
 
 use crate::bind::dm::Handle;
 use crate::bind::param::debug_level;
-use crate::bind::print::{print_limited, Level};
+use crate::bind::print::{print_limited, Level, Limit};
 
 /// Level of `debug_level` at which changes of state are logged.
 const CHANGES: u32 = 1;
@@ -25,79 +25,100 @@ pub fn tell(handle: &Handle, engine: &mut Engine<'_>) -> bool {
             Notice::WriteFailed { .. } | Notice::Unproven { .. } | Notice::Spoilt { .. } => (0, Level::Error),
             Notice::Lost { .. } | Notice::CommitFailed | Notice::Failed(_) => (0, Level::Error),
             Notice::Remapped { .. } | Notice::Released { .. } => (REMAPPINGS, Level::Info),
+            Notice::Dropped { class: Class::Move, .. } => (REMAPPINGS, Level::Info),
             _ => (CHANGES, Level::Warning),
         };
         if debug_level() >= level {
-            line(handle.device_name(), urgency, notice);
+            line(handle.device_name(), (limit(notice.class()), urgency), notice);
         }
     }
     told
 }
 
-fn line(name: &str, urgency: Level, notice: Notice) {
+/// What a storm can multiply is limited, and changes of state are not.
+fn limit(class: Class) -> Limit {
+    match class {
+        Class::State => Limit::None,
+        Class::Loss => Limit::Losses,
+        Class::Failure | Class::Move => Limit::Others,
+    }
+}
+
+fn line(name: &str, (limit, urgency): (Limit, Level), notice: Notice) {
     match notice {
         Notice::Remapped { group, mask, slot, .. } => print_limited(
+            limit,
             urgency,
             format_args!("{name}: sector {}: mask {mask:#04x} now in slot {}", group.0, slot.0),
         ),
         Notice::Released { group, mask, slot } => print_limited(
+            limit,
             urgency,
             format_args!("{name}: sector {}: mask {mask:#04x} back on main from slot {}", group.0, slot.0),
         ),
-        Notice::Retired(slot) => print_limited(urgency, format_args!("{name}: slot {} retired", slot.0)),
+        Notice::Retired(slot) => print_limited(limit, urgency, format_args!("{name}: slot {} retired", slot.0)),
         Notice::Lost { group, mask } => {
-            print_limited(urgency, format_args!("{name}: sector {}: mask {mask:#04x} lost", group.0))
+            print_limited(limit, urgency, format_args!("{name}: sector {}: mask {mask:#04x} lost", group.0))
         }
         Notice::Evicted { copy } => {
-            print_limited(urgency, format_args!("{name}: metadata copy {copy} evicted"))
+            print_limited(limit, urgency, format_args!("{name}: metadata copy {copy} evicted"))
         }
         Notice::Readmitted { copy } => {
-            print_limited(urgency, format_args!("{name}: metadata copy {copy} is in sync again"))
+            print_limited(limit, urgency, format_args!("{name}: metadata copy {copy} is in sync again"))
         }
         Notice::StaysEvicted { copy } => {
-            print_limited(urgency, format_args!("{name}: metadata copy {copy} stays evicted"))
+            print_limited(limit, urgency, format_args!("{name}: metadata copy {copy} stays evicted"))
         }
         Notice::CommitFailed => print_limited(
+            limit,
             urgency,
             format_args!(
                 "{name}: commit failed; its sectors take no writes until resume_remap or the next activation"
             ),
         ),
         Notice::WriteFailed { sector } => {
-            print_limited(urgency, format_args!("{name}: sector {}: write failed", sector.0))
+            print_limited(limit, urgency, format_args!("{name}: sector {}: write failed", sector.0))
         }
         Notice::Unreadable { sector, sectors } => {
-            print_limited(urgency, format_args!("{name}: sector {}: {sectors} sectors unreadable", sector.0))
+            print_limited(limit, urgency, format_args!("{name}: sector {}: {sectors} sectors unreadable", sector.0))
         }
         Notice::Suspect { sector, sectors, slot } => print_limited(
+            limit,
             urgency,
             format_args!("{name}: sector {}: {sectors} sectors unreadable in slot {}", sector.0, slot.0),
         ),
         Notice::PendingFull => print_limited(
+            limit,
             urgency,
             format_args!("{name}: more sectors are unreadable than can be remembered; pending is too low"),
         ),
         Notice::Unproven { group } => print_limited(
+            limit,
             urgency,
             format_args!("{name}: sector {}: main takes no writes; not remapped", group.0),
         ),
         Notice::Spoilt { group } => print_limited(
+            limit,
             urgency,
             format_args!("{name}: sector {}: spoilt by a probe and stored nowhere", group.0),
         ),
         Notice::Watermark { percent } => {
-            print_limited(urgency, format_args!("{name}: {percent}% of the slots in use"))
+            print_limited(limit, urgency, format_args!("{name}: {percent}% of the slots in use"))
         }
-        Notice::Mode(mode) => print_limited(urgency, format_args!("{name}: mode is now {}", mode.name())),
+        Notice::Mode(mode) => print_limited(limit, urgency, format_args!("{name}: mode is now {}", mode.name())),
         Notice::NoRemap(reason) => {
-            print_limited(urgency, format_args!("{name}: mode is now no-remap: {}", why(reason)))
+            print_limited(limit, urgency, format_args!("{name}: mode is now no-remap: {}", why(reason)))
         }
         Notice::Failed(FailReason::Flush) => print_limited(
+            limit,
             urgency,
             format_args!("{name}: a flush failed: writes are refused until the message resume_remap"),
         ),
         Notice::Failed(FailReason::Invariant(what)) => {
-            print_limited(urgency, format_args!("{name}: broken invariant: {what}; all I/O is refused"))
+            print_limited(limit, urgency, format_args!("{name}: broken invariant: {what}; all I/O is refused"))
+        }
+        Notice::Dropped { count, .. } => {
+            print_limited(limit, urgency, format_args!("{name}: {count} messages were dropped"))
         }
     }
 }
@@ -120,6 +141,7 @@ fn why(reason: NoRemapReason) -> &'static str {
 pub fn repairing(handle: &Handle, what: &str, first: Sector, sectors: u32) {
     if debug_level() >= REPAIRS {
         print_limited(
+            Limit::Others,
             Level::Info,
             format_args!("{}: repairing a {what} of {sectors} sectors at {}", handle.device_name(), first.0),
         );

@@ -19,6 +19,7 @@ use crate::bind::io::{BioPool, PageBuf};
 use crate::bind::{Errno, Result};
 use crate::open::{self, Found};
 use crate::set::{Pair, PerBio, Set, Shared};
+use crate::registry::refusal;
 use crate::{answer, bios, commits, params, registry};
 
 /// One table of a mapped device.
@@ -131,7 +132,7 @@ impl Remap {
         let pool = BioPool::new(1).map_err(no_memory)?;
         let mut buffer = PageBuf::new(open::BUFFER_BYTES).map_err(no_memory)?;
         // Claimed before anything is read: what another mapping writes says nothing about what the spare holds.
-        let in_use = |errno| refuse(errno, c"main, the spare or its set is in use by another remap mapping");
+        let in_use = |errno| refuse(errno, refusal(errno));
         let claim = Claim { owner: handle.device_number(), placement, set: None };
         let registry = registry().map_err(in_use)?;
         let entered = registry.enter(claim).map_err(in_use)?;

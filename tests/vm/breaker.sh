@@ -84,6 +84,31 @@ a_pulled_main_opens_the_breaker() {
 }
 
 # One attempt and no question: each failed write costs what it costs without the target.
+# Each of the reads is a line, more than the log takes; who looks for what matters must find it all the same.
+a_storm_hides_no_change_of_state() {
+	[ "$(status r 1)" = rw ]
+	under m "$MAIN" 100000+4000
+	dmesg -C
+	for at in $(seq 100000 8 100792); do
+		get "$at" 8 2>/dev/null || true
+	done
+	dmesg | grep -c ' sectors unreadable$' >"$WORK/told" || true
+	[ "$(cat "$WORK/told")" -lt 100 ]
+	away
+	idle
+	writes_fail 30000 12 &
+	pid=$!
+	# The storm goes on while the breaker opens.
+	for at in $(seq 100800 8 103992); do
+		get "$at" 8 2>/dev/null || true
+	done
+	wait $pid
+	opened
+	under m "$MAIN"
+	equal "$(dmsetup message r 0 resume_remap)" mode=rw
+	logged ': mode is now rw'
+}
+
 failures_pass_up_at_once_while_it_is_open() {
 	ones=0
 	for at in 40000 40080 40160; do

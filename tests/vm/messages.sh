@@ -219,9 +219,13 @@ while_suspended() {
 	dmsetup suspend r
 	refused 'Resource temporarily unavailable' message remap 0
 	refused 'Resource temporarily unavailable' message release 0
+	commits=$(status r 11) sum=$(md5sum <"$SPARE")
+	refused 'Resource temporarily unavailable' message resume_remap
+	equal "$(status r 11) $(md5sum <"$SPARE")" "$commits $sum"
 	equal "$(query r 0)" main
 	message reset_stats
 	dmsetup resume r
+	equal "$(message resume_remap)" mode=rw
 	equal "$(message remap 0)" 'sector=0 sectors=1 remapped=1 mapped=0 unreadable=0 failed=0'
 	dmsetup load r --table "$(dmsetup table r)"
 	dmsetup suspend r

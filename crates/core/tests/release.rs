@@ -307,6 +307,36 @@ fn s22_watermarks_are_told_again_after_slots_came_back() {
 }
 
 #[test]
+fn s22_a_slot_that_is_only_held_is_no_slot_in_use_to_a_watermark() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 10, 3);
+    let marks = |set: &mut Set<'_>| {
+        let told = std::iter::from_fn(|| set.engine.take_notice());
+        told.filter(|n| matches!(n, Notice::Watermark { .. })).collect::<Vec<_>>()
+    };
+    set.relocate(0, 32);
+    // A main that is asked and takes nothing.
+    set.disks.main_away(true);
+    set.busy = false;
+    set.now_ms += 60_000;
+    assert!(set.repair(480, 8, 0x22).is_err());
+    set.disks.main_away(false);
+    assert_eq!((marks(&mut set), set.engine.used()), (vec![], 4));
+    set.relocate(40, 8);
+    assert_eq!((marks(&mut set), set.engine.used()), (vec![Notice::Watermark { percent: 50 }], 5));
+    set.relocate(48, 32);
+    assert_eq!((marks(&mut set).len(), set.engine.used()), (2, 9));
+    // One of two finds a slot.
+    set.relocate(80, 16);
+    assert_eq!((marks(&mut set), set.engine.used()), (vec![Notice::Watermark { percent: 100 }], 10));
+    // The refusal before was of a spare on which a slot could still have come back; this one is not, and is the last that is told.
+    set.relocate(88, 8);
+    assert_eq!(marks(&mut set), [Notice::Watermark { percent: 100 }]);
+    set.relocate(88, 8);
+    assert_eq!(marks(&mut set), []);
+}
+
+#[test]
 fn s24_back_and_forth_many_times() {
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 60, 3);

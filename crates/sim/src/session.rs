@@ -2,7 +2,7 @@
 
 use remap_core::engine::commit::{Committer, Work};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
-use remap_core::engine::{Engine, FailReason, NoRemapReason, Notice};
+use remap_core::engine::{Class, Engine, FailReason, NoRemapReason, Notice};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;
 use remap_core::io::{Device, Op};
@@ -334,6 +334,9 @@ impl<'w, 'e> Session<'w, 'e> {
                 Notice::Unproven { group } => self.check_unproven(group)?,
                 Notice::NoRemap(NoRemapReason::Breaker(_)) => self.world.stats.breaker += 1,
                 Notice::Retired(_) => self.world.stats.retired += 1,
+                Notice::Dropped { class: Class::State, .. } => {
+                    return Err(self.world.failure(None, "a change of state was not told".into()));
+                }
                 Notice::Failed(FailReason::Invariant(what)) => {
                     return Err(self.world.failure(None, format!("broken invariant: {what}")));
                 }

@@ -43,10 +43,25 @@ pub fn print(level: Level, args: fmt::Arguments<'_>) {
     unsafe { sys::dmr_print(level as i32, line.text.as_ptr().cast(), line.used) }
 }
 
-/// Prints one line that I/O may cause any number of times: the kernel's rate limit applies.
-pub fn print_limited(level: Level, args: fmt::Arguments<'_>) {
-    // SAFETY: takes no arguments and may be called in any context.
-    if unsafe { sys::dmr_print_allowed() } {
+/// How often a line may come.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// It is rare of itself.
+    None,
+    /// A storm of failures brings many, and they tell of a loss: a limit that other lines do not use up.
+    Losses,
+    /// I/O causes any number.
+    Others,
+}
+
+/// Prints one line, if the limit lets it through: 20 in five seconds of each kind, for all devices together.
+pub fn print_limited(limit: Limit, level: Level, args: fmt::Arguments<'_>) {
+    let allowed = match limit {
+        Limit::None => true,
+        // SAFETY: takes a flag by value and may be called in any context.
+        Limit::Losses | Limit::Others => unsafe { sys::dmr_print_allowed(matches!(limit, Limit::Losses)) },
+    };
+    if allowed {
         print(level, args);
     }
 }

@@ -224,7 +224,9 @@ impl<'a> Loader<'a> {
             unsettled: false,
             fail_reason: None,
             breaker: Breaker::new(),
+            filled: 0,
             watermark_percent: 0,
+            full_told: false,
             notices: Notices::new(),
             counters: Counters { lost_sectors, ..Counters::default() },
         };

@@ -32,7 +32,7 @@ mod slots;
 
 pub use changes::Change;
 pub use mode::{FailReason, Mode, NoRemapReason};
-pub use notice::{Counters, Notice};
+pub use notice::{Class, Counters, Notice};
 
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -200,7 +200,11 @@ pub struct Engine<'a> {
     unsettled: bool,
     fail_reason: Option<FailReason>,
     breaker: Breaker,
+    /// Slots that hold content, or would if a failed commit has landed: those in use without those taken for a while.
+    filled: u32,
+    /// The last watermark below 100 that was told, and whether it was told since then that all slots are taken.
     watermark_percent: u32,
+    full_told: bool,
     /// It was said that not all unreadable blocks can be remembered.
     pending_full: bool,
     notices: Notices,

@@ -96,6 +96,57 @@ pub enum Notice {
     NoRemap(NoRemapReason),
     /// The mode became `fail`, for this reason.
     Failed(FailReason),
+    /// So many notices of one kind came faster than they were fetched, and are in no other notice.
+    Dropped {
+        /// Of this kind.
+        class: Class,
+        /// How many since the last such notice.
+        count: u32,
+    },
+}
+
+/// How often a notice can come, which decides how it is limited and what it can displace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A change of the state of the set: at most a few in the half minute that a breaker stays open, in the minute after which a copy
+    /// is tried again, or for one order of an administrator. A host prints each.
+    State,
+    /// What a storm of failures multiplies, but must not be lost among them: content that is lost, and notices that were dropped.
+    Loss,
+    /// What each failing sector can cause.
+    Failure,
+    /// What each group that moves causes.
+    Move,
+}
+
+impl Class {
+    const ALL: [Class; 4] = [Class::State, Class::Loss, Class::Failure, Class::Move];
+
+    /// Places that notices of the class leave to those that matter more. More changes of state than there is room for cannot come in one
+    /// step of a machine: each copy evicted or readmitted, the mode, a failed commit, four watermarks.
+    const fn leaves(self) -> usize {
+        match self {
+            Class::State => 0,
+            Class::Loss => 12,
+            Class::Failure | Class::Move => 16,
+        }
+    }
+}
+
+impl Notice {
+    /// How often it can come.
+    pub const fn class(&self) -> Class {
+        match self {
+            Notice::Mode(_) | Notice::NoRemap(_) | Notice::Failed(_) | Notice::CommitFailed => Class::State,
+            Notice::Evicted { .. } | Notice::Readmitted { .. } | Notice::StaysEvicted { .. } => Class::State,
+            // One for an activation, and one on the way up, after slots were released.
+            Notice::PendingFull | Notice::Watermark { .. } => Class::State,
+            Notice::Lost { .. } | Notice::Dropped { .. } => Class::Loss,
+            Notice::WriteFailed { .. } | Notice::Unproven { .. } | Notice::Spoilt { .. } => Class::Failure,
+            Notice::Unreadable { .. } | Notice::Suspect { .. } | Notice::Retired(_) => Class::Failure,
+            Notice::Remapped { .. } | Notice::Released { .. } => Class::Move,
+        }
+    }
 }
 
 /// Counts since activation, and the sectors that are lost.
@@ -137,24 +188,31 @@ pub struct Counters {
     pub notices_dropped: u64,
 }
 
-const RING: usize = 32;
+/// A window of an order fits, as one notice for each of its groups.
+const RING: usize = 46;
 
-/// The notices not told yet; the oldest are kept when it is full.
+/// The notices not told yet, in the order in which they came; the oldest are kept when there is no more room for their class.
 pub(super) struct Notices {
     ring: [Option<Notice>; RING],
     next: usize,
     len: usize,
     dropped: u64,
+    /// Of each class, how many were dropped of which nothing was told.
+    untold: [u32; Class::ALL.len()],
 }
 
 impl Notices {
     pub(super) const fn new() -> Notices {
-        Notices { ring: [None; RING], next: 0, len: 0, dropped: 0 }
+        Notices { ring: [None; RING], next: 0, len: 0, dropped: 0, untold: [0; Class::ALL.len()] }
     }
 
     pub(super) fn push(&mut self, notice: Notice) {
-        if self.len == RING {
-            self.dropped += 1;
+        let class = notice.class();
+        if self.len.saturating_add(class.leaves()) >= RING {
+            self.dropped = self.dropped.saturating_add(1);
+            if let Some(untold) = self.untold.get_mut(class as usize) {
+                *untold = untold.saturating_add(1);
+            }
             return;
         }
         if let Some(place) = self.ring.get_mut((self.next + self.len) % RING) {
@@ -164,10 +222,16 @@ impl Notices {
     }
 
     pub(super) fn take(&mut self) -> Option<Notice> {
-        let notice = self.ring.get_mut(self.next)?.take()?;
+        let Some(notice) = self.ring.get_mut(self.next)?.take() else { return self.take_dropped() };
         self.next = (self.next + 1) % RING;
         self.len -= 1;
         Some(notice)
+    }
+
+    /// Tells of those that were dropped, behind those that were not.
+    fn take_dropped(&mut self) -> Option<Notice> {
+        let (untold, class) = self.untold.iter_mut().zip(Class::ALL).find(|(untold, _)| **untold != 0)?;
+        Some(Notice::Dropped { class, count: core::mem::take(untold) })
     }
 
     pub(super) fn dropped(&self) -> u64 {

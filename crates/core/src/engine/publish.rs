@@ -98,6 +98,9 @@ impl Engine<'_> {
             self.broken("a durable change did not fit the map");
             return;
         }
+        if matches!(change.kind, Kind::New | Kind::Move { .. }) {
+            self.fill_slot();
+        }
         let group = e.group.first_sector();
         // What lives in a slot now is of no more interest on main.
         for sector in (0..8).filter(|i| e.mask & (1 << i) != 0) {
@@ -116,6 +119,7 @@ impl Engine<'_> {
     fn publish_retirement(&mut self, slot: Slot) {
         if self.table.record(slot).is_some_and(|r| r.usage() == Use::Mapped) {
             self.old_entries = self.old_entries.saturating_sub(1);
+            self.filled = self.filled.saturating_sub(1);
         }
         self.set_record(slot, Record::retired());
         self.used = self.used.saturating_sub(1);
@@ -213,6 +217,9 @@ impl Engine<'_> {
             Kind::Release { group } => group,
             _ => change.entry.group,
         };
+        if doubt && matches!(change.kind, Kind::New | Kind::Move { .. }) {
+            self.fill_slot();
+        }
         match change.kind {
             Kind::New if doubt => {
                 if !self.put(change.slot, Record::reserved(group).with_doubt(true)) {

@@ -10,11 +10,11 @@ impl Engine<'_> {
     /// Takes a free slot for `group`. `None`: no slot is free, or the administrator's limit is reached (S22).
     pub(super) fn take_slot(&mut self, group: Group) -> Option<Slot> {
         if self.used >= self.slots_total() {
-            self.tell_watermark(100);
+            self.tell_full();
             return None;
         }
         let Some(slot) = self.free_head else {
-            self.tell_watermark(100);
+            self.tell_full();
             return None;
         };
         let record = self.table.record(slot)?;
@@ -25,7 +25,6 @@ impl Engine<'_> {
         self.free_head = record.next_free();
         self.set_record(slot, Record::reserved(group));
         self.used += 1;
-        self.check_watermarks();
         Some(slot)
     }
 
@@ -36,10 +35,21 @@ impl Engine<'_> {
         self.used = self.used.saturating_sub(1);
     }
 
+    /// A slot that was taken holds content from now on, or a failed commit may have made it do so. Only this counts for watermarks: what
+    /// is taken to hold a group for a moment is given back (S22).
+    pub(super) fn fill_slot(&mut self) {
+        self.filled = self.filled.saturating_add(1);
+        // Who was refused before may have been refused for slots that came back.
+        self.full_told = false;
+        self.check_watermarks();
+    }
+
     /// A slot that was released is free, now that nobody can be looking at it. Watermarks above what is in use now are told again.
     pub(super) fn free_released(&mut self, slot: Slot) {
         self.give_back(slot);
-        self.watermark_percent = self.watermark_percent.min(self.used_percent());
+        self.filled = self.filled.saturating_sub(1);
+        self.watermark_percent = self.watermark_percent.min(self.filled_percent());
+        self.full_told = false;
     }
 
     /// Queues the retirement of a slot that failed. Until it is durable the slot stays what it is, which keeps it from being taken
@@ -68,28 +78,32 @@ impl Engine<'_> {
                 None => {}
             }
         }
-        self.watermark_percent = self.used_percent();
+        self.filled = self.used;
+        self.watermark_percent = self.filled_percent();
     }
 
-    fn used_percent(&self) -> u32 {
+    fn filled_percent(&self) -> u32 {
         let total = u64::from(self.slots_total()).max(1);
-        (u64::from(self.used) * 100 / total).min(100) as u32
+        (u64::from(self.filled) * 100 / total).min(100) as u32
     }
 
     /// Tells each watermark once on the way up (S22).
     fn check_watermarks(&mut self) {
-        let now = self.used_percent();
+        let now = self.filled_percent();
         for percent in [50, 75, self.settings.emergency_percent] {
-            if now >= percent {
-                self.tell_watermark(percent);
+            if now >= percent && percent > self.watermark_percent {
+                self.watermark_percent = percent;
+                self.full_told |= percent >= 100;
+                self.notices.push(Notice::Watermark { percent });
             }
         }
     }
 
-    fn tell_watermark(&mut self, percent: u32) {
-        if percent > self.watermark_percent {
-            self.watermark_percent = percent;
-            self.notices.push(Notice::Watermark { percent });
+    /// A slot was wanted and there was none.
+    fn tell_full(&mut self) {
+        if !self.full_told {
+            self.full_told = true;
+            self.notices.push(Notice::Watermark { percent: 100 });
         }
     }
 }
