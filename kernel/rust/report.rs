@@ -56,7 +56,9 @@ fn line(name: &str, (limit, urgency): (Limit, Level), notice: Notice) {
             urgency,
             format_args!("{name}: sector {}: mask {mask:#04x} back on main from slot {}", group.0, slot.0),
         ),
-        Notice::Retired(slot) => print_limited(limit, urgency, format_args!("{name}: slot {} retired", slot.0)),
+        Notice::Retired(slot) => {
+            print_limited(limit, urgency, format_args!("{name}: slot {} retired", slot.0))
+        }
         Notice::Lost { group, mask } => {
             print_limited(limit, urgency, format_args!("{name}: sector {}: mask {mask:#04x} lost", group.0))
         }
@@ -79,9 +81,11 @@ fn line(name: &str, (limit, urgency): (Limit, Level), notice: Notice) {
         Notice::WriteFailed { sector } => {
             print_limited(limit, urgency, format_args!("{name}: sector {}: write failed", sector.0))
         }
-        Notice::Unreadable { sector, sectors } => {
-            print_limited(limit, urgency, format_args!("{name}: sector {}: {sectors} sectors unreadable", sector.0))
-        }
+        Notice::Unreadable { sector, sectors } => print_limited(
+            limit,
+            urgency,
+            format_args!("{name}: sector {}: {sectors} sectors unreadable", sector.0),
+        ),
         Notice::Suspect { sector, sectors, slot } => print_limited(
             limit,
             urgency,
@@ -105,7 +109,9 @@ fn line(name: &str, (limit, urgency): (Limit, Level), notice: Notice) {
         Notice::Watermark { percent } => {
             print_limited(limit, urgency, format_args!("{name}: {percent}% of the slots in use"))
         }
-        Notice::Mode(mode) => print_limited(limit, urgency, format_args!("{name}: mode is now {}", mode.name())),
+        Notice::Mode(mode) => {
+            print_limited(limit, urgency, format_args!("{name}: mode is now {}", mode.name()))
+        }
         Notice::NoRemap(reason) => {
             print_limited(limit, urgency, format_args!("{name}: mode is now no-remap: {}", why(reason)))
         }
@@ -114,9 +120,11 @@ fn line(name: &str, (limit, urgency): (Limit, Level), notice: Notice) {
             urgency,
             format_args!("{name}: a flush failed: writes are refused until the message resume_remap"),
         ),
-        Notice::Failed(FailReason::Invariant(what)) => {
-            print_limited(limit, urgency, format_args!("{name}: broken invariant: {what}; all I/O is refused"))
-        }
+        Notice::Failed(FailReason::Invariant(what)) => print_limited(
+            limit,
+            urgency,
+            format_args!("{name}: broken invariant: {what}; all I/O is refused"),
+        ),
         Notice::Dropped { count, .. } => {
             print_limited(limit, urgency, format_args!("{name}: {count} messages were dropped"))
         }

@@ -18,8 +18,8 @@ use crate::bind::dm::{
 use crate::bind::io::{BioPool, PageBuf};
 use crate::bind::{Errno, Result};
 use crate::open::{self, Found};
-use crate::set::{Pair, PerBio, Set, Shared};
 use crate::registry::refusal;
+use crate::set::{Pair, PerBio, Set, Shared};
 use crate::{answer, bios, commits, params, registry};
 
 /// One table of a mapped device.

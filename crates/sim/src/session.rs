@@ -335,7 +335,7 @@ impl<'w, 'e> Session<'w, 'e> {
                 Notice::NoRemap(NoRemapReason::Breaker(_)) => self.world.stats.breaker += 1,
                 Notice::Retired(_) => self.world.stats.retired += 1,
                 Notice::Dropped { class: Class::State, .. } => {
-                    return Err(self.world.failure(None, "a change of state was not told".into()));
+                    return Err(self.world.failure(None, "a change of state was not told".to_string()));
                 }
                 Notice::Failed(FailReason::Invariant(what)) => {
                     return Err(self.world.failure(None, format!("broken invariant: {what}")));
