@@ -83,7 +83,6 @@ a_pulled_main_opens_the_breaker() {
 	[ "$(dmsetup info -c --noheadings -o events r)" -gt "$event" ]
 }
 
-# One attempt and no question: each failed write costs what it costs without the target.
 # Each of the reads is a line, more than the log takes; who looks for what matters must find it all the same.
 a_storm_hides_no_change_of_state() {
 	[ "$(status r 1)" = rw ]
@@ -109,6 +108,7 @@ a_storm_hides_no_change_of_state() {
 	logged ': mode is now rw'
 }
 
+# One attempt and no question: each failed write costs what it costs without the target.
 failures_pass_up_at_once_while_it_is_open() {
 	ones=0
 	for at in 40000 40080 40160; do
@@ -236,6 +236,7 @@ t s16_failures_pass_up_at_once_while_it_is_open failures_pass_up_at_once_while_i
 t s16_it_closes_when_main_is_back it_closes_when_main_is_back
 t s16_a_failed_write_finds_out_that_main_is_back a_failed_write_finds_out_that_main_is_back
 t s16_resume_remap_closes_it resume_remap_closes_it
+t s30_a_storm_hides_no_change_of_state a_storm_hides_no_change_of_state
 t s16_in_a_laboratory_it_never_opens in_a_laboratory_it_never_opens
 t s16_hundreds_of_bad_groups_at_once_are_remapped hundreds_of_bad_groups_at_once_are_remapped
 t a_slow_sector_does_not_hold_up_others a_slow_sector_does_not_hold_up_others

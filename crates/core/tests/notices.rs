@@ -45,7 +45,7 @@ fn s30_the_loss_of_content_is_told_however_much_else_failed_before() {
     unreadable(&mut set, 100);
     set.relocate(1600, 640);
     // A suspect sector that is written takes a new slot, which the other cannot follow to.
-    let job = Job { first: Sector(42), sectors: 1, fua: false, error: ErrorKind::Medium };
+    let job = Job { first: Sector(42), sectors: 1, fua: false, fua_flushes: false, error: ErrorKind::Medium };
     let machine = Machine::Write(Repair::new(0, job, &mut set.engine, set.now_ms));
     set.drive(machine, 0x33).unwrap();
     assert_eq!(set.engine.lost_sectors(), 1);
