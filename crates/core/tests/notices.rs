@@ -18,6 +18,9 @@ fn unreadable(set: &mut Set<'_>, blocks: u64) {
     }
 }
 
+/// Makes notices.
+type Cause = fn(&mut Set<'_>);
+
 #[test]
 fn s30_a_change_of_state_is_told_however_much_came_before() {
     let mut disks = Disks::new();
@@ -64,7 +67,7 @@ fn s30_what_was_dropped_is_counted_and_told_once() {
             _ => None,
         })
     };
-    let causes: [(Class, fn(&mut Set<'_>)); 2] = [
+    let causes: [(Class, Cause); 2] = [
         (Class::Failure, |set| unreadable(set, 80)),
         (Class::Move, |set| assert!(set.relocate(1600, 640).remapped > 0)),
     ];
