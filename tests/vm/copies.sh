@@ -47,11 +47,11 @@ a_copy_is_evicted_and_comes_back_under_io() {
 	put 2000 8
 	equal "$(in_sync)" 'degraded 4/5'
 	copies_fail
-	event=$(dmsetup info -c --noheadings -o events r)
+	event=$(events)
 	equal "$(dmsetup message r 0 resume_remap)" mode=rw
 	equal "$(in_sync)" 'rw 5/5'
 	logged 'metadata copy 2 is in sync again'
-	[ "$(dmsetup info -c --noheadings -o events r)" -gt "$event" ]
+	[ "$(events)" -gt "$event" ]
 	touch "$WORK/stop"
 	wait "$writer"
 	[ "$(cat "$WORK/groups")" -gt 0 ]

@@ -13,11 +13,11 @@ power_on() {
 	under base "$BASE"
 	dmsetup create mainpart --table "0 $LEN linear /dev/mapper/base 0"
 	dmsetup create s --table "0 $REST linear /dev/mapper/base $LEN"
-	# Every fourth group cannot be written.
+	# Of sixteen groups four cannot be written.
 	awk -v len=$LEN 'BEGIN {
-		for (at = 0; at < 8192; at += 32) {
-			print at, 24, "linear /dev/mapper/mainpart", at
-			print at + 24, 8, "flakey /dev/mapper/mainpart", at + 24, "0 60 1 error_writes"
+		for (at = 0; at < 8192; at += 128) {
+			print at, 96, "linear /dev/mapper/mainpart", at
+			print at + 96, 32, "flakey /dev/mapper/mainpart", at + 96, "0 60 1 error_writes"
 		}
 		print 8192, len - 8192, "linear /dev/mapper/mainpart", 8192
 	}' >"$WORK/main.table"

@@ -21,7 +21,7 @@ t() {
 	if [ "$code" = 0 ]; then
 		echo "ok $name"
 	else
-		echo "FAIL $name (status $code)"
+		echo "FAIL $name (status $code): $(grep '^+ ' "$WORK/log" | grep -v '^+ \(echo\|return\)' | tail -n 1 | cut -c 3-100)"
 		tail -n 60 "$WORK/log" | cut -c 1-200 | sed 's/^/    /'
 		FAILED=$((FAILED + 1))
 		# Where tests do not build on each other, the next is to find no rest of this one.
@@ -77,16 +77,19 @@ disk() {
 	losetup -f --show ${3:+-b "$3"} "$WORK/$1.img"
 }
 
-# cacheless NAME MIB: a new disk in memory, full of zeroes, whose path is printed. It has sectors of 512 bytes and no write
-# cache: nobody flushes it, so that under BAD=writes nothing but writes fails.
+# cacheless NAME MIB [PARAMETER=VALUE...]: a new disk in memory, full of zeroes, whose path is printed. Unless the parameters of
+# null_blk say otherwise it has sectors of 512 bytes, and no write cache: nobody flushes it, so that under BAD=writes nothing but
+# writes fails.
 cacheless() {
 	modprobe null_blk nr_devices=0
-	mkdir "/sys/kernel/config/nullb/$1"
-	for pair in "size=$2" blocksize=512 memory_backed=1 power=1; do
-		echo "${pair#*=}" >"/sys/kernel/config/nullb/$1/${pair%=*}"
+	null_name=$1 size=$2
+	shift 2
+	mkdir "/sys/kernel/config/nullb/$null_name"
+	for pair in "size=$size" blocksize=512 memory_backed=1 "$@" power=1; do
+		echo "${pair#*=}" >"/sys/kernel/config/nullb/$null_name/${pair%=*}" || return 1
 	done
 	# Named by its number or by its name, as the kernel's version has it.
-	for path in "/dev/$1" "/dev/nullb$(cat "/sys/kernel/config/nullb/$1/index")"; do
+	for path in "/dev/$null_name" "/dev/nullb$(cat "/sys/kernel/config/nullb/$null_name/index")"; do
 		[ -b "$path" ] && echo "$path" && return
 	done
 	return 1
@@ -206,11 +209,21 @@ copies_under() {
 }
 
 # status NAME N: field N of what `dmsetup status` prints after the target's name. See docs/interface.md.
-status() { dmsetup status "$1" | cut -d ' ' -f $(($2 + 3)); }
+status() {
+	answer=$(dmsetup status "$1")
+	# shellcheck disable=SC2086 # a list of words
+	set -- "$2" $answer
+	shift $(($1 + 3))
+	echo "$1"
+}
 used() { u=$(status "$1" 2) && echo "${u%/*}"; }
 
 # query NAME SECTOR: the state of a sector.
-query() { dmsetup message "$1" 0 query "$2" | sed 's/.* state=\([a-z]*\).*/\1/'; }
+query() {
+	answer=$(dmsetup message "$1" 0 query "$2")
+	answer=${answer#* state=}
+	echo "${answer%% *}"
+}
 
 # mapped NAME: how many sectors `list` names.
 mapped() {
@@ -258,6 +271,27 @@ zeroes() { fallocate --punch-hole -o $(($1 * 512)) -l $(($2 * 512)) /dev/mapper/
 
 # wiped FIRST COUNT: sectors of /dev/mapper/r must be read as zeroes from now on.
 wiped() { dd if=/dev/zero of="$WORK/model" bs=512 seek="$1" count="$2" conv=notrunc status=none; }
+
+# events: how many events r has raised.
+events() { dmsetup info -c --noheadings -o events r; }
+
+# counters NAME: where the kernel counts the I/O of a mapped device.
+counters() { echo "/sys/dev/block/$(dmsetup info -c --noheadings -o major,minor "$1")"; }
+
+# writes_ended NAME: how many writes to the mapped device have ended.
+writes_ended() { awk '{ print $5 }' "$(counters "$1")/stat"; }
+
+# under_way NAME read|write: waits until there is such a bio on the mapped device.
+under_way() {
+	inflight=$(counters "$1")/inflight
+	for _ in $(seq 600); do
+		read -r reading writing <"$inflight"
+		[ "$2" = read ] || reading=$writing
+		[ "$reading" = 0 ] || return 0
+		sleep 0.1
+	done
+	return 1
+}
 
 # fails COMMAND...: succeeds if the command fails.
 fails() {

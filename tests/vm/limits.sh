@@ -9,23 +9,6 @@ SPARE=$(cacheless spare 16)
 topology() { lsblk -dnbo ALIGNMENT,MIN-IO,OPT-IO,PHY-SEC,LOG-SEC,ROTA,WSAME,DISC-ALN,DISC-GRAN,DISC-MAX "$1"; }
 blank() { dd if=/dev/zero of="$1" bs=1M oflag=direct status=none 2>/dev/null || true; }
 
-# nulls NAME MIB [ATTRIBUTE=VALUE...]: a disk in memory, whose path is printed.
-nulls() {
-	modprobe null_blk nr_devices=0
-	null_name=$1
-	mkdir "/sys/kernel/config/nullb/$1"
-	shift
-	size=$1
-	shift
-	for pair in "size=$size" memory_backed=1 "$@" power=1; do
-		echo "${pair#*=}" >"/sys/kernel/config/nullb/$null_name/${pair%=*}"
-	done
-	for path in "/dev/$null_name" "/dev/nullb$(cat "/sys/kernel/config/nullb/$null_name/index")"; do
-		[ -b "$path" ] && echo "$path" && return
-	done
-	return 1
-}
-
 # served MAIN SPARE: the mapping has main's topology, and serves a failed write of one physical block of main, and one of many.
 served() {
 	block=$(($(blockdev --getpbsz "$1") / 512))
@@ -58,9 +41,9 @@ refused_pair() {
 }
 
 sizes_of_blocks() {
-	small=$(nulls small 16 blocksize=512)
-	large=$(nulls large 16 blocksize=4096)
-	large_spare=$(nulls spare4k 16 blocksize=4096)
+	small=$(cacheless small 16)
+	large=$(cacheless large 16 blocksize=4096)
+	large_spare=$(cacheless spare4k 16 blocksize=4096)
 	served "$small" "$SPARE"
 	served "$large" "$SPARE"
 	served "$large" "$large_spare"
@@ -72,11 +55,11 @@ emulated_sectors() {
 	sd=$(scsi_disk 16 sector_size=512 physblk_exp=3)
 	served "$sd" "$SPARE"
 	# As a spare it takes no limit away from main.
-	served "$(nulls main512 16 blocksize=512)" "$sd"
+	served "$(cacheless main512 16)" "$sd"
 	rmmod scsi_debug
 	sd=$(scsi_disk 16 sector_size=4096)
 	served "$sd" "$SPARE"
-	refused_pair "$(nulls other512 16 blocksize=512)" "$sd"
+	refused_pair "$(cacheless other512 16)" "$sd"
 	rmmod scsi_debug
 }
 
@@ -97,15 +80,17 @@ alignment() {
 }
 
 zoned_is_refused() {
-	zoned=$(nulls zoned 16 blocksize=512 zoned=1 zone_size=4) || {
-		# The kernel names what it cannot do.
-		fails grep -q '^CONFIG_BLK_DEV_ZONED=y' "/boot/config-$(uname -r)"
-		return 0
-	}
-	plain=$(nulls plain 16 blocksize=512)
+	told() { dmesg | grep -c 'zoned devices are not supported' || true; }
+	zoned=$(cacheless zoned 16 zoned=1 zone_size=4)
+	equal "$(queue "$zoned" zoned)" host-managed
+	plain=$(cacheless plain 16)
+	blank "$SPARE"
+	before=$(told)
 	refused 'Invalid argument' remap r "$zoned" "$SPARE" format
 	refused 'Invalid argument' remap r "$plain" "$zoned" format
-	logged 'zoned devices are not supported'
+	equal "$(told)" $((before + 2))
+	remap r "$plain" "$SPARE" format
+	dmsetup remove r
 }
 
 # The last groups of a main of 1 PiB, and of the longest that a set can have. Reads of the device beneath give zeroes.

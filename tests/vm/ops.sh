@@ -227,13 +227,8 @@ as_on_linear() {
 # What a disk offers of this none here does: a disk that does nothing is made to say that it does.
 secure_erase_is_not_offered() {
 	dmsetup remove r
-	modprobe null_blk nr_devices=0
-	mkdir /sys/kernel/config/nullb/erases
-	for pair in size=32 blocksize=512 memory_backed=0 power=1; do
-		echo "${pair#*=}" >"/sys/kernel/config/nullb/erases/${pair%=*}"
-	done
-	erases=/dev/erases
-	[ -b $erases ] || erases=/dev/nullb$(cat /sys/kernel/config/nullb/erases/index)
+	# A secure erase carries no data, which a disk that keeps data in memory does not bear.
+	erases=$(cacheless erases 32 memory_backed=0)
 	insmod "$TEST_MODULES/offer_secure_erase.ko" fd=3 3<"$erases"
 	rmmod offer_secure_erase
 	blkdiscard -f --secure "$erases"

@@ -132,7 +132,7 @@ auto_remap_enabled_is_obeyed() {
 # `dmsetup wait` returns, and the counters move.
 a_remapping_raises_an_event() {
 	under m "$MAIN" 53000+8
-	event=$(dmsetup info -c --noheadings -o events r)
+	event=$(events)
 	timeout 20 dmsetup wait r "$event" &
 	waiter=$!
 	stored=$(status r 8) sectors=$(status r 10) commits=$(status r 11)
