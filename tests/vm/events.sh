@@ -9,14 +9,12 @@ MAIN_OFFSET=1000
 SPARE_OFFSET=2048
 LEN=49152
 
-events() { dmsetup info -c --noheadings -o events r; }
-
 # changed N COMMAND...: the command raises so many events, and whoever waits for the first hears of it.
 changed() {
 	wanted=$1
 	shift
 	before=$(events)
-	dmsetup wait r "$before" &
+	timeout 200 dmsetup wait r "$before" &
 	waiter=$!
 	"$@"
 	wait $waiter
@@ -38,6 +36,8 @@ start() {
 	under s "$SPARE"
 	dmsetup create r --table "0 $LEN remap /dev/mapper/m $MAIN_OFFSET 1 /dev/mapper/s $SPARE_OFFSET 1 format"
 	head -c 25165824 /dev/zero >"$WORK/model"
+	# With the number of the device that `dmsetup ls` has beside its name.
+	logged "device-mapper: remap: $(dmsetup info -c --noheadings --separator : -o major,minor r): active: set $(status r 13)"
 }
 
 # Sectors of r; main begins 1000 sectors later.
@@ -72,19 +72,125 @@ copies_and_modes() {
 	logged ': mode is now rw'
 }
 
+# place SECTOR: where its slot has it on the spare.
+place() { dmsetup message r 0 query "$1" | sed 's/.* spare_sector=//'; }
+
+# A slot that fails a read makes its sectors suspect; what is written to them moves, with what can be read of the rest, and the slot is
+# retired.
+slots_that_fail() {
+	old=$(place 2000)
+	under s "$SPARE" "$old+1"
+	changed 1 fails get 2000 1
+	equal "$(query r 2000)" suspect
+	logged ": sector 2000: 1 sectors unreadable in slot "
+	# What is known is not told again.
+	before=$(events)
+	fails get 2000 1
+	settled "$before"
+	# It moved; and its slot is retired, which is a change of its own.
+	changed 2 put 2000 8
+	logged ": slot [0-9]* retired"
+	equal "$(query r 2000) $(status r 6) $(status r 3)" 'mapped 1 0'
+	old=$(place 4000)
+	under s "$SPARE" "$old+1" "$((old + 3))+1"
+	changed 1 fails get 4003 1
+	# The same, and of what moved one sector is lost.
+	changed 2 put 4003 2
+	logged ': sector 4000: mask 0x01 lost'
+	equal "$(query r 4000) $(status r 6) $(status r 3)" 'lost 2 1'
+	under s "$SPARE"
+	put 4000 1
+	equal "$(status r 3)" 0
+}
+
+# With as many slots allowed that the next one is half of them, and then with no more than are in use.
+watermarks() {
+	BAD=writes under m "$MAIN" 9000+8 9080+8
+	param max_remaps $((($(used r) + 1) * 2))
+	changed 1 put 8000 8
+	logged ': 50% of the slots in use'
+	param max_remaps "$(used r)"
+	changed 1 fails put 8080 8
+	logged ': 100% of the slots in use'
+	param max_remaps 0
+	under m "$MAIN"
+	put 8080 8
+}
+
+# Each write that fails without evidence is told; with the eighth the breaker opens.
+the_breaker() {
+	under m "$MAIN" "0+$(sectors "$MAIN")"
+	# Older than the five seconds for which a success is evidence.
+	sleep 6
+	for sector in 20000 20080 20160 20240 20320 20400 20480; do
+		changed 1 fails put $sector 8
+	done
+	equal "$(status r 1)" rw
+	changed 1 fails put 20560 8
+	equal "$(status r 1) $(status r 12)" 'no-remap breaker'
+	under m "$MAIN"
+	changed 1 dmsetup message r 0 resume_remap
+	equal "$(status r 1)" rw
+	same
+}
+
+# lines PATTERN: how many the log has.
+lines() { dmesg | grep -c -- "$1" || true; }
+
 # Each of these 1000 remappings would be a line; the kernel keeps back what is too much and says how many.
 log_is_not_flooded() {
-	lines() { dmesg | grep -c ': mask 0xff now in slot ' || true; }
+	clean_log
+	dmesg -C
 	param debug_level 2
-	before=$(lines)
 	dmsetup message r 0 remap 16000 8000 | grep -q ' remapped=8000 '
+	# Of those that follow on each other the first twenty of an interval, and it may end in between.
+	dmesg | awk '/ callbacks suppressed$/ { n = 0 } /: mask 0xff now in slot / { all++; if (++n > most) most = n }
+		END { print all " lines, at most " most " at once"; exit !(all >= 20 && all < 500 && most <= 40) }'
+	# What is lost is told in between all the same.
+	old=$(place 2000)
+	under s "$SPARE" "$((old + 1))+1" "$((old + 3))+1"
+	dmsetup message r 0 release 16000 8000 | grep -q ' released=8000 '
+	fails get 2003 1
+	put 2003 1
+	logged ': sector 2000: mask 0x02 lost'
+	under s "$SPARE"
+	put 2001 1
+	# The next interval takes lines again, and begins with how many were kept back.
+	for _ in $(seq 20); do
+		! logged ': sector 24000: mask 0xff back on main ' || break
+		sleep 1
+		dmsetup message r 0 remap 24000 8
+		dmsetup message r 0 release 24000 8
+	done
 	param debug_level 1
-	told=$(($(lines) - before))
-	[ "$told" -ge 1 ]
-	[ "$told" -lt 500 ]
-	# What comes at another time is heard, with the number of the device that `dmsetup ls` has beside its name.
-	dmsetup message r 0 release 16000 8000
-	logged "device-mapper: remap: $(dmsetup info -c --noheadings --separator : -o major,minor r): active: set $(status r 13)"
+	logged ': sector 24000: mask 0xff back on main '
+	logged 'dmr_print_allowed: [0-9]* callbacks suppressed'
+}
+
+# What is told from each level on; too little for anything to be kept back. Events are raised whatever is logged.
+levels() {
+	for level in 0 1 2 3; do
+		clean_log
+		dmesg -C
+		param debug_level $level
+		bad=$((10000 + level * 800))
+		under m "$MAIN" $((1000 + bad))+1
+		changed 1 fails get $bad 1
+		BAD=writes under m "$MAIN" $((1000 + bad))+8 $((1080 + bad))+8
+		changed 1 put $bad 8
+		param max_remaps "$(used r)"
+		changed 1 fails put $((bad + 80)) 8
+		param max_remaps 0
+		equal "$(lines ": sector $((bad + 80)): write failed")" 1
+		equal "$(lines ": sector $bad: 1 sectors unreadable") $(lines ': 100% of the slots in use')" \
+			"$((level >= 1)) $((level >= 1))"
+		equal "$(lines ": sector $bad: mask 0xff now in slot ")" $((level >= 2))
+		equal "$(lines ": repairing a read of 1 sectors at $bad")" $((level >= 3))
+		equal "$(lines ": repairing a write of 8 sectors at $bad")" $((level >= 3))
+		under m "$MAIN"
+		put $((bad + 80)) 8
+	done
+	param debug_level 1
 }
 
 line_makes_it_anew() {
@@ -136,7 +242,11 @@ measured() {
 t start start
 t s30_one_event_for_a_change one_event_for_a_change
 t s30_copies_and_modes copies_and_modes
+t s30_slots_that_fail slots_that_fail
+t s22_watermarks watermarks
+t s16_the_breaker the_breaker
 t s30_log_is_not_flooded log_is_not_flooded
+t s30_levels_of_the_log levels
 t s30_line_makes_it_anew line_makes_it_anew
 t s30_measurement_makes_it_anew measurement_makes_it_anew
 t kernel_log_is_clean clean_log

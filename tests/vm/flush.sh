@@ -159,6 +159,31 @@ fua_that_fails_for_its_flush() {
 	remap r /dev/mapper/m /dev/mapper/s
 }
 
+# The mode is of one table: who loads another in its place, under whatever uses the device, says so that writes are to be accepted.
+a_reload_recovers() {
+	for how in '' --noflush; do
+		BAD=writes under m "$MAIN" 65000+8
+		put 1000 8
+		fails flush
+		failed_mode
+		# To suspend and resume is no word about writes.
+		dmsetup suspend $how r
+		dmsetup resume r
+		equal "$(status r 1) $(status r 12)" 'fail flush-failed'
+		fails put 100 8
+		under m "$MAIN"
+		dmsetup load r --table "$(dmsetup table r)"
+		equal "$(status r 1)" fail
+		dmsetup suspend $how r
+		dmsetup resume r
+		equal "$(status r 1) $(status r 12)" 'rw -'
+		put 100 8
+		put 1000 8
+		flush
+		same
+	done
+}
+
 # The mode is memory's: a new activation begins anew.
 recreation_recovers() {
 	BAD=writes under m "$MAIN" 65000+8
@@ -179,6 +204,7 @@ t s08_fua_makes_the_slot_durable fua_makes_the_slot_durable
 t s08_failed_flush_of_main failed_flush_of_main
 t s08_failed_flush_of_the_spare failed_flush_of_the_spare
 t s08_failed_flush_of_a_commit failed_flush_of_a_commit
+t s08_a_reload_recovers a_reload_recovers
 t s08_fua_that_fails_for_its_flush fua_that_fails_for_its_flush
 t s08_failed_flush_under_a_filesystem failed_flush_under_a_filesystem
 t s08_recreation_recovers recreation_recovers

@@ -1,6 +1,7 @@
 //! `test`: everything that shows that the checkout works.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::Command;
 use crate::args::Args;
@@ -152,7 +153,11 @@ fn in_guests(guests: &[Vm], chosen: Vec<Scenario>, minutes: u64, count: &mut Cou
     let work = || {
         let mut done = Vec::new();
         while let Some((vm, turn)) = next() {
-            done.push((vm, scenarios::run(vm, turn, minutes)));
+            let started = Instant::now();
+            let tally = scenarios::run(vm, turn, minutes);
+            let names: Vec<&str> = turn.iter().map(|one| one.name.as_str()).collect();
+            println!("{} {}: took {} s", vm.kernel.name, names.join(" "), started.elapsed().as_secs());
+            done.push((vm, tally));
         }
         done
     };
