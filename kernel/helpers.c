@@ -81,6 +81,11 @@ int dmr_srcu_init(struct srcu_struct *srcu)
 	return init_srcu_struct(srcu);
 }
 
+void dmr_sleep_us(unsigned int us)
+{
+	usleep_range(us, us * 2);
+}
+
 void dmr_waitqueue_init(wait_queue_head_t *queue)
 {
 	init_waitqueue_head(queue);

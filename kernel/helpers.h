@@ -13,6 +13,7 @@
 #include <linux/completion.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/delay.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -43,6 +44,7 @@ void dmr_spin_lock_init(spinlock_t *lock);
 unsigned long dmr_spin_lock_irqsave(spinlock_t *lock);
 void dmr_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 int dmr_srcu_init(struct srcu_struct *srcu);
+void dmr_sleep_us(unsigned int us);
 void dmr_waitqueue_init(wait_queue_head_t *queue);
 void dmr_wait_event(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data);
 void dmr_wake_up_all(wait_queue_head_t *queue);

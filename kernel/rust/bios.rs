@@ -7,7 +7,7 @@ use remap_core::units::Sector;
 use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Op, Status};
 use crate::bind::held::{HeldBio, HeldList};
-use crate::bind::sync::SpinLock;
+use crate::bind::sync::{Entered, SpinLock};
 use crate::bind::time::{monotonic_ms, tick};
 use crate::set::{Held, PerBio, Set, Shared, Way};
 use crate::status::{result_of, status_of};
@@ -26,11 +26,16 @@ pub fn map(set: &KArc<Set>, bio: Bio<'_, PerBio>) -> Mapped {
 }
 
 #[inline]
+fn enter(set: &Set, request: &Request) -> Entered {
+    set.gate.enter(set.regions.lane(request.first, request.sectors, request.write))
+}
+
+#[inline]
 fn transfer(set: &KArc<Set>, mut bio: Bio<'_, PerBio>) -> Mapped {
     let first = bio.target_sector();
     let (write, fua) = (bio.op().writes(), bio.is_fua());
     let request = Request { first: Sector(first), sectors: bio.sectors(), write, nowait: bio.is_nowait() };
-    let entered = set.gate.enter();
+    let entered = enter(set, &request);
     let direction = path::direct(set.store.table(), &set.geometry, &set.access, set.block_sectors, request);
     match direction {
         Direction::Main { sectors } => {
@@ -132,7 +137,7 @@ fn requeue<S>(mut bio: HeldBio<PerBio, S>) {
 /// Directs a discard.
 fn discard(set: &Set, mut bio: Bio<'_, PerBio>) -> Mapped {
     let first = bio.target_sector();
-    let entered = set.gate.enter();
+    let entered = set.gate.enter(set.regions.lane(Sector(first), bio.sectors(), true));
     match path::discard(set.store.table(), &set.access, Sector(first), bio.sectors()) {
         Discard::Main { sectors } => {
             bio.accept_partial(sectors);
@@ -278,7 +283,7 @@ pub fn run_deferred(set: &KArc<Set>) {
     let mut waiting = set.deferred.lock().take();
     while let Some(bio) = waiting.pop() {
         let request = request_of(&bio);
-        let entered = set.gate.enter();
+        let entered = enter(set, &request);
         match path::direct(set.store.table(), &set.geometry, &set.access, set.block_sectors, request) {
             Direction::Defer { .. } => {
                 set.gate.leave(entered);
@@ -296,7 +301,7 @@ pub fn run_deferred(set: &KArc<Set>) {
 /// Answers a read of suspect or lost sectors.
 pub fn answer(set: &KArc<Set>, bio: Held) {
     let request = request_of(&bio);
-    let entered = set.gate.enter();
+    let entered = enter(set, &request);
     let direction =
         set.store.with(|engine| path::suspect_read(engine, &set.access, set.block_sectors, request));
     send(set, bio, direction.unwrap_or(Direction::Refuse(ErrorKind::Io)), entered);
@@ -309,7 +314,7 @@ fn request_of(bio: &Held) -> Request {
 }
 
 /// Sends a held bio, which is one logical block long, where core says.
-fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: crate::bind::sync::Entered) {
+fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: Entered) {
     let first = bio.data().first;
     match direction {
         Direction::Main { .. } => {

@@ -131,6 +131,11 @@ pub fn drive(
         let Some(next) = set.store.with(step) else {
             return Err(ErrorKind::Io);
         };
+        // Before what may take long: who waited for what this step let go of goes on. Waiting is no step, or two that wait would wake each
+        // other for ever.
+        if next != Next::Wait {
+            set.stepped();
+        }
         event = match next {
             Next::Load { offset_sectors, sectors } => {
                 let len = (sectors as usize).saturating_mul(512);
@@ -168,16 +173,14 @@ pub fn drive(
                 wait_for_commit(set, context);
                 Event::Committed
             }
-            Next::Drain => {
-                set.gate.drain();
-                Event::Drained
-            }
+            Next::Drain(drain) => match set.gate.drain(drain.lanes, drain.within_ms) {
+                true => Event::Drained,
+                false => Event::Undrained,
+            },
             Next::Yield => Event::Go,
             Next::Wait => {
                 set.wait_after(seen);
-                event = Event::Go;
-                // Waiting is no step: two that wait would wake each other for ever.
-                continue;
+                Event::Go
             }
             Next::Done(verdict) => {
                 // Slots that were given up are retired by a commit that nobody waits for.
@@ -185,7 +188,6 @@ pub fn drive(
                 return verdict;
             }
         };
-        set.stepped();
     }
 }
 

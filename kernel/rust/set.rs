@@ -6,6 +6,7 @@ use remap_core::engine::machine::{reads_at_once, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::evidence::Evidence;
 use remap_core::format::{Geometry, SetId, Superblock};
+use remap_core::gate::Regions;
 use remap_core::io::{Device as Which, IoRequest, Op};
 use remap_core::path::{Access, FlushMark, SpareDirty};
 use remap_core::placement::Placement;
@@ -131,6 +132,8 @@ pub struct Set {
     pub evidence: Evidence,
     /// Where every bio enters before it looks up.
     pub gate: Gate,
+    /// Which lane of it is whose.
+    pub regions: Regions,
     /// Bios for repair and commit.
     pub pool: BioPool,
     /// Failed writes.
@@ -180,6 +183,7 @@ impl Set {
             dirty: SpareDirty::new(),
             evidence: Evidence::new(),
             gate: Gate::new()?,
+            regions: Regions::new(superblock.main.sectors),
             pool: BioPool::new(RESERVE)?,
             failed: SpinLock::new(HeldList::new())?,
             failed_reads: SpinLock::new(HeldList::new())?,

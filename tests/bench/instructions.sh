@@ -31,17 +31,9 @@ measure() {
 	done
 }
 
-# Maps the first GROUP_COUNT groups by writes that fail on main.
+# Maps the first GROUP_COUNT groups.
 map_groups() {
-	bad=/sys/kernel/config/nullb/nullb0/badblocks
-	# A range of null_blk has at most 512 sectors.
-	for first in $(seq 0 512 $((GROUP_COUNT * 8 - 1))); do
-		echo "+$first-$((first + 511))" >$bad
-	done
-	dd if=/dev/zero of=/dev/mapper/remap bs=124k count=$((GROUP_COUNT * 4 / 124 + 1)) oflag=direct 2>/dev/null
-	for first in $(seq 0 512 $((GROUP_COUNT * 8 - 1))); do
-		echo "-$first-$((first + 511))" >$bad
-	done
+	dmsetup message remap 0 remap 0 $((GROUP_COUNT * 8))
 	used=$(dmsetup status remap | cut -d' ' -f5 | cut -d/ -f1)
 	[ "$used" -ge "$GROUP_COUNT" ] || {
 		echo "only $used of $GROUP_COUNT groups are mapped" >&2

@@ -180,8 +180,6 @@ full_spare() {
 	same 4990 60
 }
 
-events() { dmsetup info -c --noheadings -o events r; }
-
 # One event for an order, however many windows and commits it takes; none when nothing has changed.
 one_event() {
 	nr=$(events)
@@ -263,6 +261,42 @@ suspended_in_the_middle() {
 	message release 16384 16384
 	equal "$(used r)" 0
 	on_main 16384 16384
+}
+
+# A write stays on main for as long as the test wants. Orders elsewhere do not wait for it, and those beside it keep nobody waiting.
+a_slow_write_holds_up_nobody() {
+	dmsetup create slow --table "0 8 delay $MAIN 9000 0 $MAIN 9000 600000"
+	BAD=/dev/mapper/slow under m "$MAIN" 9000+8
+	dd if="$WORK/model" of=/dev/mapper/r bs=4096 count=1 skip=$((9000 * 512)) seek=$((9000 * 512)) iflag=skip_bytes oflag=direct,seek_bytes conv=notrunc status=none &
+	writer=$!
+	under_way m write
+	equal "$(message remap 20000 8)" 'sector=20000 sectors=8 remapped=8 mapped=0 unreadable=0 failed=0'
+	# Somebody writes all the time where the order holds, and so waits for whatever keeps the order from letting go.
+	before=$(writes_ended r)
+	fio --name=u --filename=/dev/mapper/r --offset=$((9016 * 512)) --size=4k --rw=write --bs=4k --direct=1 --time_based --runtime=5 \
+		>"$WORK/out" &
+	user=$!
+	until [ "$(writes_ended r)" -gt $((before + 9)) ]; do sleep 0.1; done
+	message remap 9016 8 >"$WORK/line" &
+	order=$!
+	wait $user
+	kill -0 $order
+	kill -0 $writer
+	put 9016 8
+	same 9016 8
+	equal "$(query r 9016)" main
+	dmsetup suspend --noflush --nolockfs slow
+	dmsetup resume slow
+	wait $writer
+	wait $order
+	equal "$(cat "$WORK/line")" 'sector=9016 sectors=8 remapped=8 mapped=0 unreadable=0 failed=0'
+	same 9000 24
+	message release 9000 24
+	message release 20000 8
+	equal "$(used r)" 0
+	under m "$MAIN"
+	dmsetup remove slow
+	same
 }
 
 killed_in_the_middle() {
@@ -366,6 +400,7 @@ t s30_one_event_for_an_order one_event
 t reset_stats statistics
 t s19_suspended_devices_take_no_orders while_suspended
 t s19_suspend_in_the_middle suspended_in_the_middle
+t s09_a_slow_write_holds_up_nobody a_slow_write_holds_up_nobody
 t s19_kill_in_the_middle killed_in_the_middle
 t s19_remove_in_the_middle removed_in_the_middle
 t s09_two_orders_at_once two_at_once

@@ -107,6 +107,8 @@ errors_that_pass_are_healed_by_retries() {
 	sleep 1
 	under m "$MAIN"
 	wait $reader
+	# What this read was given, not what the next one would be.
+	dd if="$WORK/model" bs=512 count=40 skip=49990 status=none | cmp - "$WORK/got"
 	same 49990 40
 	equal "$(status r 16)" $((before + 1))
 	equal "$(query r 50000)" main
@@ -145,13 +147,8 @@ a_read_follows_its_block_to_a_slot() {
 	dd if=/dev/mapper/r of="$WORK/follows" bs=4096 count=1 skip=6500 iflag=direct status=none &
 	reader=$!
 	# It is on the device, where it stays until that is suspended.
-	inflight=/sys/dev/block/$(dmsetup info -c --noheadings -o major,minor m)/inflight
-	for _ in $(seq 100); do
-		if awk '{ exit $1 == 0 }' "$inflight"; then break; fi
-		sleep 0.1
-	done
-	# So that main need not be asked whether it takes writes, which would wait for the reader (S14).
-	put 51900 8
+	under_way m read
+	# Main is asked whether it takes writes, which does not wait for the reader (S9, S14).
 	put 52000 8
 	equal "$(query r 52000)" mapped
 	equal "$(status r 16)" "$before"
@@ -204,6 +201,39 @@ slow_reads_hold_nobody_up() {
 	# A hundred retries of eight sectors for each would be far more.
 	[ "$(awk '{ print $1 }' "$stat")" -lt 400 ] || equal "$(awk '{ print $1 }' "$stat")" "reads before the deadline"
 	same 70000 8
+	param max_retries_production 5
+	remove_slow
+}
+
+# A read on main that takes its time holds up no group that is moved, nor who uses it.
+an_order_does_not_wait_for_a_slow_read() {
+	make_slow 600000
+	param max_retries_production 0
+	BAD=/dev/mapper/slow under m "$MAIN" 90000+8
+	dd if=/dev/mapper/r of=/dev/null bs=4096 count=1 skip=$((90000 * 512)) iflag=direct,skip_bytes status=none &
+	pid=$!
+	sleep 1
+	equal "$(dmsetup message r 0 remap 92000 8)" 'sector=92000 sectors=8 remapped=8 mapped=0 unreadable=0 failed=0'
+	put 92000 8
+	same 92000 8
+	# Who reads main must be gone before main is written: the answer takes as long as the read, but no user has to wait.
+	dmsetup message r 0 release 92000 8 >"$WORK/released" &
+	order=$!
+	for _ in $(seq 5); do
+		sleep 0.2
+		put 92000 8
+		same 92000 8
+	done
+	kill -0 $pid
+	kill -0 $order
+	equal "$(query r 92000)" mapped
+	# It fails now, and so does what it is tried in again.
+	dmsetup load slow --table "0 64 error"
+	dmsetup suspend --noflush --nolockfs slow
+	dmsetup resume slow
+	fails wait $pid
+	wait $order
+	equal "$(cat "$WORK/released")" 'sector=92000 sectors=8 released=8 main=0 lost=0 unreadable=0 failed=0'
 	param max_retries_production 5
 	remove_slow
 }
@@ -266,6 +296,7 @@ t s02_max_retries_production_is_obeyed max_retries_production_is_obeyed
 t s04_a_read_follows_its_block_to_a_slot a_read_follows_its_block_to_a_slot
 t s17_read_ahead_records_nothing read_ahead_records_nothing
 t s02_slow_reads_hold_nobody_up slow_reads_hold_nobody_up
+t s09_an_order_does_not_wait_for_a_slow_read an_order_does_not_wait_for_a_slow_read
 t s02_narrowed_without_remapping_too narrowed_without_remapping_too
 t nothing_of_it_outlives_the_device nothing_of_it_outlives_the_device
 t s02_medium_errors_of_a_scsi_disk medium_errors_of_a_scsi_disk

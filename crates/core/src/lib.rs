@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error;
 pub mod evidence;
 pub mod format;
+pub mod gate;
 pub mod io;
 pub mod lookup;
 pub mod path;

@@ -126,7 +126,7 @@ fn s16_what_was_proved_before_it_opened_still_becomes_durable() {
             event = match repair.next(&mut set.engine, event, 10_000) {
                 Next::Load { .. } => Event::Loaded,
                 Next::Io(_) => Event::Io(Err(ErrorKind::Io)),
-                Next::Drain => Event::Drained,
+                Next::Drain(_) => Event::Drained,
                 Next::Done(verdict) => break assert_eq!(verdict, Err(ErrorKind::Io)),
                 other => panic!("{other:?}"),
             };
@@ -407,7 +407,7 @@ fn s16_after_a_failed_commit_no_failed_write_finds_out() {
         event = match unproven.next(&mut set.engine, event, end) {
             Next::Load { .. } => Event::Loaded,
             Next::Io(_) => Event::Io(Err(ErrorKind::Io)),
-            Next::Drain => Event::Drained,
+            Next::Drain(_) => Event::Drained,
             Next::Done(_) => break,
             other => panic!("{other:?}"),
         };

@@ -217,7 +217,7 @@ fn s09_a_repair_waits_while_its_group_is_asked() {
         event = match asks.next(engine, event, 0) {
             Next::Load { .. } => Event::Loaded,
             Next::Io(_) => Event::Io(Err(ErrorKind::Io)),
-            Next::Drain => break,
+            Next::Drain(_) => break,
             other => panic!("{other:?}"),
         };
     }
@@ -318,7 +318,7 @@ fn s14_asking_ends_after_ten_seconds() {
                 now_ms += 7000;
                 Event::Io(Err(ErrorKind::Io))
             }
-            Next::Drain => {
+            Next::Drain(_) => {
                 drains += 1;
                 Event::Drained
             }
@@ -343,7 +343,7 @@ fn s14_a_success_while_main_is_asked_is_evidence() {
             Next::Load { .. } => Event::Loaded,
             Next::Io(r) if r.device == Device::Spare => break,
             Next::Io(_) => Event::Io(Err(ErrorKind::Io)),
-            Next::Drain => {
+            Next::Drain(_) => {
                 evidence.written(1, Sector(4000), || 100);
                 Event::Drained
             }

@@ -1,6 +1,7 @@
 //! Bios of users, and the path that the kernel host sends them: gate, lookup, device, and what an error means.
 
 use remap_core::error::ErrorKind;
+use remap_core::gate::{Lane, Regions};
 use remap_core::io::{Device, Op};
 use remap_core::lookup::Run;
 use remap_core::path::{self, AfterError, Direction, Failed, FlushMark, Place, Request};
@@ -53,7 +54,8 @@ impl Session<'_, '_> {
         let block = u64::from(plan.block_sectors());
         let blocks = plan.main_sectors / block;
         // Half of the bios meet in a small part of main.
-        let place = if rng.percent(50) { rng.below(blocks) } else { rng.below(blocks.min(24)) };
+        let hot = plan.hot_sector / block;
+        let place = if rng.percent(50) { rng.below(blocks) } else { hot + rng.below((blocks - hot).min(24)) };
         let most = (plan.bio_sectors_max / block).max(1).min(blocks - place);
         let count = if rng.percent(60) { rng.range(1, most.min(3)) } else { rng.range(1, most) };
         let (first, sectors) = (place * block, (count * block) as u32);
@@ -148,11 +150,15 @@ impl Session<'_, '_> {
         Ok(())
     }
 
+    fn lane(&self, first: Sector, sectors: u32, write: bool) -> Lane {
+        Regions::new(self.engine.shape().sectors).lane(first, sectors, write)
+    }
+
     /// Sends a part of a bio on its way.
     pub fn map(&mut self, piece: Piece) -> Result<(), Failure> {
         let Some(bio) = self.bios[piece.task].clone() else { return Ok(()) };
         let write = bio.kind != Kind::Read;
-        let ticket = self.gate.enter();
+        let ticket = self.gate.enter(self.lane(Sector(piece.first), piece.sectors, write));
         let block = self.world.plan.block_sectors();
         let request = Request { first: Sector(piece.first), sectors: piece.sectors, write, nowait: false };
         let geometry = *self.engine.geometry();
@@ -214,7 +220,7 @@ impl Session<'_, '_> {
         }
         let piece = self.split(piece, piece.sectors.min(self.world.plan.block_sectors()));
         if self.world.options.planted == Some(Planted::ReadMainForLost) && error == ErrorKind::Medium {
-            let ticket = self.gate.enter();
+            let ticket = self.gate.enter(self.lane(Sector(piece.first), piece.sectors, false));
             self.send(piece, bio, Place::Main, piece.first, ticket);
             return Ok(());
         }

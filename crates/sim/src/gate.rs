@@ -1,19 +1,21 @@
 //! The gate that bios hold while they look up and while their I/O is under way (docs/lookup.md).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-/// Who is inside, by ticket.
+use remap_core::gate::{Lane, Lanes};
+
+/// Who is inside, by ticket, and in which lane.
 #[derive(Default)]
 pub struct Gate {
-    inside: BTreeSet<u64>,
+    inside: BTreeMap<u64, Lane>,
     next: u64,
 }
 
 impl Gate {
     /// Enters; the ticket to leave with.
-    pub fn enter(&mut self) -> u64 {
+    pub fn enter(&mut self, lane: Lane) -> u64 {
         self.next += 1;
-        self.inside.insert(self.next);
+        self.inside.insert(self.next, lane);
         self.next
     }
 
@@ -27,8 +29,8 @@ impl Gate {
         self.next
     }
 
-    /// Whether all that were inside at `mark` have left.
-    pub fn drained(&self, mark: u64) -> bool {
-        self.inside.first().is_none_or(|first| *first > mark)
+    /// Whether all that were in these lanes at `mark` have left.
+    pub fn drained(&self, mark: u64, lanes: Lanes) -> bool {
+        !self.inside.range(..=mark).any(|(_, lane)| lanes.has(lane.number()))
     }
 }

@@ -1,10 +1,11 @@
 //! What an administrator orders: content that moves to slots, or back to main.
 
-use remap_core::engine::machine::Machine;
+use remap_core::engine::machine::{Event, Machine};
 use remap_core::engine::order::Range;
 use remap_core::engine::release::Release;
 use remap_core::engine::relocate::Relocate;
 use remap_core::engine::Engine;
+use remap_core::gate::{Lanes, Regions};
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::Use;
 use remap_core::units::{Group, Sector};
@@ -60,7 +61,7 @@ impl Session<'_, '_> {
         let first = if rng.percent(50) {
             rng.below(plan.main_sectors)
         } else {
-            rng.below(plan.main_sectors.min(192))
+            plan.hot_sector / 2 + rng.below(plan.main_sectors.min(192))
         };
         let sectors = rng.range(1, rng_limit(plan.main_sectors - first));
         let release = self.world.rng.percent(60);
@@ -104,6 +105,36 @@ impl Session<'_, '_> {
             {
                 self.table.set_record(slot, record.with_held(false));
             }
+        }
+    }
+
+    /// A planted bug waits for fewer.
+    pub(crate) fn planted_lanes(&self, lanes: Lanes) -> Lanes {
+        if self.world.options.planted != Some(Planted::DrainWritesOnly) {
+            return lanes;
+        }
+        let (regions, groups) = (Regions::new(self.engine.shape().sectors), self.engine.shape().groups());
+        let writes = (0..groups).map(Group).fold(Lanes::NONE, |all, g| all.with(regions.writes_to(g, g)));
+        if lanes == Lanes::ALL {
+            writes
+        } else {
+            lanes
+        }
+    }
+
+    /// A planted bug, that goes on when the time of a drain is over, gives it none.
+    pub(crate) fn planted_limit(&self, steps: u64) -> u64 {
+        match self.world.options.planted {
+            Some(Planted::IgnoreTimeout) => 0,
+            _ => steps,
+        }
+    }
+
+    /// What is said of a drain whose time is over; a planted bug says that all have left.
+    pub(crate) fn planted_timeout(&self) -> Event {
+        match self.world.options.planted {
+            Some(Planted::IgnoreTimeout) => Event::Drained,
+            _ => Event::Undrained,
         }
     }
 

@@ -16,6 +16,10 @@ pub enum Planted {
     SkipCommitFlush,
     /// A drain does not wait (S9).
     SkipDrain,
+    /// Where all are to be drained, only those are waited for who write (S9).
+    DrainWritesOnly,
+    /// A drain whose time is over counts as done (S9).
+    IgnoreTimeout,
     /// Only the first copy is written (S12).
     SkipSecondRound,
     /// Copies are not made equal when a set is taken over (S12).
@@ -54,11 +58,13 @@ pub enum Planted {
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 21] = [
+    pub const ALL: [(&'static str, Planted); 23] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
         ("skip-drain", Planted::SkipDrain),
+        ("drain-writes-only", Planted::DrainWritesOnly),
+        ("ignore-timeout", Planted::IgnoreTimeout),
         ("skip-second-round", Planted::SkipSecondRound),
         ("skip-equalising", Planted::SkipEqualising),
         ("read-main-for-lost", Planted::ReadMainForLost),
@@ -101,6 +107,8 @@ pub struct Plan {
     pub tasks: usize,
     /// Repair contexts.
     pub contexts: usize,
+    /// Where half of the bios and of the orders meet: at the start of main, or where a window and a region end.
+    pub hot_sector: u64,
     /// Most sectors of one bio.
     pub bio_sectors_max: u64,
     /// Sessions of the history, each ended by a crash or a close.
@@ -150,6 +158,7 @@ impl Plan {
         let (copy_faults, spare_outages, flush_faults) = (some(50), some(25), some(20));
         let (odd_errors, rot, unreadable_superblocks) = (some(20), some(30), some(25));
         let slot_faults_percent = if some(50) { 12 } else { 0 };
+        let hot = more.clone().percent(50);
         let mut plan = Plan {
             main_sectors,
             block_bytes,
@@ -166,6 +175,7 @@ impl Plan {
             },
             tasks: rng.range(1, 8) as usize,
             contexts: rng.range(1, 4) as usize,
+            hot_sector: if main_sectors > 600 && hot { 240 } else { 0 },
             bio_sectors_max: rng.pick(&[8, 24, 128]),
             sessions: rng.range(2, 5),
             slot_faults_percent,
@@ -198,6 +208,7 @@ impl Plan {
     fn crowded(self) -> Plan {
         Plan {
             main_sectors: 64,
+            hot_sector: 0,
             slots: 600,
             tasks: 8,
             contexts: 4,

@@ -6,6 +6,7 @@ use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::reread::Reread;
 use remap_core::engine::{FailReason, Mode};
 use remap_core::error::ErrorKind;
+use remap_core::gate::Lanes;
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::Use;
 use remap_core::units::{Group, Sector, Slot};
@@ -25,7 +26,8 @@ enum Wait {
     Nothing(Event),
     Io,
     Commit,
-    Drain(u64),
+    /// For those that were in these lanes at this mark, until that time.
+    Drain(u64, Lanes, u64),
     Claim(u64),
 }
 
@@ -115,7 +117,9 @@ impl Session<'_, '_> {
             Wait::Nothing(_) => true,
             Wait::Io => false,
             Wait::Commit => self.engine.commit_outcome(index).is_some(),
-            Wait::Drain(mark) => self.gate.drained(mark) || self.planted_drain(running),
+            Wait::Drain(mark, lanes, until) => {
+                self.is_drained(running, mark, lanes) || self.world.oracle.step >= until
+            }
             Wait::Claim(seen) => self.progress != seen,
         }
     }
@@ -148,7 +152,8 @@ impl Session<'_, '_> {
         let event = match running.wait {
             Wait::Nothing(event) => event,
             Wait::Commit => Event::Committed,
-            Wait::Drain(_) => Event::Drained,
+            Wait::Drain(mark, lanes, _) if self.is_drained(&running, mark, lanes) => Event::Drained,
+            Wait::Drain(..) => self.planted_timeout(),
             Wait::Claim(_) | Wait::Io => Event::Go,
         };
         if event == Event::Io(Ok(())) {
@@ -165,6 +170,17 @@ impl Session<'_, '_> {
             self.progress += 1;
         }
         self.obey(index, running, next)
+    }
+
+    fn is_drained(&self, running: &Running, mark: u64, lanes: Lanes) -> bool {
+        self.gate.drained(mark, self.planted_lanes(lanes)) || self.planted_drain(running)
+    }
+
+    /// When a drain is given up: at its limit or, since a step here may stand for any time, before.
+    fn drain_until(&mut self, within_ms: Option<u64>) -> u64 {
+        let Some(within_ms) = within_ms else { return u64::MAX };
+        let steps = self.world.rng.pick(&[2, 20, 100, within_ms]).min(within_ms);
+        self.world.oracle.step + self.planted_limit(steps)
     }
 
     /// Whether another context may begin with a read.
@@ -221,10 +237,10 @@ impl Session<'_, '_> {
                 self.commit_awaited(&mut running);
                 Wait::Commit
             }
-            Next::Drain => {
+            Next::Drain(drain) => {
                 self.planted_unhold(&running);
                 self.let_in_while_probed();
-                Wait::Drain(self.gate.mark())
+                Wait::Drain(self.gate.mark(), drain.lanes, self.drain_until(drain.within_ms))
             }
             Next::Wait => Wait::Claim(self.progress),
             Next::Done(verdict) => {

@@ -1,5 +1,6 @@
 //! What becomes of slots, seen from behind: when they are used anew (S9).
 
+use remap_core::gate::Lanes;
 use remap_core::lookup::{Record, Table, Use};
 use remap_core::units::{Group, Slot};
 
@@ -27,7 +28,7 @@ impl SlotWatch {
             self.commits = Some(commits);
             self.map_changed(table, gate);
         }
-        self.left.retain(|(_, _, last)| !gate.drained(*last));
+        self.left.retain(|(_, _, last)| !gate.drained(*last, Lanes::ALL));
         for (slot, group, _) in &self.left {
             let same = |r: Record| matches!(r.usage(), Use::Mapped | Use::Reserved) && r.group() == *group;
             if !table.record(*slot).is_some_and(same) {

@@ -82,6 +82,16 @@ fn s09_a_drain_that_does_not_wait_is_found() {
 }
 
 #[test]
+fn s09_a_drain_of_all_that_does_not_wait_for_readers_is_found() {
+    found(Planted::DrainWritesOnly, 50);
+}
+
+#[test]
+fn s09_a_drain_that_is_given_up_and_counts_as_done_is_found() {
+    found(Planted::IgnoreTimeout, 600);
+}
+
+#[test]
 fn s09_a_repair_that_does_not_wait_for_bios_in_the_slot_that_it_empties_is_found() {
     found(Planted::MoveWithoutDrain, 50);
 }
@@ -138,7 +148,7 @@ fn s12_copies_that_are_not_made_equal_are_found() {
 
 #[test]
 fn s12_a_copy_that_is_counted_in_again_without_having_been_written_is_found() {
-    found(Planted::ReadmitWithoutRewrite, 50);
+    found(Planted::ReadmitWithoutRewrite, 200);
 }
 
 #[test]

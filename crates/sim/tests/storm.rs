@@ -5,13 +5,17 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use remap_core::engine::commit::{Committer, Step, Work};
 use remap_core::engine::load::Loader;
-use remap_core::engine::machine::{Event, Next};
+use remap_core::engine::machine::{Event, Machine, Next};
+use remap_core::engine::order::Range;
+use remap_core::engine::release::Release;
+use remap_core::engine::relocate::Relocate;
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Engine, Mode, Settings};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;
 use remap_core::format::{Formatter, Geometry, MainShape, SetId, Superblock};
+use remap_core::gate::{Lanes, Regions};
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::path::{after_error, direct, Access, AfterError, Direction, Failed, Request};
 use remap_core::units::Sector;
@@ -23,9 +27,11 @@ use remap_sim::rng::Rng;
 const REGION_BLOCKS: u64 = 16_384;
 const SLOTS: u32 = 12_000;
 const MAIN_SECTORS: u64 = 1 << 24;
-/// Every second group from here on fails writes; below, everything is healthy.
+/// From here on every second group fails writes, as many as a storm has; everything else is healthy.
 const BAD_FROM: u64 = MAIN_SECTORS / 2;
 const CONTEXTS: usize = 4;
+/// The one for orders.
+const ORDERS: usize = CONTEXTS;
 /// Requests that main works on at once.
 const MAIN_DEPTH: usize = 32;
 /// Streams of healthy I/O, one bio each at a time: those of even numbers far from what is bad, the others where it storms.
@@ -38,12 +44,20 @@ struct Weather {
     failing: u64,
     /// Of them, under way at once.
     failing_at_once: u64,
+    /// The next one comes when one has failed on main, and not only when that is repaired.
+    steady: bool,
     /// How long main takes to fail, in milliseconds.
     fail_ms: (u64, u64),
     /// Time from one healthy bio of a stream to the next, in milliseconds.
     pause_ms: u64,
     /// Until then main takes no writes at all.
     away_until_ms: u64,
+    /// Of a hundred healthy bios so many are writes.
+    writes_percent: u64,
+    /// An administrator moves what is healthy to slots and back, where it storms, all the time.
+    orders: bool,
+    /// So many of a hundred writes to a slot fail.
+    slot_fails_percent: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -68,6 +82,10 @@ enum Happens {
     /// A device has done it, well or not.
     Ended(Device, Owner, bool),
     Healthy(u64),
+    /// The next order is given.
+    Order,
+    /// The time of a drain may be over.
+    Timeout,
     /// A healthy bio that waits for a held group asks again.
     Again {
         stream: u64,
@@ -80,7 +98,8 @@ enum Happens {
 enum Wait {
     Io,
     Commit,
-    Drain(u64),
+    /// For those that were in these lanes at this mark, until that time.
+    Drain(u64, Lanes, u64),
     Claim,
 }
 
@@ -100,7 +119,14 @@ struct Storm<'e> {
     main_busy: usize,
     main_waits: VecDeque<(Owner, u64, bool)>,
     jobs: VecDeque<u64>,
-    contexts: Vec<Option<(Repair, Wait)>>,
+    contexts: Vec<Option<(Machine, Wait)>>,
+    regions: Regions,
+    /// What each context works on or has worked on last.
+    repairing: [u64; CONTEXTS],
+    orders: u64,
+    order_due: bool,
+    /// Sectors that orders moved.
+    moved: u64,
     next_failing: u64,
     failing_left: u64,
     stored: u64,
@@ -109,10 +135,6 @@ struct Storm<'e> {
     delay_ms: u64,
     healthy: u64,
     opened: u64,
-}
-
-fn is_bad(sector: u64) -> bool {
-    sector >= BAD_FROM && sector / 8 % 2 == 0
 }
 
 impl Storm<'_> {
@@ -132,8 +154,14 @@ impl Storm<'_> {
         self.at(self.now_ms + service_ms, Happens::Ended(Device::Main, owner, ok));
     }
 
+    fn is_bad(&self, sector: u64) -> bool {
+        let end = BAD_FROM + self.weather.failing * 16;
+        (BAD_FROM..end).contains(&sector) && sector / 8 % 2 == 0
+    }
+
     fn takes_writes(&self, sector: u64, sectors: u32) -> bool {
-        self.now_ms >= self.weather.away_until_ms && !(sector..sector + u64::from(sectors)).any(is_bad)
+        self.now_ms >= self.weather.away_until_ms
+            && !(sector..sector + u64::from(sectors)).any(|s| self.is_bad(s))
     }
 
     fn fail_ms(&mut self) -> u64 {
@@ -141,14 +169,16 @@ impl Storm<'_> {
         self.rng.range(least, most)
     }
 
-    /// Where the next healthy bio of a stream goes, and whether it is a write. Where it storms, groups whose writes failed last are
-    /// read, while they are repaired and after, and the groups beside them are written.
+    /// Where the next healthy bio of a stream goes, and whether it is a write. Where it storms, groups whose writes failed last or are
+    /// being repaired are read, and the groups beside them are read and written.
     fn next_healthy(&mut self, stream: u64) -> (u64, bool) {
-        let write = self.rng.percent(50);
+        let write = self.rng.percent(self.weather.writes_percent);
         match stream % 2 == 1 {
             true => {
                 let nth = self.next_failing - 1 - self.rng.below(self.next_failing.min(16));
-                (BAD_FROM + nth * 16 + if write { 8 } else { 0 }, write)
+                let lately = BAD_FROM + nth * 16;
+                let first = if self.rng.percent(50) { self.rng.pick(&self.repairing) } else { lately };
+                (first + if write || self.rng.percent(50) { 8 } else { 0 }, write)
             }
             false => (self.rng.below(BAD_FROM / 8) * 8, write),
         }
@@ -156,7 +186,7 @@ impl Storm<'_> {
 
     fn healthy(&mut self, stream: u64, first: u64, write: bool, came_ms: u64) {
         let request = Request { first: Sector(first), sectors: 8, write, nowait: false };
-        let ticket = self.gate.enter();
+        let ticket = self.gate.enter(self.regions.lane(Sector(first), 8, write));
         let (table, geometry) = (self.engine.table(), *self.engine.geometry());
         let service_ms = self.rng.range(1, 10);
         let owner = Owner::Healthy { stream, write, came_ms, service_ms, ticket };
@@ -165,7 +195,7 @@ impl Storm<'_> {
                 let ok = !write || self.takes_writes(first, 8);
                 self.send_to_main(owner, service_ms, ok);
             }
-            Direction::Spare { sectors: 8, .. } if !write => {
+            Direction::Spare { sectors: 8, .. } => {
                 self.at(self.now_ms + service_ms, Happens::Ended(Device::Spare, owner, true));
             }
             Direction::Defer { .. } => {
@@ -182,7 +212,8 @@ impl Storm<'_> {
         }
         let first = BAD_FROM + self.next_failing * 16;
         self.next_failing += 1;
-        let (ticket, service_ms) = (self.gate.enter(), self.fail_ms());
+        let ticket = self.gate.enter(self.regions.lane(Sector(first), 8, true));
+        let service_ms = self.fail_ms();
         self.send_to_main(Owner::Failing { first, ticket }, service_ms, false);
     }
 
@@ -190,7 +221,9 @@ impl Storm<'_> {
         self.stored += u64::from(stored);
         self.passed_up += u64::from(!stored);
         self.failing_left -= 1;
-        self.begin_failing();
+        if !self.weather.steady {
+            self.begin_failing();
+        }
     }
 
     fn ended(&mut self, device: Device, owner: Owner, ok: bool) {
@@ -216,6 +249,9 @@ impl Storm<'_> {
                 let failed = Failed { write: true, readahead: false, error: ErrorKind::Io };
                 let verdict = after_error(&self.access, failed);
                 self.gate.leave(ticket);
+                if self.weather.steady {
+                    self.begin_failing();
+                }
                 match verdict {
                     AfterError::Repair => self.jobs.push_back(first),
                     _ => self.failing_done(false),
@@ -241,24 +277,60 @@ impl Storm<'_> {
                     break Wait::Io;
                 }
                 Next::Commit => break Wait::Commit,
-                Next::Drain => break Wait::Drain(self.gate.mark()),
-                Next::Compare(_) | Next::Store { .. } | Next::Yield => panic!("not of a repair"),
+                Next::Drain(drain) => {
+                    let until_ms = drain.within_ms.map_or(u64::MAX, |ms| self.now_ms + ms);
+                    if until_ms != u64::MAX {
+                        self.at(until_ms, Happens::Timeout);
+                    }
+                    break Wait::Drain(self.gate.mark(), drain.lanes, until_ms);
+                }
+                Next::Compare(_) => event = Event::Compared(true),
+                Next::Store { .. } | Next::Yield => panic!("not of a write or an order"),
                 Next::Wait => break Wait::Claim,
                 Next::Done(verdict) => {
                     self.tell();
-                    return self.failing_done(verdict.is_ok());
+                    return match machine {
+                        Machine::Write(_) => self.failing_done(verdict.is_ok()),
+                        _ => self.order_done(&machine),
+                    };
                 }
             }
         };
         self.contexts[context] = Some((machine, wait));
     }
 
+    /// What is moved next: a group beside one that failed lately, into a slot and then back.
+    fn next_order(&mut self) -> Option<Machine> {
+        if !core::mem::take(&mut self.order_due) || self.failing_left == 0 {
+            return None;
+        }
+        let nth = self.orders / 2;
+        let first = Sector(BAD_FROM + (self.next_failing - 1).saturating_sub(nth % 16) * 16 + 8);
+        let range = Range { first, sectors: 8 };
+        let context = ORDERS as u8;
+        Some(match self.orders % 2 {
+            0 => Machine::Relocate(Relocate::new(context, range, &self.engine)),
+            _ => Machine::Release(Release::new(context, range, &self.engine)),
+        })
+    }
+
+    fn order_done(&mut self, machine: &Machine) {
+        self.orders += 1;
+        self.moved += match machine {
+            Machine::Relocate(order) => order.tally().remapped,
+            Machine::Release(order) => order.tally().released,
+            _ => 0,
+        };
+        self.at(self.now_ms + 20, Happens::Order);
+    }
+
     fn send(&mut self, context: usize, request: IoRequest) {
         let owner = Owner::Repair(context);
         if request.device == Device::Spare {
-            return self.at(self.now_ms + 2, Happens::Ended(Device::Spare, owner, true));
+            let ok = request.op == Op::Read || !self.rng.percent(self.weather.slot_fails_percent);
+            return self.at(self.now_ms + 2, Happens::Ended(Device::Spare, owner, ok));
         }
-        match request.op == Op::Read || self.takes_writes(request.sector, request.sectors) {
+        match request.op != Op::Write || self.takes_writes(request.sector, request.sectors) {
             true => self.send_to_main(owner, 5, true),
             false => {
                 let service_ms = self.fail_ms();
@@ -283,10 +355,16 @@ impl Storm<'_> {
             while let Step::Io(_, tag) = self.committer.next(&mut self.engine, &mut self.buffer) {
                 self.at(self.now_ms + 2, Happens::Ended(Device::Spare, Owner::Commit(tag), true));
             }
-            for context in 0..CONTEXTS {
+            for context in 0..=ORDERS {
                 let ready = match self.contexts[context].as_ref().map(|(_, wait)| wait) {
+                    None if context == ORDERS => {
+                        let Some(order) = self.next_order() else { continue };
+                        self.contexts[context] = Some((order, Wait::Claim));
+                        Some(Event::Go)
+                    }
                     None => {
                         let Some(first) = self.jobs.pop_front() else { continue };
+                        self.repairing[context] = first;
                         let job = Job {
                             first: Sector(first),
                             sectors: 8,
@@ -295,12 +373,15 @@ impl Storm<'_> {
                             error: ErrorKind::Io,
                         };
                         let repair = Repair::new(context as u8, job, &mut self.engine, self.now_ms);
-                        self.contexts[context] = Some((repair, Wait::Claim));
+                        self.contexts[context] = Some((Machine::Write(repair), Wait::Claim));
                         Some(Event::Go)
                     }
                     Some(Wait::Io) => None,
                     Some(Wait::Commit) => self.engine.commit_outcome(context).map(|_| Event::Committed),
-                    Some(Wait::Drain(mark)) => self.gate.drained(*mark).then_some(Event::Drained),
+                    Some(Wait::Drain(mark, lanes, until_ms)) => match self.gate.drained(*mark, *lanes) {
+                        true => Some(Event::Drained),
+                        false => (self.now_ms >= *until_ms).then_some(Event::Undrained),
+                    },
                     Some(Wait::Claim) => None,
                 };
                 if let Some(event) = ready {
@@ -309,7 +390,7 @@ impl Storm<'_> {
                 }
             }
             // Those that wait for a claim ask again when somebody has moved.
-            for context in (0..CONTEXTS).filter(|_| moved) {
+            for context in (0..=ORDERS).filter(|_| moved) {
                 if matches!(self.contexts[context], Some((_, Wait::Claim))) {
                     self.step(context, Event::Go);
                 }
@@ -334,7 +415,8 @@ impl Storm<'_> {
                 Some(Happens::Again { stream, first, write, came_ms }) => {
                     self.healthy(stream, first, write, came_ms)
                 }
-                None => {}
+                Some(Happens::Order) => self.order_due = true,
+                Some(Happens::Timeout) | None => {}
             }
             self.settle();
         }
@@ -380,7 +462,12 @@ fn storm(weather: Weather, look: impl FnOnce(&mut Storm<'_>)) {
         main_busy: 0,
         main_waits: VecDeque::new(),
         jobs: VecDeque::new(),
-        contexts: (0..CONTEXTS).map(|_| None).collect(),
+        contexts: (0..=ORDERS).map(|_| None).collect(),
+        regions: Regions::new(MAIN_SECTORS),
+        repairing: [BAD_FROM; CONTEXTS],
+        orders: 0,
+        order_due: weather.orders,
+        moved: 0,
         next_failing: 0,
         failing_left: weather.failing,
         stored: 0,
@@ -394,8 +481,17 @@ fn storm(weather: Weather, look: impl FnOnce(&mut Storm<'_>)) {
     look(&mut storm);
 }
 
-const STORM: Weather =
-    Weather { failing: 10_000, failing_at_once: 8, fail_ms: (2000, 7000), pause_ms: 500, away_until_ms: 0 };
+const STORM: Weather = Weather {
+    failing: 10_000,
+    failing_at_once: 8,
+    steady: false,
+    fail_ms: (2000, 7000),
+    pause_ms: 500,
+    away_until_ms: 0,
+    writes_percent: 50,
+    orders: false,
+    slot_fails_percent: 0,
+};
 
 #[test]
 fn s16_ten_thousand_slow_failures_are_stored_and_no_healthy_bio_waits_a_second_for_the_target() {
@@ -403,6 +499,35 @@ fn s16_ten_thousand_slow_failures_are_stored_and_no_healthy_bio_waits_a_second_f
         assert_eq!((storm.stored, storm.passed_up, storm.engine.used()), (10_000, 0, 10_000));
         assert_eq!((storm.opened, storm.engine.mode()), (0, Mode::Rw));
         assert!(storm.healthy > 100_000 && storm.delay_ms < 1000, "{} ms", storm.delay_ms);
+    });
+}
+
+#[test]
+fn s09_nobody_waits_a_second_while_main_is_asked_with_slow_failures_all_around() {
+    // Only what asks main gives evidence, and that has to get by writes that fail all the time.
+    let readers = Weather { failing: 3000, failing_at_once: 24, steady: true, writes_percent: 0, ..STORM };
+    storm(readers, |storm| {
+        // Asking ends after ten seconds, and a group by which main is asked may be a bad one that takes as long.
+        assert!(storm.passed_up < 30 && storm.opened == 0, "{} pass up", storm.passed_up);
+        assert!(storm.healthy > 10_000 && storm.delay_ms < 1000, "{} {} ms", storm.healthy, storm.delay_ms);
+    });
+}
+
+#[test]
+fn s09_nobody_waits_a_second_for_orders_among_slow_failures() {
+    let orders = Weather { failing: 3000, orders: true, pause_ms: 50, ..STORM };
+    storm(orders, |storm| {
+        assert_eq!((storm.stored, storm.passed_up, storm.opened), (3000, 0, 0));
+        assert!(storm.moved > 0 && storm.delay_ms < 1000, "{} {} ms", storm.moved, storm.delay_ms);
+    });
+}
+
+#[test]
+fn s09_nobody_waits_a_second_while_slots_fail_too() {
+    let slots = Weather { failing: 3000, slot_fails_percent: 5, pause_ms: 50, ..STORM };
+    storm(slots, |storm| {
+        assert_eq!((storm.passed_up, storm.opened), (0, 0));
+        assert!(storm.engine.retired() > 100 && storm.delay_ms < 1000, "{} ms", storm.delay_ms);
     });
 }
 
@@ -433,6 +558,7 @@ fn s16_a_pulled_main_costs_no_slot_and_is_noticed_when_it_is_back() {
         assert!(storm.opened >= 1 && storm.passed_up > 10_000);
         // Back in service, what fails is stored again: of what came after, and only that.
         assert_eq!(u64::from(storm.engine.used()), storm.stored);
+        assert!(storm.stored > 1000, "{}", storm.stored);
     });
     storm(Weather { failing: 2000, away_until_ms: u64::MAX, ..pulled }, |storm| {
         assert_eq!((storm.stored, storm.engine.used(), storm.passed_up), (0, 0, 2000));

@@ -3,8 +3,12 @@
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use remap_core::gate::{Lane, Lanes, LANES};
 
 use super::alloc::KBox;
+use super::time::monotonic_ms;
 use super::{Errno, Result};
 use crate::sys;
 
@@ -197,9 +201,13 @@ impl WaitQueue {
     }
 }
 
-/// A gate that many pass at once without a lock, and behind which one can wait until all who were inside have left.
+/// A gate that many pass at once without a lock, and behind which one can wait until all who were in some of its lanes have left. Which
+/// lanes there are is core's.
 pub struct Gate {
-    srcu: Pinned<sys::srcu_struct>,
+    /// For each lane an SRCU domain.
+    domains: Pinned<[sys::srcu_struct; LANES]>,
+    /// Somebody waited and gave up: SRCU has to get there before it is cleaned up.
+    given_up: AtomicBool,
 }
 
 // SAFETY: SRCU is made to be entered from any processor.
@@ -209,40 +217,88 @@ unsafe impl Sync for Gate {}
 
 /// Having entered a [`Gate`]. It is a number, so that it can be kept beside a bio; give it to [`Gate::leave`] once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entered(u32);
+pub struct Entered {
+    index: c_int,
+    lane: Lane,
+}
 
 impl Gate {
     /// An empty gate; sleeps.
     pub fn new() -> Result<Self> {
-        // SAFETY: `raw` is memory for an SRCU structure that stays in place.
-        let srcu = Pinned::new(|raw| Errno::check(unsafe { sys::dmr_srcu_init(raw) }))?;
-        Ok(Gate { srcu })
+        let domains = Pinned::new(|raw: *mut [sys::srcu_struct; LANES]| {
+            let first = raw.cast::<sys::srcu_struct>();
+            for nth in 0..LANES {
+                // SAFETY: within the array, which stays in place.
+                let made = Errno::check(unsafe { sys::dmr_srcu_init(first.add(nth)) });
+                if made.is_err() {
+                    // SAFETY: these were initialized, and nobody has entered them.
+                    (0..nth).for_each(|nth| unsafe { sys::cleanup_srcu_struct(first.add(nth)) });
+                    return made;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Gate { domains, given_up: AtomicBool::new(false) })
+    }
+
+    #[inline]
+    fn domain(&self, lane: Lane) -> *mut sys::srcu_struct {
+        // SAFETY: a lane's number is less than `LANES`.
+        unsafe { self.domains.get().cast::<sys::srcu_struct>().add(lane.number()) }
     }
 
     /// Goes in: one increment on this processor. In any context.
     #[inline]
-    pub fn enter(&self) -> Entered {
+    pub fn enter(&self, lane: Lane) -> Entered {
         // SAFETY: an initialized structure.
-        Entered(unsafe { sys::__srcu_read_lock(self.srcu.get()) } as u32)
+        Entered { index: unsafe { sys::__srcu_read_lock(self.domain(lane)) }, lane }
     }
 
     /// Goes out, on whatever processor.
     #[inline]
     pub fn leave(&self, entered: Entered) {
-        // SAFETY: an initialized structure; the index, 0 or 1, came from `enter`.
-        unsafe { sys::__srcu_read_unlock(self.srcu.get(), (entered.0 & 1) as c_int) }
+        // SAFETY: an initialized structure; the index came from `enter` of the same one.
+        unsafe { sys::__srcu_read_unlock(self.domain(entered.lane), entered.index) }
     }
 
-    /// Sleeps until all who had entered before have left. Never from inside.
-    pub fn drain(&self) {
-        // SAFETY: an initialized structure.
-        unsafe { sys::synchronize_srcu_expedited(self.srcu.get()) }
+    /// Sleeps until all who were in these lanes before have left, or until `within_ms` milliseconds are over. Whether they have left.
+    /// Never from inside.
+    pub fn drain(&self, lanes: Lanes, within_ms: Option<u64>) -> bool {
+        let mut begun = [0; LANES];
+        for (lane, begun) in lanes.iter().zip(&mut begun) {
+            // SAFETY: an initialized structure.
+            *begun = unsafe { sys::start_poll_synchronize_srcu(self.domain(lane)) };
+        }
+        let began_ms = monotonic_ms();
+        for (lane, begun) in lanes.iter().zip(begun) {
+            // SAFETY: an initialized structure; the number came from the call above for the same one.
+            while !unsafe { sys::poll_state_synchronize_srcu(self.domain(lane), begun) } {
+                if within_ms.is_some_and(|limit_ms| monotonic_ms().saturating_sub(began_ms) >= limit_ms) {
+                    self.given_up.store(true, Ordering::Relaxed);
+                    return false;
+                }
+                // SAFETY: sleeps.
+                unsafe { sys::dmr_sleep_us(PAUSE_US) };
+            }
+        }
+        true
     }
 }
 
+/// How long a drain sleeps before it looks again, in microseconds: SRCU takes a few milliseconds if nobody is inside.
+const PAUSE_US: u32 = 1000;
+
 impl Drop for Gate {
     fn drop(&mut self) {
-        // SAFETY: initialized by `new`; dm core lets no bio be in flight when a target is destroyed.
-        unsafe { sys::cleanup_srcu_struct(self.srcu.get()) }
+        for lane in Lanes::ALL.iter() {
+            // SAFETY: initialized by `new`; dm core lets no bio be in flight when a target is destroyed. What was begun and given up has
+            // ended when what begins now has.
+            unsafe {
+                if *self.given_up.get_mut() {
+                    sys::synchronize_srcu(self.domain(lane));
+                }
+                sys::cleanup_srcu_struct(self.domain(lane));
+            }
+        }
     }
 }

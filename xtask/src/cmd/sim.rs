@@ -19,9 +19,8 @@ history and can be run again. Ends at the first promise that is broken.
   --seed S       run the history of one seed
   --from S       first seed (default 1)
   --steps N      most steps of a history (default 4000)
-  --planted BUG  put a bug into the host, to see it found: ack-before-durable,
-                 skip-spare-flush, skip-commit-flush, skip-drain,
-                 skip-second-round, skip-equalising, read-main-for-lost
+  --planted BUG  put a bug into the host, to see it found; their names
+                 are in docs/testing.md
   -v             print every event
 ",
     run,

@@ -1,11 +1,20 @@
 //! Holding groups: bios for a held group wait, so that its content can be moved (S9).
 
+use super::machine::Drain;
+use super::order::{Masks, Window};
 use super::Engine;
+use crate::gate::Lanes;
 use crate::lookup::Record;
 use crate::units::{Group, Slot};
 
+/// The longest that users of held groups wait for writes that are under way, in milliseconds: a disk can take half a minute over one,
+/// and who holds a group for something that can be done later lets go of it then.
+pub(super) const HELD_MS: u64 = 500;
+/// How often an order holds the groups of a window and lets go of them again before it stops there.
+const HOLD_TRIES: u32 = 8;
+
 impl Engine<'_> {
-    /// Lets new bios of `group` wait from now on; those that were directed before are quiet after a drain. The caller has
+    /// Lets new bios of `group` wait from now on; writes that were directed before have ended after a drain. The caller has
     /// claimed the group. Returns the slot that serves it, or one that was taken so that it can be held: that one
     /// belongs to the caller, who maps it or lets it go with [`Engine::unhold`]. `None`: the group has no slot and none is
     /// free, or a commit of it is in doubt (S13).
@@ -41,5 +50,33 @@ impl Engine<'_> {
         } else {
             self.set_record(slot, record.with_held(false));
         }
+    }
+
+    /// Writes under way take too long for users of the wanted groups of a window to wait: lets go of all that `context` claimed and held
+    /// for an order. The drain after which it may try again, or `None` if it has tried often enough: nothing
+    /// was moved then, and the next order begins with this window.
+    #[must_use]
+    pub(super) fn make_way(
+        &mut self,
+        context: u8,
+        window: &mut Window,
+        wanted: &Masks,
+        tries: &mut u32,
+    ) -> Option<Drain> {
+        for (nth, _) in wanted.iter().enumerate().filter(|(_, mask)| **mask != 0) {
+            self.unhold(window.group(nth));
+        }
+        self.unclaim(usize::from(context));
+        *tries += 1;
+        let drain = (*tries < HOLD_TRIES).then(|| Drain::of(self.writes_to(window)));
+        if drain.is_none() {
+            window.sectors = 0;
+        }
+        drain
+    }
+
+    /// The lanes of all writes to a window.
+    pub(super) fn writes_to(&self, window: &Window) -> Lanes {
+        self.regions().writes_to(window.at.group(), window.last_group())
     }
 }

@@ -3,12 +3,14 @@
 //! A host runs one machine at a time in each repair context, with that context's buffer. It calls [`Machine::next`] with
 //! [`Event::Go`], does what comes back, and calls again with the event that [`Next`] names, until [`Next::Done`].
 
+use super::hold::HELD_MS;
 use super::release::Release;
 use super::relocate::Relocate;
 use super::repair::Repair;
 use super::reread::Reread;
 use super::{Engine, WINDOW_SECTORS};
 use crate::error::ErrorKind;
+use crate::gate::Lanes;
 use crate::io::IoRequest;
 use crate::units::SECTORS_PER_BLOCK;
 
@@ -32,6 +34,8 @@ pub enum Event {
     Io(Result<(), ErrorKind>),
     /// The gate was drained.
     Drained,
+    /// Some had not left the gate within the time that the drain was given.
+    Undrained,
     /// [`Engine::commit_outcome`] is there.
     Committed,
     /// Whether the two parts of the buffer are the same, as [`same`] says.
@@ -59,8 +63,8 @@ pub enum Next {
     Io(IoRequest),
     /// Wake the committer, wait until [`Engine::commit_outcome`] of this context is there; then [`Event::Committed`].
     Commit,
-    /// Drain the gate; then [`Event::Drained`].
-    Drain,
+    /// Drain the gate; then [`Event::Drained`], or [`Event::Undrained`] if there is a limit and it is over.
+    Drain(Drain),
     /// Compare two parts of the buffer; then [`Event::Compared`].
     Compare(Comparison),
     /// Groups were let go that others may wait for: let these look again; then [`Event::Go`].
@@ -69,6 +73,31 @@ pub enum Next {
     Wait,
     /// The job ends like this.
     Done(Result<(), ErrorKind>),
+}
+
+/// A drain of the gate: waiting until all have left some of its lanes that were there when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// The lanes.
+    pub lanes: Lanes,
+    /// The longest that the host waits, in milliseconds; `None`: as long as it takes.
+    pub within_ms: Option<u64>,
+}
+
+impl Drain {
+    /// All bios: what nobody is led to any more becomes something else.
+    pub(super) const ALL: Drain = Drain { lanes: Lanes::ALL, within_ms: None };
+
+    /// Bios that change content, however long they take. While a group is held a reader may still be where its content was: that stays
+    /// there until all have been drained, and a disk may take many seconds over a read.
+    pub(super) const fn of(lanes: Lanes) -> Drain {
+        Drain { lanes, within_ms: None }
+    }
+
+    /// The same while healthy groups are held, whose users wait.
+    pub(super) const fn while_held(lanes: Lanes) -> Drain {
+        Drain { lanes, within_ms: Some(HELD_MS) }
+    }
 }
 
 /// Two parts of a context's buffer.

@@ -38,6 +38,7 @@ use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::format::{Entry, Geometry, MainShape, SlotState, Superblock};
+use crate::gate::Regions;
 use crate::lookup::{Record, Table, TableSizes, Use};
 use crate::pending::{Pending, PENDING_WORDS};
 use crate::units::{Group, Slot, SECTOR_BYTES};
@@ -378,6 +379,11 @@ impl<'a> Engine<'a> {
     fn unit_sectors(&self) -> NonZeroU32 {
         let unit = self.settings.physical_sectors.min(64).max(self.block_sectors());
         NonZeroU32::new(unit).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// How main is divided for the gate.
+    fn regions(&self) -> Regions {
+        Regions::new(self.shape().sectors)
     }
 
     /// The logical block of main in sectors.

@@ -40,7 +40,7 @@ enum Placing {
 pub(super) enum Placed {
     /// Carry out this request.
     Io(IoRequest),
-    /// Drain the gate.
+    /// Wait until the writes to the group that are under way have ended.
     Drain,
     /// The content is on a slot, and the change that makes it the group's waits for a commit.
     Queued,
@@ -152,6 +152,7 @@ impl Placer {
     pub(super) fn next(&mut self, engine: &mut Engine<'_>, event: Event) -> Placed {
         match (core::mem::replace(&mut self.state, State::Rest), event) {
             (State::DrainOld, Event::Drained) => self.read_old(engine),
+            (State::DrainOld, Event::Undrained) => self.give_up(engine, self.what.error),
             (State::ReadOld { mask }, Event::Io(result)) => self.read_ended(engine, mask, result),
             (State::WriteSlot { mask }, Event::Io(result)) => self.slot_written(engine, mask, result),
             _ => {
@@ -161,7 +162,7 @@ impl Placer {
         }
     }
 
-    /// The group's slot is to be given up: hold the group and wait until nobody is in the slot (S7, S9).
+    /// The group's slot is to be given up: hold the group and wait until nobody writes to the slot (S7, S9).
     fn begin_move(&mut self, engine: &mut Engine<'_>, from: Slot) -> Placed {
         self.placing = Placing::Move { from };
         if let Some(record) = engine.table.record(from) {

@@ -1,17 +1,18 @@
 //! Release: content moves from slots back to main (S24).
 //!
-//! In windows, each: hold, drain, copy to main, flush main, read back, compare, removal durable everywhere, publish, drain, free. Until
+//! In windows, each: drain the reads, hold, drain, copy to main, flush main, read back, compare, removal durable everywhere, publish, drain, free. Until
 //! the removal is durable the slots' content counts, and when it is, main's is durable already; so a crash at any step finds one of
 //! the two whole. What main does not take stays mapped, and what it then holds there stays hidden as it was before.
 //!
 //! Users of a held group wait, and a main that fails may take its time: at the first write that fails the window ends with that
 //! group, and the next windows are small until main takes writes again.
 
-use super::machine::{Comparison, Event, Next, SCRATCH_SECTOR};
+use super::machine::{Comparison, Drain, Event, Next, SCRATCH_SECTOR};
 use super::order::{count, Masks, Range, Window, NO_SECTORS};
 use super::{Engine, WINDOW_GROUPS};
 use crate::error::ErrorKind;
 use crate::evidence::Success;
+use crate::gate::Lanes;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{sector_mask, Sector, Slot};
 
@@ -40,8 +41,12 @@ enum State {
     Claim,
     /// Slots that were given up for those of the window are being retired.
     Retire,
+    /// Reads are being drained, which may have been led to main before what lives there now was in slots.
+    DrainReads,
     /// Held groups are being drained.
     DrainHeld,
+    /// Writes took too long for users to wait: nothing is held until they have ended.
+    MakeWay,
     /// Sectors of a slot are being read.
     ReadSlot { mask: u8 },
     /// They are being written to main.
@@ -69,6 +74,8 @@ pub struct Release {
     /// Groups of the next window, at most.
     groups: u32,
     window: Window,
+    /// How often users of the window were let by.
+    tries: u32,
     deadline_ms: u64,
     /// Sectors of the window that are to go back; that wait for a commit; and those done with.
     wanted: Masks,
@@ -99,6 +106,7 @@ impl Release {
             tally: Released::default(),
             groups: WINDOW_GROUPS,
             window: Window { at: range.first, sectors: 0 },
+            tries: 0,
             deadline_ms: 0,
             wanted: NO_SECTORS,
             queued: NO_SECTORS,
@@ -131,10 +139,13 @@ impl Release {
     /// The next step after `event`.
     pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
         let mut step = match (self.state, event) {
-            (State::Begin, Event::Go) => self.begin_window(engine, now_ms),
-            (State::Claim, Event::Go) => self.claim(engine, now_ms),
-            (State::Retire, Event::Committed) => self.retired(engine, now_ms),
+            (State::Begin, Event::Go) => self.begin_window(engine),
+            (State::Claim, Event::Go) => self.claim(engine),
+            (State::Retire, Event::Committed) => self.retired(engine),
+            (State::DrainReads, Event::Drained) => self.hold(engine, now_ms),
             (State::DrainHeld, Event::Drained) => self.begin_group(engine, 0, now_ms),
+            (State::DrainHeld, Event::Undrained) => self.make_way(engine),
+            (State::MakeWay, Event::Drained) => self.claim(engine),
             (State::ReadSlot { mask }, Event::Io(result)) => self.slot_read(engine, mask, result, now_ms),
             (State::WriteMain { mask }, Event::Io(result)) => self.main_written(engine, mask, result, now_ms),
             (State::Flush, Event::Io(result)) => self.flushed(engine, result),
@@ -157,14 +168,14 @@ impl Release {
                 Some(next) => return next,
                 None => {
                     self.end_window(engine);
-                    step = self.begin_window(engine, now_ms);
+                    step = self.begin_window(engine);
                 }
             }
         }
     }
 
     /// Begins with the next window; `None` if nothing in it is mapped.
-    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+    fn begin_window(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
         let at = Sector(self.window.end());
         if self.stop || at.0 >= self.range.end() {
             self.tally.next = (at.0 < self.range.end()).then_some(at);
@@ -175,8 +186,8 @@ impl Release {
         if self.wanted == NO_SECTORS {
             return None;
         }
-        self.state = State::Claim;
-        self.claim(engine, now_ms)
+        self.tries = 0;
+        self.claim(engine)
     }
 
     /// Finds what of the window is to go back.
@@ -192,7 +203,8 @@ impl Release {
         }
     }
 
-    fn claim(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+    fn claim(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+        self.state = State::Claim;
         if self.stop {
             self.window.sectors = 0;
             return None;
@@ -212,16 +224,23 @@ impl Release {
             self.state = State::Retire;
             return Some(Next::Commit);
         }
-        self.hold(engine, now_ms)
+        Some(self.drain_reads())
+    }
+
+    /// A write that main does not take may leave neither the old content nor the new, and a read that is still there could find it. No read
+    /// comes there any more: the groups are mapped, and claimed.
+    fn drain_reads(&mut self) -> Next {
+        self.state = State::DrainReads;
+        Next::Drain(Drain::of(Lanes::READS))
     }
 
     /// No other entry names a group of the window any more, or the commit that was to see to that has failed.
-    fn retired(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+    fn retired(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
         if engine.commit_outcome(usize::from(self.context)) != Some(true) {
             (self.failed, self.wanted) = (self.wanted, NO_SECTORS);
             return None;
         }
-        self.hold(engine, now_ms)
+        Some(self.drain_reads())
     }
 
     fn hold(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
@@ -235,7 +254,14 @@ impl Release {
         }
         self.deadline_ms = now_ms.saturating_add(engine.settings.repair_deadline_ms);
         self.state = State::DrainHeld;
-        Some(Next::Drain)
+        Some(Next::Drain(Drain::while_held(engine.writes_to(&self.window))))
+    }
+
+    fn make_way(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+        self.state = State::MakeWay;
+        let drain = engine.make_way(self.context, &mut self.window, &self.wanted, &mut self.tries);
+        self.stop |= drain.is_none();
+        drain.map(Next::Drain)
     }
 
     fn wanted(&self) -> u8 {
@@ -455,7 +481,7 @@ impl Release {
             return Some(Next::Commit);
         }
         self.state = State::DrainFreed;
-        core::mem::take(&mut self.freed).then_some(Next::Drain)
+        core::mem::take(&mut self.freed).then_some(Next::Drain(Drain::ALL))
     }
 
     fn remove(&mut self, engine: &mut Engine<'_>, wanted: u8) {

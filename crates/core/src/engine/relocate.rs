@@ -5,7 +5,7 @@
 //! meanwhile, then placed and committed. A hold ends with the publication of the group's mapping, or when the group
 //! cannot be moved. What cannot be read stays where it is: only a write can move it.
 
-use super::machine::{Event, Next};
+use super::machine::{Drain, Event, Next};
 use super::order::{count, Masks, Range, Sweep, Window, NO_SECTORS};
 use super::place::{Placed, Placement, Placer};
 use super::{Engine, WINDOW_GROUPS};
@@ -37,7 +37,9 @@ enum State {
     Claim,
     /// Held groups are being drained.
     DrainHeld,
-    /// They are being read.
+    /// Writes took too long for users to wait: nothing is held until they have ended.
+    MakeWay,
+    /// Held groups are being read.
     Read,
     /// A group is being placed.
     Place,
@@ -56,6 +58,8 @@ pub struct Relocate {
     stop: bool,
     tally: Relocated,
     window: Window,
+    /// How often users of the window were let by.
+    tries: u32,
     sweep: Sweep,
     deadline_ms: u64,
     /// Sectors of the window that are to move; that wait for a commit; and those done with.
@@ -81,6 +85,7 @@ impl Relocate {
             stop: false,
             tally: Relocated::default(),
             window,
+            tries: 0,
             sweep: Sweep::new(engine, &window, 0),
             deadline_ms: 0,
             wanted: NO_SECTORS,
@@ -121,6 +126,8 @@ impl Relocate {
                 self.sweep = Sweep::new(engine, &self.window, 1);
                 self.read(engine, now_ms)
             }
+            (State::DrainHeld, Event::Undrained) => self.make_way(engine),
+            (State::MakeWay, Event::Drained) => self.claim(engine, now_ms),
             (State::Read, Event::Io(result)) => {
                 self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
                 self.read(engine, now_ms)
@@ -190,12 +197,13 @@ impl Relocate {
             self.window.sectors = 0;
             return None;
         }
-        self.state = State::Claim;
+        self.tries = 0;
         self.claim(engine, now_ms)
     }
 
     /// Claims the window and holds what is to move.
     fn claim(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+        self.state = State::Claim;
         if self.stop {
             self.window.sectors = 0;
             return None;
@@ -220,7 +228,14 @@ impl Relocate {
         }
         self.deadline_ms = now_ms.saturating_add(engine.settings.repair_deadline_ms);
         self.state = State::DrainHeld;
-        Some(Next::Drain)
+        Some(Next::Drain(Drain::while_held(engine.writes_to(&self.window))))
+    }
+
+    fn make_way(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+        self.state = State::MakeWay;
+        let drain = engine.make_way(self.context, &mut self.window, &self.wanted, &mut self.tries);
+        self.stop |= drain.is_none();
+        drain.map(Next::Drain)
     }
 
     /// Reads what is held. It read well a moment ago, so what fails now gets no second attempt: users wait.
@@ -272,14 +287,18 @@ impl Relocate {
 
     fn drain_given_up(&mut self) -> Option<Next> {
         self.state = State::DrainGivenUp;
-        self.placer.take_gave_up().then_some(Next::Drain)
+        self.placer.take_gave_up().then_some(Next::Drain(Drain::ALL))
     }
 
-    fn obey(&mut self, _engine: &mut Engine<'_>, placed: Placed) -> Option<Next> {
+    fn obey(&mut self, engine: &mut Engine<'_>, placed: Placed) -> Option<Next> {
         self.state = State::Place;
         match placed {
             Placed::Io(request) => return Some(Next::Io(request)),
-            Placed::Drain => return Some(Next::Drain),
+            Placed::Drain => {
+                // The rest of the window is held as well.
+                let group = self.window.group(self.nth);
+                return Some(Next::Drain(Drain::while_held(engine.regions().writes_to(group, group))));
+            }
             Placed::Queued => self.group_done(true),
             Placed::Failed(_) => self.group_done(false),
         }

@@ -208,6 +208,8 @@ pub fn load(disks: &mut Disks) -> Result<Set<'_>, LoadError> {
         hook: None,
         on_drain: None,
         drains: 0,
+        slow_drains: 0,
+        limits: Vec::new(),
         on_read: None,
         evidence,
         now_ms: 1,
@@ -244,6 +246,10 @@ pub struct Set<'d> {
     pub hook: Option<Hook>,
     /// Called at every drain that a repair asks for, with the number of it.
     pub on_drain: Option<fn(&Engine<'_>, u32)>,
+    /// Drains with a limit that will not be done in time.
+    pub slow_drains: u32,
+    /// Of the drains of the last repair, which had a limit.
+    pub limits: Vec<bool>,
     /// Drains of the last repair.
     pub drains: u32,
     /// Called before every read that a machine asks for.
@@ -412,10 +418,18 @@ impl Set<'_> {
                     self.commit();
                     Event::Committed
                 }
-                Next::Drain => {
+                Next::Drain(drain) => {
                     self.drains += 1;
+                    self.limits.push(drain.within_ms.is_some());
                     self.on_drain.iter().for_each(|check| check(&self.engine, self.drains));
-                    Event::Drained
+                    match drain.within_ms {
+                        Some(ms) if self.slow_drains > 0 => {
+                            self.slow_drains -= 1;
+                            self.now_ms += ms;
+                            Event::Undrained
+                        }
+                        _ => Event::Drained,
+                    }
                 }
                 Next::Yield => Event::Go,
                 Next::Wait => panic!("nobody else repairs"),

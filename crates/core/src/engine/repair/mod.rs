@@ -11,7 +11,7 @@
 mod narrow;
 mod probe;
 
-use super::machine::{Event, Next};
+use super::machine::{Drain, Event, Next};
 use super::place::{Placed, Placement, Placer};
 use super::{Engine, Notice, WINDOW_GROUPS};
 use crate::error::ErrorKind;
@@ -55,6 +55,8 @@ enum State {
     Flush,
     /// The group by which main is asked is being drained.
     ProbeDrain,
+    /// Writes took too long for its users to wait: it is let go, and those that are in the way of every question are being drained.
+    ProbeMakeWay,
     /// It is being read.
     ProbeRead,
     /// It is being written back.
@@ -165,6 +167,8 @@ impl Repair {
                 self.end_job(engine)
             }
             (State::ProbeDrain, Event::Drained) => self.probe_drained(engine),
+            (State::ProbeDrain, Event::Undrained) => self.probe_undrained(engine),
+            (State::ProbeMakeWay, Event::Drained | Event::Undrained) => self.probe_way_made(engine),
             (State::ProbeRead, Event::Io(result)) => self.probe_read(engine, result),
             (State::ProbeWrite, Event::Io(result)) => self.probe_written(engine, result),
             (State::ProbeBack, Event::Io(result)) => self.probe_read_back(engine, result),
@@ -268,7 +272,7 @@ impl Repair {
         self.state = State::Place;
         match placed {
             Placed::Io(request) => return Next::Io(request),
-            Placed::Drain => return Next::Drain,
+            Placed::Drain => return self.drain_writes(engine, self.group()),
             Placed::Queued => {
                 self.queued = true;
                 self.nth += 1;
@@ -276,6 +280,11 @@ impl Repair {
             Placed::Failed(error) => self.fail(error),
         }
         self.place_next(engine)
+    }
+
+    /// Waits for the writes to a group that has to move, however long they take: users wait for what the job is about anyway.
+    fn drain_writes(&self, engine: &Engine<'_>, group: Group) -> Next {
+        Next::Drain(Drain::of(engine.regions().writes_to(group, group)))
     }
 
     /// The list of changes is nearly full: have it committed, whoever filled it.
@@ -313,7 +322,7 @@ impl Repair {
     fn drain_given_up(&mut self, engine: &mut Engine<'_>) -> Next {
         if self.placer.take_gave_up() {
             self.state = State::DrainGivenUp;
-            return Next::Drain;
+            return Next::Drain(Drain::ALL);
         }
         self.after_commit(engine)
     }

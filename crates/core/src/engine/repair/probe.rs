@@ -1,6 +1,6 @@
 //! Probing: main is asked without harm whether it takes writes, as nothing else gives evidence (S14).
 //!
-//! A group beside the failing one is claimed and held (S9), so that nobody else reads or writes it; it is read and written back
+//! A group beside the failing one is claimed and held (S9), so that nobody else writes it; it is read and written back
 //! unchanged. The write is a plain one: what is asked is whether main accepts writes, which any success of a user answers as well, and a FUA write
 //! may be done as a flush of main's whole cache, whose failure would be told to the probe and not to those who wrote what was lost.
 //!
@@ -11,11 +11,12 @@ use core::num::NonZeroU64;
 
 use super::{Repair, State};
 use crate::engine::breaker::Judgement;
-use crate::engine::machine::{Next, PROBE_SECTOR, SCRATCH_SECTOR};
+use crate::engine::machine::{Drain, Next, PROBE_SECTOR, SCRATCH_SECTOR};
 use crate::engine::place::Placed;
 use crate::engine::{Engine, Notice};
 use crate::error::ErrorKind;
 use crate::evidence::Success;
+use crate::gate::Lanes;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{sector_mask, Group, Sector};
 
@@ -37,6 +38,12 @@ pub(super) struct Probe {
     until_ms: u64,
     /// The group by which main is asked.
     group: Group,
+    /// Candidates that need not be asked again, by their number.
+    answered: u32,
+    /// Where writes were under way for longer than users of the group could wait.
+    busy: Lanes,
+    /// When it was let go for those.
+    made_way_ms: u64,
 }
 
 impl Repair {
@@ -74,16 +81,26 @@ impl Repair {
     /// Asks main by the next group that may be taken for it.
     fn ask(&mut self, engine: &mut Engine<'_>) -> Next {
         while self.now_ms < self.probe.until_ms && self.probe.write_failures < WRITE_FAILURES {
-            let Some(group) = self.candidate(engine, self.probe.nth) else { break };
-            self.probe.nth += 1;
-            let Some(group) = group.filter(|g| engine.claim_probe(usize::from(self.context), *g)) else {
+            let Some(group) = self.candidate(engine, self.probe.nth) else {
+                if self.probe.busy == Lanes::NONE {
+                    break;
+                }
+                // Those writes may have ended by now.
+                (self.probe.nth, self.probe.busy) = (0, Lanes::NONE);
                 continue;
             };
+            let answered = self.probe.answered & (1 << (self.probe.nth & 31)) != 0;
+            self.probe.nth += 1;
+            let may_ask = |g: &Group| !answered && !self.probe.busy.meets(engine.regions().of_group(*g));
+            let Some(group) = group.filter(may_ask) else { continue };
+            if !engine.claim_probe(usize::from(self.context), group) {
+                continue;
+            }
             match engine.hold(group) {
                 Some(_) => {
                     self.probe.group = group;
                     self.state = State::ProbeDrain;
-                    return Next::Drain;
+                    return Next::Drain(Drain::while_held(engine.regions().writes_to(group, group)));
                 }
                 // Nothing to hold it by: no slot is free, and whatever main says, the group at hand gets none (S22).
                 None => {
@@ -140,14 +157,39 @@ impl Repair {
         self.probe_request(engine, Op::Read, SCRATCH_SECTOR)
     }
 
+    /// Users of the group have waited long enough: main is asked elsewhere, when the writes have ended that are in the way everywhere.
+    pub(super) fn probe_undrained(&mut self, engine: &mut Engine<'_>) -> Next {
+        self.let_go(engine);
+        self.probe.busy = self.probe.busy.with(engine.regions().of_group(self.probe.group));
+        self.probe.made_way_ms = self.now_ms;
+        self.state = State::ProbeMakeWay;
+        Next::Drain(Drain {
+            lanes: Lanes::WIDE,
+            within_ms: Some(self.deadline_ms.saturating_sub(self.now_ms)),
+        })
+    }
+
+    /// What was waited for with nobody held is no time spent on asking.
+    pub(super) fn probe_way_made(&mut self, engine: &mut Engine<'_>) -> Next {
+        let waited_ms = self.now_ms.saturating_sub(self.probe.made_way_ms);
+        self.probe.until_ms = self.probe.until_ms.saturating_add(waited_ms);
+        self.place_next(engine)
+    }
+
     pub(super) fn probe_read(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
         // Without a commit the content could not be saved if the write spoilt it.
         if result.is_err() || !engine.commits() {
+            self.answered();
             self.let_go(engine);
             return self.place_next(engine);
         }
         self.state = State::ProbeWrite;
         self.probe_request(engine, Op::Write, SCRATCH_SECTOR)
+    }
+
+    /// The group at hand need not be asked again.
+    fn answered(&mut self) {
+        self.probe.answered |= 1 << (self.probe.nth.wrapping_sub(1) & 31);
     }
 
     pub(super) fn probe_written(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
@@ -166,6 +208,7 @@ impl Repair {
                 self.probe_request(engine, Op::Write, SCRATCH_SECTOR)
             }
             Err(_) => {
+                self.answered();
                 self.probe.write_failures += 1;
                 self.state = State::ProbeBack;
                 self.probe_request(engine, Op::Read, PROBE_SECTOR)
@@ -188,7 +231,10 @@ impl Repair {
         self.state = State::ProbeStore;
         match placed {
             Placed::Io(request) => Next::Io(request),
-            Placed::Drain => Next::Drain,
+            Placed::Drain => {
+                engine.broken("a group by which main is asked has a slot to leave");
+                self.finish(engine, Err(ErrorKind::Io))
+            }
             Placed::Queued => {
                 self.queued = true;
                 self.stored_probe = true;
