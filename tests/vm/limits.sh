@@ -61,6 +61,31 @@ emulated_sectors() {
 	served "$sd" "$SPARE"
 	refused_pair "$(cacheless other512 16)" "$sd"
 	rmmod scsi_debug
+	# Two groups are one physical block.
+	sd=$(scsi_disk 16 sector_size=512 physblk_exp=4)
+	served "$sd" "$SPARE"
+	rmmod scsi_debug
+}
+
+# Disks that take less at once than repair reads and writes; and memory that begins in the middle of a page, at any sector, which is
+# the least that device-mapper asks for.
+small_transfers_from_unaligned_memory() {
+	sd=$(scsi_disk 32)
+	half=$(($(sectors "$sd") / 2))
+	dmsetup create front --table "0 $half linear $sd 0"
+	dmsetup create back --table "0 $half linear $sd $half"
+	BAD=writes under m /dev/mapper/front 200+1 1000+24 3001+300
+	remap r /dev/mapper/m /dev/mapper/back format
+	echo 4 >"/sys/block/${sd##*/}/queue/max_sectors_kb"
+	equal "$(queue /dev/mapper/r dma_alignment)" 511
+	[ "$(queue /dev/mapper/r max_sectors_kb)" -gt 96 ]
+	verify() { fio --name=u --filename=/dev/mapper/r --size=3m --bs=96k --direct=1 --rw=write --verify=crc32c "$@"; }
+	verify --do_verify=0 --mem_align=512
+	equal "$(mapped r) $(status r 9)" '325 0'
+	for at in 200 1000 1023 3001 3300; do equal "$(query r $at)" mapped; done
+	for align in 512 2048 4096; do verify --verify_only --verify_fatal=1 --mem_align=$align; done
+	for name in r m front back; do dmsetup remove $name; done
+	rmmod scsi_debug
 }
 
 # A physical block that begins in the middle of sectors, and a main that does not begin where its disk does.
@@ -129,6 +154,7 @@ $((first + 56)) 8 zero"
 
 t s23_sizes_of_blocks sizes_of_blocks
 t s23_emulated_sectors emulated_sectors
+t s23_small_transfers_from_unaligned_memory small_transfers_from_unaligned_memory
 t s23_alignment alignment
 t s23_zoned_is_refused zoned_is_refused
 t s23_the_top_of_the_range the_top_of_the_range
