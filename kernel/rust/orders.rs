@@ -27,9 +27,7 @@ pub fn remap(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<
     let begin = |engine: &mut Engine<'_>| Machine::Relocate(Relocate::new(CONTEXT, range, engine));
     let Machine::Relocate(done) = carry_out(set, begin)? else { return Err(Errno::EINVAL) };
     let (range, t) = (done.range(), done.tally());
-    if t.remapped > 0 {
-        set.handle().event();
-    }
+    tell(set, t.remapped)?;
     let written = write!(
         out,
         "sector={} sectors={} remapped={} mapped={} unreadable={} failed={}",
@@ -43,15 +41,25 @@ pub fn release(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Resul
     let begin = |engine: &mut Engine<'_>| Machine::Release(Release::new(CONTEXT, range, engine));
     let Machine::Release(done) = carry_out(set, begin)? else { return Err(Errno::EINVAL) };
     let (range, t) = (done.range(), done.tally());
-    if t.released > 0 {
-        set.handle().event();
-    }
+    tell(set, t.released)?;
     let written = write!(
         out,
         "sector={} sectors={} released={} main={} lost={} unreadable={} failed={}",
         range.first.0, range.sectors, t.released, t.main, t.lost, t.unreadable, t.failed
     );
     whole(written.and_then(|()| end(t.next, out)))
+}
+
+/// Raises the one event of an order, if it moved anything (S30). Who waits for events hears of it also when the caller does not live to
+/// get the answer.
+fn tell(set: &KArc<Set>, moved_sectors: u64) -> Result<(), Errno> {
+    if moved_sectors > 0 {
+        set.handle().event();
+    }
+    if is_being_killed() {
+        return Err(Errno::EINTR);
+    }
+    Ok(())
 }
 
 fn end(next: Option<Sector>, out: &mut StatusText<'_>) -> core::fmt::Result {
@@ -77,8 +85,5 @@ fn carry_out(set: &KArc<Set>, begin: impl FnOnce(&mut Engine<'_>) -> Machine) ->
     let mut last = Status::OK;
     // What became of the content is in the machine's tally.
     let _ = repairs::drive(set, CONTEXT, &mut machine, None, &mut buffer, &mut last, &stop);
-    if is_being_killed() {
-        return Err(Errno::EINTR);
-    }
     Ok(machine)
 }

@@ -299,7 +299,9 @@ a_slow_write_holds_up_nobody() {
 	same
 }
 
+# Who waits for events hears of what was moved; nobody else does.
 killed_in_the_middle() {
+	nr=$(events)
 	slow 30
 	dmsetup message r 0 remap 16384 16384 &
 	sleep 2
@@ -308,6 +310,7 @@ killed_in_the_middle() {
 	slow 0
 	moved=$(mapped r)
 	[ "$moved" -gt 0 ] && [ "$moved" -lt 16384 ]
+	equal "$(events)" $((nr + 1))
 	same 16384 16384
 	message release 16384 16384
 	equal "$(used r)" 0
