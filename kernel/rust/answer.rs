@@ -21,7 +21,7 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
         let (counters, superblock) = (engine.counters(), engine.superblock());
         write!(
             out,
-            "{} {}/{} {} {} {}/{} {} {} {} {} {} {} {} {} {} {} {} {} {}",
+            "{} {}/{} {} {} {}/{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
             engine.mode().name(),
             engine.used(),
             engine.slots_total(),
@@ -41,12 +41,20 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
             counters.reads,
             counters.reads_delivered,
             counters.reads_failed,
-            counters.unproven
+            counters.unproven,
+            counters.evictions,
+            counters.readmissions,
+            counters.commits_failed,
+            counters.flush_failures,
+            counters.breaker_openings,
+            counters.suspected_sectors,
+            counters.notices_dropped
         )
     });
     // Not resumed yet: what the superblock said is all that is known.
     written.unwrap_or_else(|| {
-        write!(out, "inactive 0/{} - - - - - - - - - - {} - - - - -", set.geometry.slot_count(), set.id)
+        let (slots, id) = (set.geometry.slot_count(), set.id);
+        write!(out, "inactive 0/{slots} - - - - - - - - - - {id} - - - - - - - - - - - -")
     })
 }
 

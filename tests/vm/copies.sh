@@ -46,10 +46,12 @@ a_copy_is_evicted_and_comes_back_under_io() {
 	BAD=writes copies_fail 2
 	put 2000 8
 	equal "$(in_sync)" 'degraded 4/5'
+	equal "$(status r 19) $(status r 20)" '1 0'
 	copies_fail
 	event=$(events)
 	equal "$(dmsetup message r 0 resume_remap)" mode=rw
 	equal "$(in_sync)" 'rw 5/5'
+	equal "$(status r 19) $(status r 20)" '1 1'
 	logged 'metadata copy 2 is in sync again'
 	[ "$(events)" -gt "$event" ]
 	touch "$WORK/stop"
@@ -65,6 +67,8 @@ a_copy_is_evicted_and_comes_back_under_io() {
 	copies_fail
 	equal "$(dmsetup message r 0 resume_remap)" mode=rw
 	equal "$(in_sync)" 'rw 5/5'
+	# Of this activation.
+	equal "$(status r 19) $(status r 20)" '4 4'
 }
 
 a_copy_that_fails_its_rewrite_stays_out() {

@@ -63,11 +63,13 @@ copies_and_modes() {
 	under s "$SPARE" $((SPARE_OFFSET + 8))+64
 	changed 2 dmsetup message r 0 remap 12000 8
 	equal "$(status r 1) $(status r 5)" 'degraded 4/5'
+	equal "$(status r 19) $(status r 20)" '1 0'
 	logged ': metadata copy 0 evicted'
 	logged ': mode is now degraded'
 	under s "$SPARE"
 	changed 1 dmsetup message r 0 resume_remap
 	equal "$(status r 1) $(status r 5)" 'rw 5/5'
+	equal "$(status r 19) $(status r 20)" '1 1'
 	logged ': metadata copy 0 is in sync again'
 	logged ': mode is now rw'
 }
@@ -82,6 +84,7 @@ slots_that_fail() {
 	under s "$SPARE" "$old+1"
 	changed 1 fails get 2000 1
 	equal "$(query r 2000)" suspect
+	equal "$(status r 24)" 1
 	logged ": sector 2000: 1 sectors unreadable in slot "
 	# What is known is not told again.
 	before=$(events)
@@ -100,7 +103,7 @@ slots_that_fail() {
 	equal "$(query r 4000) $(status r 6) $(status r 3)" 'lost 2 1'
 	under s "$SPARE"
 	put 4000 1
-	equal "$(status r 3)" 0
+	equal "$(status r 3) $(status r 24)" '0 2'
 }
 
 # With as many slots allowed that the next one is half of them, and then with no more than are in use.
@@ -127,10 +130,10 @@ the_breaker() {
 	done
 	equal "$(status r 1)" rw
 	changed 1 fails put 20560 8
-	equal "$(status r 1) $(status r 12)" 'no-remap breaker'
+	equal "$(status r 1) $(status r 12) $(status r 23)" 'no-remap breaker 1'
 	under m "$MAIN"
 	changed 1 dmsetup message r 0 resume_remap
-	equal "$(status r 1)" rw
+	equal "$(status r 1) $(status r 23)" 'rw 0'
 	same
 }
 
@@ -140,6 +143,12 @@ lines() { dmesg | grep -c -- "$1" || true; }
 # Each of these 1000 remappings would be a line; the kernel keeps back what is too much and says how many.
 log_is_not_flooded() {
 	clean_log
+counts_begin_anew() {
+	equal "$(dmsetup status r | cut -d ' ' -f 22-28)" '1 1 0 0 1 2 0'
+	dmsetup message r 0 reset_stats
+	equal "$(dmsetup status r | cut -d ' ' -f 22-28)" '0 0 0 0 0 0 0'
+}
+
 	dmesg -C
 	param debug_level 2
 	dmsetup message r 0 remap 16000 8000 | grep -q ' remapped=8000 '
@@ -251,3 +260,4 @@ t s30_line_makes_it_anew line_makes_it_anew
 t s30_measurement_makes_it_anew measurement_makes_it_anew
 t kernel_log_is_clean clean_log
 finish
+t s30_counts_begin_anew counts_begin_anew

@@ -76,12 +76,14 @@ recovers() {
 }
 
 failed_flush_of_main() {
-	slots=$(used r)
+	slots=$(used r) failed=$(status r 22)
 	BAD=writes under m "$MAIN" 65000+8
 	put 200 8
 	refused 'Input/output error' flush
 	equal "$(used r)" "$slots"
 	failed_mode
+	# Those that were refused meanwhile are no others.
+	equal "$(status r 22)" $((failed + 1))
 	logged 'a flush failed: writes are refused until the message resume_remap'
 	under m "$MAIN"
 	recovers
@@ -93,9 +95,11 @@ failed_flush_of_the_spare() {
 	BAD=writes under s "$SPARE" $FAR
 	flush
 	equal "$(status r 1)" rw
+	failed=$(status r 22)
 	put 1000 8
 	refused 'Input/output error' flush
 	failed_mode
+	equal "$(status r 22)" $((failed + 1))
 	under s "$SPARE"
 	recovers
 }
@@ -103,9 +107,10 @@ failed_flush_of_the_spare() {
 # The flush of a commit: the content of a new slot is not known to be durable, so the write fails, and nothing is mapped.
 failed_flush_of_a_commit() {
 	under m "$MAIN" 3000+8
-	slots=$(used r)
+	slots=$(used r) commits=$(status r 21) flushes=$(status r 22)
 	BAD=writes under s "$SPARE" $FAR
 	refused 'Input/output error' put 3000 8
+	equal "$(status r 21) $(status r 22)" "$((commits + 1)) $((flushes + 1))"
 	equal "$(used r)" "$slots"
 	equal "$(query r 3000)" main
 	equal "$(status r 1) $(status r 12)" 'fail flush-failed'

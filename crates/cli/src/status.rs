@@ -154,6 +154,21 @@ fn advice(status: &Status) -> &'static str {
     }
 }
 
+/// What happened since activation and shows nowhere else; nothing is said of what did not happen.
+fn happened(status: &Status) -> String {
+    let counts = [
+        ("copies evicted", status.evictions),
+        ("copies back in sync", status.readmissions),
+        ("commits failed", status.commits_failed),
+        ("flushes failed", status.flushes_failed),
+        ("breaker opened", status.breaker_openings),
+        ("sectors became suspect", status.suspected_sectors),
+        ("log lines dropped", status.log_lines_dropped),
+    ];
+    let some = counts.iter().filter_map(|(what, count)| Some((what, count.filter(|n| *n != 0)?)));
+    some.map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", ")
+}
+
 fn details(set: &Set) -> String {
     let s = &set.status;
     let mut lines = vec![
@@ -179,6 +194,7 @@ fn details(set: &Set) -> String {
             copies,
             ("repairs", format!("{stored} of {repairs} failed writes stored")),
             ("reads", format!("{delivered} of {reads} failed reads delivered after all")),
+            ("events", happened(s)),
         ]);
     }
     if set.info.readonly {
@@ -224,6 +240,13 @@ fn to_json(set: &Set) -> Value {
         "reads_delivered": s.reads_delivered,
         "reads_failed": s.reads_failed,
         "unproven": s.unproven,
+        "evictions": s.evictions,
+        "readmissions": s.readmissions,
+        "commits_failed": s.commits_failed,
+        "flushes_failed": s.flushes_failed,
+        "breaker_openings": s.breaker_openings,
+        "suspected_sectors": s.suspected_sectors,
+        "log_lines_dropped": s.log_lines_dropped,
         "suspended": set.info.suspended,
         "readonly": set.info.readonly,
         "open_count": set.info.open_count,
@@ -257,6 +280,23 @@ mod tests {
         let dm = FakeDm::with_set("archive", "REMAP-1", Number { major: 254, minor: 3 }, 0);
         let report = run(&StatusArgs { name: Some("archive".into()) }, &dm).unwrap();
         assert!(report.text.contains("3 of 1950 in use, 1 retired"), "{}", report.text);
+        // An older module does not say, and nothing is said of it.
+        assert!(!report.text.contains("events"), "{}", report.text);
+        assert_eq!(report.json["devices"][0]["evictions"], Value::Null);
+    }
+
+    #[test]
+    fn s30_what_happened_is_told_and_what_did_not_is_not() {
+        let mut dm = FakeDm::with_set("archive", "REMAP-1", Number { major: 254, minor: 3 }, 0);
+        let id = "d0010203-0405-4607-8809-0a0b0c0d0e0f";
+        let text = format!("degraded 3/1950 0 0 4/5 1 12 11 1 40 9 - {id} 0 0 0 0 0 2 1 0 0 1 0 0");
+        dm.devices[1].2[0].text = text;
+        let report = run(&StatusArgs { name: Some("archive".into()) }, &dm).unwrap();
+        let wanted = "  events  copies evicted: 2, copies back in sync: 1, breaker opened: 1\n";
+        assert!(report.text.contains(wanted), "{}", report.text);
+        let device = &report.json["devices"][0];
+        assert_eq!((device["evictions"].as_u64(), device["flushes_failed"].as_u64()), (Some(2), Some(0)));
+        assert_eq!(device["breaker_openings"], 1);
     }
 
     #[test]

@@ -155,6 +155,20 @@ pub struct Status {
     pub reads_failed: Option<u64>,
     /// Of the repairs, those without evidence that main takes writes, since activation.
     pub unproven: Option<u64>,
+    /// Copies of the metadata that were evicted, since activation.
+    pub evictions: Option<u64>,
+    /// Copies that came back into sync, since activation.
+    pub readmissions: Option<u64>,
+    /// Changes of the metadata that did not become durable, since activation.
+    pub commits_failed: Option<u64>,
+    /// Flushes that failed, since activation.
+    pub flushes_failed: Option<u64>,
+    /// How often the breaker opened, since activation.
+    pub breaker_openings: Option<u64>,
+    /// Sectors that became suspect by a failed read of their slot, since activation.
+    pub suspected_sectors: Option<u64>,
+    /// Lines that are missing from the kernel log, since activation.
+    pub log_lines_dropped: Option<u64>,
     /// Fields that a newer target appended.
     pub further: Vec<String>,
 }
@@ -195,6 +209,13 @@ impl Status {
             reads_delivered: number(words.next()),
             reads_failed: number(words.next()),
             unproven: number(words.next()),
+            evictions: number(words.next()),
+            readmissions: number(words.next()),
+            commits_failed: number(words.next()),
+            flushes_failed: number(words.next()),
+            breaker_openings: number(words.next()),
+            suspected_sectors: number(words.next()),
+            log_lines_dropped: number(words.next()),
             further: words.map(str::to_string).collect(),
         })
     }
@@ -253,7 +274,7 @@ mod tests {
     #[test]
     fn a_status_line_is_read() {
         let status = Status::parse(
-            "degraded 3/1950 8 7 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f 24 6 4 2 3 new",
+            "degraded 3/1950 8 7 4/5 1 12 11 1 40 9 - d0010203-0405-4607-8809-0a0b0c0d0e0f 24 6 4 2 3 31 32 33 34 35 36 37 new",
         )
         .unwrap();
         assert_eq!(
@@ -278,6 +299,14 @@ mod tests {
             (status.released_sectors, status.unproven, status.further),
             (Some(24), Some(3), vec!["new".to_string()])
         );
+        assert_eq!(
+            (status.evictions, status.readmissions, status.commits_failed, status.flushes_failed),
+            (Some(31), Some(32), Some(33), Some(34))
+        );
+        assert_eq!(
+            (status.breaker_openings, status.suspected_sectors, status.log_lines_dropped),
+            (Some(35), Some(36), Some(37))
+        );
     }
 
     #[test]
@@ -288,6 +317,15 @@ mod tests {
         let older = Status::parse(&format!("rw 3/1950 8 - 5/5 1 12 11 1 40 9 - {uuid}")).unwrap();
         assert_eq!(older.set_uuid.as_deref(), Some(uuid));
         assert_eq!((older.pending_blocks, older.reads, older.further.len()), (None, None, 0));
+        let older = Status::parse(&format!("rw 3/1950 8 2 5/5 1 12 11 1 40 9 - {uuid} 24 6 4 2 3")).unwrap();
+        assert_eq!((older.unproven, older.evictions, older.log_lines_dropped), (Some(3), None, None));
+        let inactive = format!("inactive 0/1950 - - - - - - - - - - {uuid} - - - - - - - - - - - -");
+        let inactive = Status::parse(&inactive).unwrap();
+        assert_eq!(
+            (inactive.total_slots, inactive.copies_in_sync, inactive.copies),
+            (Some(1950), None, None)
+        );
+        assert_eq!((inactive.set_uuid.as_deref(), inactive.further.len()), (Some(uuid), 0));
         assert_eq!(Status::parse("rw"), None);
         assert_eq!(Status::parse(""), None);
     }

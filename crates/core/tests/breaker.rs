@@ -74,6 +74,31 @@ fn s16_the_breaker_opens_when_eight_groups_failed_without_evidence() {
 }
 
 #[test]
+fn s30_an_opening_is_counted_once_however_long_it_lasts() {
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    let openings = |set: &Set<'_>| set.engine.counters().breaker_openings;
+    fail(&mut set, UNPROVEN_GROUPS - 1);
+    assert_eq!(openings(&set), 0);
+    fail(&mut set, UNPROVEN_GROUPS);
+    // What fails now passes up, and each trial that fails leaves it open for longer.
+    fail(&mut set, UNPROVEN_GROUPS);
+    for _ in 0..3 {
+        set.now_ms += PAUSE_MS;
+        set.tick();
+        let before = set.engine.counters().unproven;
+        fail(&mut set, UNPROVEN_GROUPS);
+        assert_eq!((set.engine.counters().unproven, openings(&set)), (before + 1, 1));
+    }
+    // After it was closed the next is another.
+    assert!(set.work(Work::Resume));
+    fail(&mut set, UNPROVEN_GROUPS);
+    assert_eq!((mode(&set).1, openings(&set)), (Some("breaker"), 2));
+    set.engine.reset_counters();
+    assert_eq!((mode(&set).1, openings(&set)), (Some("breaker"), 0));
+}
+
+#[test]
 fn s16_failures_far_apart_in_time_do_not_open_it() {
     let mut disks = Disks::new();
     let mut set = away(&mut disks);

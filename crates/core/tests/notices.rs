@@ -82,6 +82,11 @@ fn s30_what_was_dropped_is_counted_and_told_once() {
         }
     }
     assert!(set.engine.counters().notices_dropped > 0);
+    // Counting anew takes back nothing that is still to be told.
+    assert!(set.release(1600, 640).released > 0);
+    set.engine.reset_counters();
+    assert_eq!(set.engine.counters().notices_dropped, 0);
+    assert!(dropped(&set.notices(), Class::Move).is_some());
     // Nothing is told twice, and there is room again.
     assert_eq!(set.notices(), []);
     set.relocate(2400, 8);

@@ -239,7 +239,7 @@ fn s03_a_failed_slot_read_makes_exactly_the_failing_sectors_suspect() {
     set.disks.log.clear();
     assert!(set.reread(74, 1, Place::Spare(Slot(slot.0 + 1))).0.is_err());
     assert_eq!(reads_of(set.disks, 74), 0);
-    assert_eq!(set.engine.take_notice(), None);
+    assert_eq!((set.engine.take_notice(), set.engine.counters().suspected_sectors), (None, 1));
     set.disks.bad_reads.clear();
     assert_eq!(set.reread(72, 8, MAIN), (Ok(()), vec![Some(0x22); 8]));
 }

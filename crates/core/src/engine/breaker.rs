@@ -146,6 +146,9 @@ impl Engine<'_> {
         if !self.settings.production {
             return;
         }
+        if !self.breaker_is_open() {
+            self.counters.breaker_openings += 1;
+        }
         self.breaker.state = State::Open { since_ms: now_ms };
         self.breaker.cause = cause;
         self.judge();

@@ -297,6 +297,7 @@ impl<'a> Engine<'a> {
     /// Sets the counts of what happened since activation to zero.
     pub fn reset_counters(&mut self) {
         self.counters = Counters { lost_sectors: self.counters.lost_sectors, ..Counters::default() };
+        self.notices.reset_dropped();
     }
 
     /// The next thing that happened and has not been told yet.

@@ -184,6 +184,10 @@ pub struct Counters {
     pub readmissions: u64,
     /// Flushes that failed.
     pub flush_failures: u64,
+    /// Times that the breaker opened.
+    pub breaker_openings: u64,
+    /// Sectors that a failed read of their slot made suspect.
+    pub suspected_sectors: u64,
     /// Notices that nobody fetched in time.
     pub notices_dropped: u64,
 }
@@ -236,5 +240,10 @@ impl Notices {
 
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Begins to count anew. What was dropped and not told yet is told all the same.
+    pub(super) fn reset_dropped(&mut self) {
+        self.dropped = 0;
     }
 }

@@ -133,6 +133,7 @@ impl Reread {
                 if news != 0 {
                     let first = part.first.group().first_sector().0 + u64::from(news.trailing_zeros());
                     let sectors = news.count_ones();
+                    engine.counters.suspected_sectors += u64::from(sectors);
                     engine.notices.push(Notice::Suspect { sector: Sector(first), sectors, slot });
                 }
             }
