@@ -83,6 +83,36 @@ loading_a_table_writes_nothing() {
 	equal "$(sum "$SPARE")" "$before"
 }
 
+# A table that was not resumed yet says so, and so does one whose first resume failed: there is nothing yet to ask.
+what_is_not_resumed_says_so() {
+	zero "$SPARE"
+	under s "$SPARE"
+	remap r "$MAIN" /dev/mapper/s format
+	table=$(dmsetup table r) slots=$(status r 2)
+	line="0 $LEN remap inactive $slots - - - - - - - - - - $(status r 13) - - - - - - - - - - - -"
+	dmsetup load r --table "$table"
+	equal "$(dmsetup status --inactive r)" "$line"
+	equal "$(status r 1)" rw
+	dmsetup remove r
+	dmsetup create r --notable
+	dmsetup load r --table "$table"
+	equal "$(dmsetup status --inactive r)" "$line"
+	# The target is not asked: device-mapper sends messages to the table in service only.
+	fails dmsetup message r 0 query 0
+	under s "$SPARE" "0+$SPARE_LEN"
+	fails dmsetup resume r
+	equal "$(dmsetup status r)" "$line"
+	for message in 'query 0' list 'list 0' reset_stats 'remap 0' 'release 0' resume_remap; do
+		# shellcheck disable=SC2086 # words
+		refused 'No such device or address' dmsetup message r 0 $message
+	done
+	under s "$SPARE"
+	dmsetup resume r
+	equal "$(status r 1) $(dmsetup message r 0 reset_stats)" 'rw stats=reset'
+	dmsetup remove r
+	dmsetup remove s
+}
+
 # Writes to the spare begin to fail in the middle of a format, which leaves flags of a format under way.
 cut_off_format_begins_again() {
 	zero "$SPARE"
@@ -247,6 +277,7 @@ t with_nothing_mapped_it_is_main with_nothing_mapped_it_is_main
 t filesystem_works filesystem_works
 t s20_content_is_not_formatted content_is_not_formatted
 t s19_loading_a_table_writes_nothing loading_a_table_writes_nothing
+t s30_what_is_not_resumed_says_so what_is_not_resumed_says_so
 t s20_cut_off_format_begins_again cut_off_format_begins_again
 t s20_what_is_in_use_is_refused in_use_is_refused
 t s20_one_disk_serves_as_both one_disk_serves_as_both
