@@ -106,18 +106,24 @@ slots_that_fail() {
 	equal "$(status r 3) $(status r 24)" '0 2'
 }
 
-# With as many slots allowed that the next one is half of them, and then with no more than are in use.
+# With as many slots allowed that the next one is half of them, then that it is more than the percent asked for and less than 75, and
+# then with no more than are in use.
 watermarks() {
-	BAD=writes under m "$MAIN" 9000+8 9080+8
+	BAD=writes under m "$MAIN" 9000+8 9080+8 9160+8
 	param max_remaps $((($(used r) + 1) * 2))
 	changed 1 put 8000 8
 	logged ': 50% of the slots in use'
+	param emergency_threshold 60
+	param max_remaps $((($(used r) + 1) * 100 / 65))
+	changed 1 put 8080 8
+	logged ': 60% of the slots in use'
+	param emergency_threshold 90
 	param max_remaps "$(used r)"
-	changed 1 fails put 8080 8
+	changed 1 fails put 8160 8
 	logged ': 100% of the slots in use'
 	param max_remaps 0
 	under m "$MAIN"
-	put 8080 8
+	put 8160 8
 }
 
 # Each write that fails without evidence is told; with the eighth the breaker opens.
@@ -128,13 +134,19 @@ the_breaker() {
 	for sector in 20000 20080 20160 20240 20320 20400 20480; do
 		changed 1 fails put $sector 8
 	done
-	equal "$(status r 1)" rw
+	equal "$(status r 1) $(status r 23)" 'rw 0'
 	changed 1 fails put 20560 8
 	equal "$(status r 1) $(status r 12) $(status r 23)" 'no-remap breaker 1'
 	under m "$MAIN"
 	changed 1 dmsetup message r 0 resume_remap
-	equal "$(status r 1) $(status r 23)" 'rw 0'
+	equal "$(status r 1)" rw
 	same
+}
+
+counts_begin_anew() {
+	equal "$(dmsetup status r | cut -d ' ' -f 22-28)" '1 1 0 0 1 2 0'
+	dmsetup message r 0 reset_stats
+	equal "$(dmsetup status r | cut -d ' ' -f 22-28)" '0 0 0 0 0 0 0'
 }
 
 # lines PATTERN: how many the log has.
@@ -143,12 +155,6 @@ lines() { dmesg | grep -c -- "$1" || true; }
 # Each of these 1000 remappings would be a line; the kernel keeps back what is too much and says how many.
 log_is_not_flooded() {
 	clean_log
-counts_begin_anew() {
-	equal "$(dmsetup status r | cut -d ' ' -f 22-28)" '1 1 0 0 1 2 0'
-	dmsetup message r 0 reset_stats
-	equal "$(dmsetup status r | cut -d ' ' -f 22-28)" '0 0 0 0 0 0 0'
-}
-
 	dmesg -C
 	param debug_level 2
 	dmsetup message r 0 remap 16000 8000 | grep -q ' remapped=8000 '
@@ -254,10 +260,10 @@ t s30_copies_and_modes copies_and_modes
 t s30_slots_that_fail slots_that_fail
 t s22_watermarks watermarks
 t s16_the_breaker the_breaker
+t s30_counts_begin_anew counts_begin_anew
 t s30_log_is_not_flooded log_is_not_flooded
 t s30_levels_of_the_log levels
 t s30_line_makes_it_anew line_makes_it_anew
 t s30_measurement_makes_it_anew measurement_makes_it_anew
 t kernel_log_is_clean clean_log
 finish
-t s30_counts_begin_anew counts_begin_anew

@@ -6,7 +6,7 @@ use remap_core::engine::commit::Work;
 use remap_core::engine::machine::{Event, Machine, Next};
 use remap_core::engine::order::Range;
 use remap_core::engine::release::{Release, Released};
-use remap_core::engine::{Mode, Notice};
+use remap_core::engine::{Mode, Notice, Settings};
 use remap_core::error::ErrorKind;
 use remap_core::format::SlotState;
 use remap_core::io::{Device, Op};
@@ -336,6 +336,28 @@ fn s22_a_slot_that_is_only_held_is_no_slot_in_use_to_a_watermark() {
     assert_eq!(marks(&mut set), [Notice::Watermark { percent: 100 }]);
     set.relocate(88, 8);
     assert_eq!(marks(&mut set), []);
+}
+
+#[test]
+fn s22_the_percent_that_was_asked_for_is_told_on_the_way_up() {
+    for (asked, wanted) in [(60, vec![50, 60, 75]), (1, vec![1, 50, 75]), (75, vec![50, 75])] {
+        let mut disks = Disks::new();
+        let mut set = served(&mut disks, 10, 3);
+        let settings = *set.engine.settings();
+        set.engine.set_settings(Settings { emergency_percent: asked, ..settings });
+        let mut told = Vec::new();
+        for group in 0..10 {
+            set.relocate(group * 8, 8);
+            told.extend(set.notices().into_iter().filter_map(|n| match n {
+                Notice::Watermark { percent } => Some((group + 1, percent)),
+                _ => None,
+            }));
+        }
+        let in_order: Vec<_> = told.iter().map(|(_, percent)| *percent).collect();
+        assert_eq!(in_order, wanted, "{asked}");
+        // With the first slot that makes it so many, of ten.
+        assert!(told.iter().all(|(used, percent)| *used == u64::from(percent.div_ceil(10))), "{told:?}");
+    }
 }
 
 #[test]
