@@ -375,7 +375,7 @@ fn s24_back_and_forth_many_times() {
 }
 
 #[test]
-fn s25_a_release_stops_before_the_next_window_and_says_where() {
+fn s19_a_release_stops_before_the_next_window_and_says_where() {
     let mut disks = Disks::new();
     let groups: Vec<u64> = (0..40).collect();
     let mut set = mapped(&mut disks, &groups, 0x22);
