@@ -206,7 +206,9 @@ fn read_in(set: &Set, to_format: Option<&Superblock>, buffer: &mut PageBuf, name
         print(Level::Error, format_args!("{name}: spare: {error}"));
         choose_errno(&error)
     })?;
-    if superblock.id != set.id || superblock.geometry != set.geometry {
+    let main = set.pair.placement.main.sectors;
+    let same_main = superblock.main.sectors == main && superblock.main.block_bytes == set.pair.placement.block_bytes;
+    if superblock.id != set.id || superblock.geometry != set.geometry || !same_main {
         print(Level::Error, format_args!("{name}: the spare was changed since the table was loaded"));
         return Err(Errno::EUCLEAN);
     }

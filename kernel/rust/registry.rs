@@ -18,6 +18,8 @@ struct Entry {
     ticket: u64,
     claim: Claim,
     owns_set: bool,
+    /// It was taken into service.
+    served: bool,
 }
 
 /// What a refusal by the registry means, in words for the kernel log.
@@ -25,6 +27,7 @@ pub fn refusal(errno: Errno) -> &'static CStr {
     match errno {
         Errno::ENOSPC => c"256 tables are loaded already",
         Errno::EBUSY => c"main, the spare or its set is in use by another remap mapping",
+        Errno::EMEDIUMTYPE => c"the mapped device serves main with the set of another spare; remove it first",
         _ => c"the module is not ready",
     }
 }
@@ -52,17 +55,22 @@ impl Registry {
         }
         let place = entries.iter_mut().find(|entry| entry.is_none()).ok_or(Errno::ENOSPC)?;
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-        *place = Some(Entry { ticket, claim, owns_set: false });
+        *place = Some(Entry { ticket, claim, owns_set: false, served: false });
         Ok(ticket)
     }
 
-    /// Notes which set a table found on its spare; refused with `EBUSY` while another mapping has that set, by another way.
+    /// Notes which set a table found on its spare, or is to write there; refused with `EBUSY` while another mapping has that set, by another
+    /// way, and with `EMEDIUMTYPE` while the mapped device serves main with another set.
     pub fn name_set(&self, ticket: u64, set: SetId) -> Result<()> {
         let mut entries = self.entries.lock();
         let found = entries.iter().flatten().find(|entry| entry.ticket == ticket);
         let claim = Claim { set: Some(set), ..found.ok_or(Errno::EINVAL)?.claim };
         if entries.iter().flatten().any(|entry| entry.claim.conflicts(&claim)) {
             return Err(Errno::EBUSY);
+        }
+        let mut serving = entries.iter().flatten().filter(|entry| entry.owns_set && entry.served);
+        if serving.any(|entry| claim.forgets(&entry.claim)) {
+            return Err(Errno::EMEDIUMTYPE);
         }
         for entry in entries.iter_mut().flatten().filter(|entry| entry.ticket == ticket) {
             entry.claim = claim;
@@ -78,6 +86,13 @@ impl Registry {
         };
         for entry in entries.iter_mut().flatten().filter(|entry| entry.claim.owner == owner) {
             entry.owns_set = entry.ticket == ticket;
+        }
+    }
+
+    /// This table is in service.
+    pub fn serves(&self, ticket: u64) {
+        for entry in self.entries.lock().iter_mut().flatten().filter(|entry| entry.ticket == ticket) {
+            entry.served = true;
         }
     }
 

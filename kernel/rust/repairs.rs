@@ -1,6 +1,6 @@
 //! Drives core's machines, one job at a time in each repair context.
 
-use remap_core::engine::machine::{same, Event, Machine, Next};
+use remap_core::engine::machine::{reads_first, same, Event, Machine, Next};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::Engine;
@@ -15,7 +15,7 @@ use crate::bind::io::PageBuf;
 use crate::bind::time::monotonic_ms;
 use crate::bios;
 use crate::params;
-use crate::set::{Set, Shared, Spent, Way};
+use crate::set::{Set, Shared, Spent, Way, CONTEXTS};
 use crate::status::{result_of, status_of};
 
 /// The worker of repair context `CONTEXT`.
@@ -28,17 +28,27 @@ pub fn work<const CONTEXT: usize>(set: &KArc<Set>) {
             bios::answer(set, bio);
             continue;
         }
-        // Writes first: they are what memory and callers wait for.
+        if reads_first(CONTEXT, CONTEXTS) && read_one(set, CONTEXT as u8, &mut buffer) {
+            continue;
+        }
         let failed = set.failed.lock().pop();
         if let Some(bio) = failed {
             repair(set, CONTEXT as u8, bio, &mut buffer);
             continue;
         }
         // What is left here for want of a context is taken by one that ends a read, and looks again.
-        let Some(bio) = set.begin_read() else { return };
-        reread(set, CONTEXT as u8, bio, &mut buffer);
-        set.end_read();
+        if !read_one(set, CONTEXT as u8, &mut buffer) {
+            return;
+        }
     }
+}
+
+/// Takes a failed read, if one waits and enough contexts are left for writes.
+fn read_one(set: &KArc<Set>, context: u8, buffer: &mut PageBuf) -> bool {
+    let Some(bio) = set.begin_read() else { return false };
+    reread(set, context, bio, buffer);
+    set.end_read();
+    true
 }
 
 /// Repairs one write and completes it.
@@ -117,7 +127,7 @@ pub fn drive(
     last: &mut Status,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), ErrorKind> {
-    let mut event = Event::Go;
+    let (mut event, mut waited) = (Event::Go, false);
     loop {
         if stop() {
             machine.stop();
@@ -131,11 +141,12 @@ pub fn drive(
         let Some(next) = set.store.with(step) else {
             return Err(ErrorKind::Io);
         };
-        // Before what may take long: who waited for what this step let go of goes on. Waiting is no step, or two that wait would wake each
-        // other for ever.
-        if next != Next::Wait {
+        // Before what may take long: who waited for what this step let go of goes on. To wait again is no step, or two that wait would wake
+        // each other for ever.
+        if !(waited && next == Next::Wait) {
             set.stepped();
         }
+        waited = next == Next::Wait;
         event = match next {
             Next::Load { offset_sectors, sectors } => {
                 let len = (sectors as usize).saturating_mul(512);
@@ -173,10 +184,13 @@ pub fn drive(
                 wait_for_commit(set, context);
                 Event::Committed
             }
-            Next::Drain(drain) => match set.gate.drain(drain.lanes, drain.within_ms) {
-                true => Event::Drained,
-                false => Event::Undrained,
-            },
+            Next::Drain(drain) => {
+                let enough = || drain.may_stop && stop();
+                match set.gate.drain(drain.lanes, drain.within_ms, enough) {
+                    true => Event::Drained,
+                    false => Event::Undrained,
+                }
+            }
             Next::Yield => Event::Go,
             Next::Wait => {
                 set.wait_after(seen);

@@ -142,9 +142,7 @@ impl Remap {
             return Err(refuse(Errno::EROFS, c"a read-only table does not format"));
         }
         let superblock = found.superblock().clone();
-        if let Found::Set(_) = found {
-            registry.name_set(entered, superblock.id).map_err(in_use)?;
-        }
+        registry.name_set(entered, superblock.id).map_err(in_use)?;
         Ok(Remap {
             set: share(pair, &superblock, handle, ti.is_writable())?,
             ticket: entered,
@@ -252,6 +250,7 @@ impl Target for Remap {
         } else {
             open::activate(&self.set, self.to_format.as_deref())?;
             self.activated.store(true, Ordering::Release);
+            registry()?.serves(self.ticket);
         }
         self.set.takes_orders.store(true, Ordering::Release);
         self.set.park(false);

@@ -127,6 +127,7 @@ cut_off_format_begins_again() {
 }
 
 in_use_is_refused() {
+	zero "$SPARE"
 	remap r "$MAIN" "$SPARE" format
 	refused "$BUSY" remap x "$MAIN" "$SPARE"
 	refused "$BUSY" remap x "$MAIN" "$OTHER" format

@@ -150,6 +150,31 @@ refused_loads_leave_the_table() {
 	equal "$(sectors /dev/mapper/r)" "$LEN"
 }
 
+# What lives in slots would be read from main, where it is old, if another set took the place of the one in service.
+another_set_does_not_follow() {
+	other=$(cacheless other 16)
+	under o "$other"
+	foreign='Wrong medium type'
+	refused "$foreign" dmsetup load r --table "$(line /dev/mapper/m "$LEN" /dev/mapper/o) 1 format"
+	refused "$foreign" dmsetup load r --table "$(line /dev/mapper/m $((LEN - 8)) /dev/mapper/o) 1 format"
+	logged 'serves main with the set of another spare'
+	cmp "$other" /dev/zero -n 1048576
+	# One that is a set already, of another main of that length.
+	twin=$(cacheless twin 32)
+	dmsetup create x --table "$(line "$twin" "$LEN" /dev/mapper/o) 1 format"
+	dmsetup remove x
+	refused "$foreign" dmsetup load r --table "$(line /dev/mapper/m "$LEN" /dev/mapper/o)"
+	equal "$(tables)" Live
+	healthy
+	# Main's copy on a new disk is another main.
+	dmsetup load r --table "$(line "$twin" "$LEN" /dev/mapper/o)"
+	equal "$(tables)" Both
+	dmsetup clear r
+	healthy
+	dmsetup remove o
+	rmdir /sys/kernel/config/nullb/other /sys/kernel/config/nullb/twin
+}
+
 # When the first resume of a table fails, the old one is gone already; the device stays suspended, and a further resume, or a
 # further load, goes on.
 failed_first_resume() {
@@ -238,6 +263,7 @@ t s19_reload_of_the_same_line_under_io reload_of_the_same_line
 t s19_reload_of_another_line_under_io reload_of_another_line
 t s19_noflush_gives_back_what_waits noflush_gives_back_what_waits
 t s21_refused_loads_leave_the_table refused_loads_leave_the_table
+t s21_another_set_does_not_follow another_set_does_not_follow
 t s19_failed_first_resume failed_first_resume
 t s19_given_up_suspend given_up_suspend
 t s19_read_only_tables_write_nothing read_only

@@ -139,11 +139,19 @@ pub struct Claim {
     pub owner: u32,
     /// What it uses.
     pub placement: Placement,
-    /// The set; `None` as long as the spare is to be formatted.
+    /// The set; `None` as long as the spare was not looked at.
     pub set: Option<SetId>,
 }
 
 impl Claim {
+    /// Whether a table with this claim may not follow `serving`, the table of the same mapped device that is in service: what lives in the slots
+    /// of that set would be read from main, where it is old (S21). Another main is another matter.
+    pub fn forgets(&self, serving: &Claim) -> bool {
+        self.owner == serving.owner
+            && self.placement.main.overlaps(&serving.placement.main)
+            && self.set != serving.set
+    }
+
     /// Whether the two cannot live side by side (S20). Two tables of one mapped device can: one replaces the other.
     pub fn conflicts(&self, other: &Claim) -> bool {
         let (a, b) = (&self.placement, &other.placement);
@@ -194,6 +202,21 @@ mod tests {
             place(&DeviceFacts { offset: u64::MAX, ..main }, &spare, 8),
             Err(PlacementError::MainTooLong)
         );
+    }
+
+    #[test]
+    fn s21_a_table_with_another_set_does_not_follow_one_in_service() {
+        let placement = place(&facts(1, 100_000, 0), &facts(2, 50_000, 0), 100_000).unwrap();
+        let serving = Claim { owner: 7, placement, set: Some(SetId([1; 16])) };
+        assert!(!serving.forgets(&serving), "a reload");
+        let other = Claim { set: Some(SetId([2; 16])), ..serving };
+        assert!(other.forgets(&serving));
+        assert!(!Claim { owner: 8, ..other }.forgets(&serving));
+        // Part of the same main, and a copy of it on a new disk.
+        let part = place(&facts(1, 100_000, 0), &facts(5, 50_000, 0), 99_992).unwrap();
+        assert!(Claim { placement: part, ..other }.forgets(&serving));
+        let copy = place(&facts(4, 100_000, 0), &facts(5, 50_000, 0), 100_000).unwrap();
+        assert!(!Claim { placement: copy, ..other }.forgets(&serving));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::Engine;
 use remap_core::error::ErrorKind;
 use remap_core::gate::{Lanes, Regions};
-use remap_core::io::Op;
+use remap_core::io::{Device, Op};
 use remap_core::lookup::Run;
 use remap_core::units::{Sector, Slot};
 use world::{served, Disks, Set};
@@ -109,6 +109,149 @@ fn s09_an_order_that_is_stopped_while_it_lets_others_by_holds_nothing() {
         assert!(!is_held(engine, first.0) && (first.0 == 40 || first.0 == 80));
     }
     assert_eq!(set.engine.used(), 2);
+}
+
+/// Carries out an order on a main that takes `slow_ms` for what touches the group at sector 80, and 1 ms for all else. How many groups were held at most
+/// while it took long, each time.
+fn held_for_long(set: &mut Set<'_>, machine: &mut Machine, op: Op, slow_ms: u64) -> Vec<usize> {
+    let (mut event, mut now_ms, mut held) = (Event::Go, 0, Vec::new());
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        event = match machine.next(&mut set.engine, event, now_ms) {
+            Next::Io(r) => {
+                let touches =
+                    r.device == Device::Main && r.sector < 88 && 80 < r.sector + u64::from(r.sectors);
+                if touches && r.op == op {
+                    now_ms += slow_ms;
+                    held.push((0..240).step_by(8).filter(|s| is_held(&set.engine, *s)).count());
+                } else {
+                    now_ms += 1;
+                }
+                Event::Io(set.disks.run(&r, &mut buffer))
+            }
+            Next::Compare(what) => Event::Compared(remap_core::engine::machine::same(&buffer, what)),
+            Next::Drain(_) => Event::Drained,
+            Next::Commit => {
+                set.commit();
+                Event::Committed
+            }
+            next => {
+                assert_eq!(next, Next::Done(Ok(())));
+                return held;
+            }
+        };
+    }
+}
+
+#[test]
+fn s09_users_of_one_group_alone_wait_for_a_sector_that_takes_seconds() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 100, 3);
+    let range = Range { first: Sector(0), sectors: 240 };
+    let mut machine = Machine::Relocate(Relocate::new(0, range, &set.engine));
+    let held = held_for_long(&mut set, &mut machine, Op::Read, 3000);
+    // With nobody held, among others, again in smaller windows, and alone; and then alone under the hold.
+    assert_eq!(held, [0, 0, 0, 0, 1]);
+    let Machine::Relocate(relocate) = machine else { panic!() };
+    assert_eq!(relocate.tally(), Relocated { remapped: 240, ..Relocated::default() });
+    let mut machine = Machine::Release(Release::new(0, range, &set.engine));
+    let held = held_for_long(&mut set, &mut machine, Op::Write, 3000);
+    assert_eq!(held, [30]);
+    let Machine::Release(release) = machine else { panic!() };
+    assert_eq!(release.tally(), Released { released: 240, ..Released::default() });
+}
+
+#[test]
+fn s09_what_is_slow_all_over_is_moved_group_by_group() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 100, 3);
+    assert_eq!(set.relocate(0, 240).remapped, 240);
+    let range = Range { first: Sector(0), sectors: 240 };
+    let mut machine = Machine::Release(Release::new(0, range, &set.engine));
+    let (mut event, mut now_ms, mut most) = (Event::Go, 0, Vec::new());
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        event = match machine.next(&mut set.engine, event, now_ms) {
+            Next::Io(r) => {
+                if (r.device, r.op) == (Device::Main, Op::Write) {
+                    now_ms += 600;
+                    most.push((0..240).step_by(8).filter(|s| is_held(&set.engine, *s)).count());
+                }
+                Event::Io(set.disks.run(&r, &mut buffer))
+            }
+            Next::Compare(what) => Event::Compared(remap_core::engine::machine::same(&buffer, what)),
+            Next::Drain(_) => Event::Drained,
+            Next::Commit => {
+                set.commit();
+                Event::Committed
+            }
+            next => break assert_eq!(next, Next::Done(Ok(()))),
+        };
+    }
+    // The first of all is met with the whole window held.
+    assert_eq!((most.len(), most[0], most[1..].iter().max()), (30, 30, Some(&1)));
+    assert_eq!(set.engine.used(), 0);
+}
+
+#[test]
+fn s09_what_waits_for_a_commit_is_not_held_while_main_is_asked() {
+    let mut disks = Disks::new();
+    let mut set = mapped(&mut disks);
+    set.busy = false;
+    // The first group of the write leaves its slot, and for the second there is no evidence.
+    let old = set.engine.geometry().slot_block(Slot(1)).first_sector();
+    let engine = &mut set.engine;
+    let job =
+        Job { first: Sector(48), sectors: 16, fua: false, fua_flushes: false, error: ErrorKind::Target };
+    let mut repair = Repair::new(1, job, engine, 10_000);
+    let (mut event, mut asked) = (Event::Go, false);
+    loop {
+        event = match repair.next(&mut set.engine, event, 10_000) {
+            Next::Load { .. } => Event::Loaded,
+            Next::Io(r) if r.device == Device::Main && r.op == Op::Write => Event::Io(Err(ErrorKind::Io)),
+            Next::Io(r) if r.device == Device::Spare && (old..old + 8).contains(&r.sector) => {
+                Event::Io(Err(ErrorKind::Medium))
+            }
+            Next::Io(_) => Event::Io(Ok(())),
+            Next::Drain(drain) => {
+                asked |= drain.within_ms.is_some();
+                assert!(
+                    drain.within_ms.is_none() || !is_held(&set.engine, 48),
+                    "others wait for main to answer"
+                );
+                Event::Drained
+            }
+            Next::Commit => {
+                set.commit();
+                Event::Committed
+            }
+            next => break assert_eq!(next, Next::Done(Err(ErrorKind::Target))),
+        };
+    }
+    assert!(asked);
+}
+
+#[test]
+fn s19_an_order_that_waits_for_what_never_ends_holds_nothing_and_can_be_stopped() {
+    let range = Range { first: Sector(40), sectors: 16 };
+    let mut disks = Disks::new();
+    let mut set = mapped(&mut disks);
+    let engine = &mut set.engine;
+    let mut release = Machine::Release(Release::new(0, range, engine));
+    let Next::Drain(reads) = release.next(engine, Event::Go, 0) else { panic!() };
+    assert!(reads.may_stop && reads.lanes == Lanes::READS && !is_held(engine, 40));
+    release.stop();
+    assert_eq!(release.next(engine, Event::Undrained, 0), Next::Done(Ok(())));
+    let Machine::Release(release) = release else { panic!() };
+    assert_eq!(release.tally(), Released { next: Some(Sector(40)), ..Released::default() });
+    let mut relocate = Machine::Relocate(Relocate::new(1, Range { first: Sector(80), sectors: 16 }, engine));
+    assert!(matches!(relocate.next(engine, Event::Go, 0), Next::Io(_)));
+    assert!(matches!(relocate.next(engine, Event::Io(Ok(())), 0), Next::Drain(d) if !d.may_stop));
+    assert!(matches!(relocate.next(engine, Event::Undrained, 500), Next::Drain(d) if d.may_stop));
+    relocate.stop();
+    assert_eq!(relocate.next(engine, Event::Undrained, 500), Next::Done(Ok(())));
+    assert!((0..100).all(|sector| !is_held(engine, sector)));
+    assert_eq!(set.relocate(40, 56), Relocated { remapped: 40, mapped: 16, ..Relocated::default() });
 }
 
 #[test]

@@ -128,8 +128,15 @@ fn s09_what_fails_only_under_the_hold_is_let_go() {
     );
     let failed = Event::Io(Err(ErrorKind::Medium));
     assert!(matches!(machine.next(&mut set.engine, Event::Drained, 0), Next::Io(r) if r.sectors == 16));
-    assert!(matches!(machine.next(&mut set.engine, failed, 0), Next::Io(r) if r.sectors == 8));
+    // Users of the group behind do not wait for it: it is let go, and read anew.
+    assert!(
+        matches!(machine.next(&mut set.engine, failed, 0), Next::Io(r) if (r.sector, r.sectors) == (0, 8))
+    );
+    assert!(matches!(set.engine.table().find(Sector(8), 8), Run::Main { .. }));
     assert!(matches!(machine.next(&mut set.engine, failed, 0), Next::Io(r) if r.sector == 8));
+    assert!(matches!(set.engine.table().find(Sector(0), 16), Run::Main { .. }));
+    assert!(matches!(machine.next(&mut set.engine, Event::Io(Ok(())), 0), Next::Drain(_)));
+    assert!(matches!(machine.next(&mut set.engine, Event::Drained, 0), Next::Io(r) if r.sector == 8));
     assert_eq!(machine.next(&mut set.engine, failed, 0), Next::Done(Ok(())));
     let Machine::Relocate(relocate) = machine else { panic!() };
     assert_eq!(relocate.tally(), Relocated { unreadable: 16, ..Relocated::default() });
@@ -148,7 +155,14 @@ fn s09_users_do_not_wait_for_reads_for_ever() {
     );
     assert!(matches!(machine.next(&mut set.engine, Event::Drained, 100), Next::Io(_)));
     let late = set.engine.settings().repair_deadline_ms;
-    assert_eq!(machine.next(&mut set.engine, Event::Io(Err(ErrorKind::Medium)), late), Next::Done(Ok(())));
+    let failed = Event::Io(Err(ErrorKind::Medium));
+    assert!(matches!(machine.next(&mut set.engine, failed, late), Next::Io(r) if r.sector == 8));
+    assert!(matches!(set.engine.table().find(Sector(0), 240), Run::Main { .. }));
+    machine.stop();
+    assert_eq!(machine.next(&mut set.engine, Event::Io(Ok(())), late), Next::Done(Ok(())));
+    let Machine::Relocate(relocate) = machine else { panic!() };
+    let (unreadable, next) = (8, Some(Sector(8)));
+    assert_eq!(relocate.tally(), Relocated { unreadable, next, ..Relocated::default() });
     assert_eq!((set.engine.used(), set.read(0)), (0, Ok(0)));
 }
 

@@ -1,7 +1,9 @@
 //! Repair contexts and the committer, as the kernel host drives them.
 
 use remap_core::engine::commit::{self, Step};
-use remap_core::engine::machine::{reads_at_once, same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::machine::{
+    reads_at_once, reads_first, same, Drain, Event, Machine, Next, CONTEXT_BUFFER_BYTES,
+};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::reread::Reread;
 use remap_core::engine::{FailReason, Mode};
@@ -176,9 +178,13 @@ impl Session<'_, '_> {
         self.gate.drained(mark, self.planted_lanes(lanes)) || self.planted_drain(running)
     }
 
-    /// When a drain is given up: at its limit or, since a step here may stand for any time, before.
-    fn drain_until(&mut self, within_ms: Option<u64>) -> u64 {
-        let Some(within_ms) = within_ms else { return u64::MAX };
+    /// When a drain is given up: at its limit or, since a step here may stand for any time, before; or as the job is told to stop.
+    fn drain_until(&mut self, machine: &mut Machine, drain: Drain) -> u64 {
+        if drain.may_stop && self.world.rng.permille(50) {
+            machine.stop();
+            return self.world.oracle.step + self.world.rng.below(20);
+        }
+        let Some(within_ms) = drain.within_ms else { return u64::MAX };
         let steps = self.world.rng.pick(&[2, 20, 100, within_ms]).min(within_ms);
         self.world.oracle.step + self.planted_limit(steps)
     }
@@ -240,7 +246,7 @@ impl Session<'_, '_> {
             Next::Drain(drain) => {
                 self.planted_unhold(&running);
                 self.let_in_while_probed();
-                Wait::Drain(self.gate.mark(), drain.lanes, self.drain_until(drain.within_ms))
+                Wait::Drain(self.gate.mark(), drain.lanes, self.drain_until(&mut running.machine, drain))
             }
             Next::Wait => Wait::Claim(self.progress),
             Next::Done(verdict) => {
@@ -270,7 +276,8 @@ impl Session<'_, '_> {
             let (machine, order) = order.machine(index as u8, &self.engine);
             return (machine, Work::Order(order), None, Suspect::None);
         }
-        if self.jobs.is_empty() {
+        let reads_first = reads_first(index, self.world.plan.contexts);
+        if self.jobs.is_empty() || reads_first && !self.reads.is_empty() && self.may_read() {
             let at = self.world.rng.index(self.reads.len());
             let failed = self.reads.swap_remove(at);
             let piece = failed.piece;

@@ -88,7 +88,7 @@ fn s09_a_drain_of_all_that_does_not_wait_for_readers_is_found() {
 
 #[test]
 fn s09_a_drain_that_is_given_up_and_counts_as_done_is_found() {
-    found(Planted::IgnoreTimeout, 600);
+    found(Planted::IgnoreTimeout, 1000);
 }
 
 #[test]

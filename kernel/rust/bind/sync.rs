@@ -261,9 +261,9 @@ impl Gate {
         unsafe { sys::__srcu_read_unlock(self.domain(entered.lane), entered.index) }
     }
 
-    /// Sleeps until all who were in these lanes before have left, or until `within_ms` milliseconds are over. Whether they have left.
-    /// Never from inside.
-    pub fn drain(&self, lanes: Lanes, within_ms: Option<u64>) -> bool {
+    /// Sleeps until all who were in these lanes before have left, or until `within_ms` milliseconds are over or `enough` says so, which is
+    /// asked every few milliseconds. Whether they have left. Never from inside.
+    pub fn drain(&self, lanes: Lanes, within_ms: Option<u64>, enough: impl Fn() -> bool) -> bool {
         let mut begun = [0; LANES];
         for (lane, begun) in lanes.iter().zip(&mut begun) {
             // SAFETY: an initialized structure.
@@ -273,7 +273,8 @@ impl Gate {
         for (lane, begun) in lanes.iter().zip(begun) {
             // SAFETY: an initialized structure; the number came from the call above for the same one.
             while !unsafe { sys::poll_state_synchronize_srcu(self.domain(lane), begun) } {
-                if within_ms.is_some_and(|limit_ms| monotonic_ms().saturating_sub(began_ms) >= limit_ms) {
+                let late = |limit_ms| monotonic_ms().saturating_sub(began_ms) >= limit_ms;
+                if within_ms.is_some_and(late) || enough() {
                     self.given_up.store(true, Ordering::Relaxed);
                     return false;
                 }

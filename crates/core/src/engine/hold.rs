@@ -2,13 +2,13 @@
 
 use super::machine::Drain;
 use super::order::{Masks, Window};
-use super::Engine;
+use super::{Engine, WINDOW_GROUPS};
 use crate::gate::Lanes;
 use crate::lookup::Record;
 use crate::units::{Group, Slot};
 
-/// The longest that users of held groups wait for writes that are under way, in milliseconds: a disk can take half a minute over one,
-/// and who holds a group for something that can be done later lets go of it then.
+/// The longest that users of held groups wait for what they have nothing to do with, in milliseconds: a disk can take half a minute over a write
+/// that is under way or a sector beside theirs, and who holds a group for something that can be done later lets go of it then.
 pub(super) const HELD_MS: u64 = 500;
 /// How often an order holds the groups of a window and lets go of them again before it stops there.
 const HOLD_TRIES: u32 = 8;
@@ -68,11 +68,30 @@ impl Engine<'_> {
         }
         self.unclaim(usize::from(context));
         *tries += 1;
-        let drain = (*tries < HOLD_TRIES).then(|| Drain::of(self.writes_to(window)));
+        let drain = (*tries < HOLD_TRIES).then(|| Drain::of_order(self.writes_to(window)));
         if drain.is_none() {
             window.sectors = 0;
         }
         drain
+    }
+
+    /// The window of an order ends before its `nth` group: what was held behind is not any more, and the masks say nothing of it.
+    pub(super) fn cut_window<const N: usize>(
+        &mut self,
+        window: &mut Window,
+        nth: usize,
+        mut masks: [&mut Masks; N],
+    ) {
+        for behind in nth..WINDOW_GROUPS as usize {
+            let mut any = 0;
+            for mask in masks.iter_mut().filter_map(|masks| masks.get_mut(behind)) {
+                any |= core::mem::take(mask);
+            }
+            if any != 0 {
+                self.unhold(window.group(behind));
+            }
+        }
+        window.cut_before(nth);
     }
 
     /// The lanes of all writes to a window.

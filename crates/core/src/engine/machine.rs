@@ -34,7 +34,7 @@ pub enum Event {
     Io(Result<(), ErrorKind>),
     /// The gate was drained.
     Drained,
-    /// Some had not left the gate within the time that the drain was given.
+    /// Some had not left the gate within the time that the drain was given, or when the job was told to stop.
     Undrained,
     /// [`Engine::commit_outcome`] is there.
     Committed,
@@ -63,7 +63,7 @@ pub enum Next {
     Io(IoRequest),
     /// Wake the committer, wait until [`Engine::commit_outcome`] of this context is there; then [`Event::Committed`].
     Commit,
-    /// Drain the gate; then [`Event::Drained`], or [`Event::Undrained`] if there is a limit and it is over.
+    /// Drain the gate; then [`Event::Drained`], or [`Event::Undrained`] if it ends before.
     Drain(Drain),
     /// Compare two parts of the buffer; then [`Event::Compared`].
     Compare(Comparison),
@@ -82,21 +82,28 @@ pub struct Drain {
     pub lanes: Lanes,
     /// The longest that the host waits, in milliseconds; `None`: as long as it takes.
     pub within_ms: Option<u64>,
+    /// Whether it ends, with [`Event::Undrained`], when the job is to stop ([`Machine::stop`]).
+    pub may_stop: bool,
 }
 
 impl Drain {
     /// All bios: what nobody is led to any more becomes something else.
-    pub(super) const ALL: Drain = Drain { lanes: Lanes::ALL, within_ms: None };
+    pub(super) const ALL: Drain = Drain::of(Lanes::ALL);
 
     /// Bios that change content, however long they take. While a group is held a reader may still be where its content was: that stays
     /// there until all have been drained, and a disk may take many seconds over a read.
     pub(super) const fn of(lanes: Lanes) -> Drain {
-        Drain { lanes, within_ms: None }
+        Drain { lanes, within_ms: None, may_stop: false }
+    }
+
+    /// The same for an order that holds nobody: who ordered it may have it end, and a disk may never answer.
+    pub(super) const fn of_order(lanes: Lanes) -> Drain {
+        Drain { lanes, within_ms: None, may_stop: true }
     }
 
     /// The same while healthy groups are held, whose users wait.
     pub(super) const fn while_held(lanes: Lanes) -> Drain {
-        Drain { lanes, within_ms: Some(HELD_MS) }
+        Drain { lanes, within_ms: Some(HELD_MS), may_stop: false }
     }
 }
 
@@ -154,8 +161,14 @@ impl Machine {
     }
 }
 
+/// Whether a repair context takes a failed read where a read and a write wait. All others take the write: that is what memory and callers
+/// wait for. But one is for reads, or none would ever be begun while writes keep failing.
+pub const fn reads_first(context: usize, contexts: usize) -> bool {
+    context == 0 && contexts > 1
+}
+
 /// How many of a host's repair contexts may be at failed reads at once: all but one, so that a failed write never waits for a read that
-/// takes its time. Where a write and a read wait, the write goes first.
+/// takes its time.
 pub const fn reads_at_once(contexts: usize) -> usize {
     if contexts > 1 {
         contexts - 1

@@ -177,6 +177,11 @@ impl Sweep {
         }
     }
 
+    /// The group of the window at which it is: everything in those before has been read, or counts as unreadable.
+    pub(super) fn nth(&self, window: &Window) -> usize {
+        Sector(self.cursor).group().0.saturating_sub(window.at.group().0) as usize
+    }
+
     fn go_on(&mut self) {
         self.cursor += u64::from(self.piece);
         self.attempts = 0;

@@ -5,8 +5,9 @@
 //! the two whole. What main does not take stays mapped, and what it then holds there stays hidden as it was before.
 //!
 //! Users of a held group wait, and a main that fails may take its time: at the first write that fails the window ends with that
-//! group, and the next windows are small until main takes writes again.
+//! group, and so it does when users have waited for half a second; the next windows are small until main takes writes again, and quickly.
 
+use super::hold::HELD_MS;
 use super::machine::{Comparison, Drain, Event, Next, SCRATCH_SECTOR};
 use super::order::{count, Masks, Range, Window, NO_SECTORS};
 use super::{Engine, WINDOW_GROUPS};
@@ -76,7 +77,9 @@ pub struct Release {
     window: Window,
     /// How often users of the window were let by.
     tries: u32,
+    /// When they have waited long enough, and whether they had to wait longer.
     deadline_ms: u64,
+    slow: bool,
     /// Sectors of the window that are to go back; that wait for a commit; and those done with.
     wanted: Masks,
     queued: Masks,
@@ -108,6 +111,7 @@ impl Release {
             window: Window { at: range.first, sectors: 0 },
             tries: 0,
             deadline_ms: 0,
+            slow: false,
             wanted: NO_SECTORS,
             queued: NO_SECTORS,
             released: NO_SECTORS,
@@ -143,6 +147,12 @@ impl Release {
             (State::Claim, Event::Go) => self.claim(engine),
             (State::Retire, Event::Committed) => self.retired(engine),
             (State::DrainReads, Event::Drained) => self.hold(engine, now_ms),
+            (State::DrainReads | State::MakeWay, Event::Undrained) => {
+                // It is to stop, and nothing of the window was moved.
+                self.stop = true;
+                self.window.sectors = 0;
+                None
+            }
             (State::DrainHeld, Event::Drained) => self.begin_group(engine, 0, now_ms),
             (State::DrainHeld, Event::Undrained) => self.make_way(engine),
             (State::MakeWay, Event::Drained) => self.claim(engine),
@@ -231,7 +241,7 @@ impl Release {
     /// comes there any more: the groups are mapped, and claimed.
     fn drain_reads(&mut self) -> Next {
         self.state = State::DrainReads;
-        Next::Drain(Drain::of(Lanes::READS))
+        Next::Drain(Drain::of_order(Lanes::READS))
     }
 
     /// No other entry names a group of the window any more, or the commit that was to see to that has failed.
@@ -252,7 +262,8 @@ impl Release {
         if self.wanted == NO_SECTORS {
             return None;
         }
-        self.deadline_ms = now_ms.saturating_add(engine.settings.repair_deadline_ms);
+        self.deadline_ms = now_ms.saturating_add(HELD_MS);
+        self.slow = false;
         self.state = State::DrainHeld;
         Some(Next::Drain(Drain::while_held(engine.writes_to(&self.window))))
     }
@@ -275,15 +286,17 @@ impl Release {
     /// Begins to copy the next group that is to go back.
     fn begin_group(&mut self, engine: &mut Engine<'_>, from: usize, now_ms: u64) -> Option<Next> {
         self.nth = from;
+        self.slow |= now_ms >= self.deadline_ms;
         while self.nth < self.wanted.len() && self.wanted() == 0 {
             self.nth += 1;
         }
         if self.nth >= self.wanted.len() {
             return self.flush();
         }
-        if now_ms >= self.deadline_ms && self.wanted.iter().take(self.nth).any(|m| *m != 0) {
+        if self.slow && self.wanted.iter().take(self.nth).any(|m| *m != 0) {
             // Users have waited long enough.
             self.cut_before(engine, self.nth);
+            self.groups = 1;
             return self.flush();
         }
         self.left = self.wanted();
@@ -386,15 +399,8 @@ impl Release {
 
     /// The window ends before this group; what was held behind is not any more.
     fn cut_before(&mut self, engine: &mut Engine<'_>, nth: usize) {
-        for (behind, wanted) in self.wanted.iter_mut().enumerate().skip(nth) {
-            if core::mem::take(wanted) != 0 {
-                engine.unhold(self.window.group(behind));
-            }
-        }
-        for masks in [&mut self.lost, &mut self.unreadable, &mut self.failed] {
-            masks.iter_mut().skip(nth).for_each(|mask| *mask = 0);
-        }
-        self.window.cut_before(nth);
+        let masks = [&mut self.wanted, &mut self.lost, &mut self.unreadable, &mut self.failed];
+        engine.cut_window(&mut self.window, nth, masks);
     }
 
     fn flush(&mut self) -> Option<Next> {
@@ -521,7 +527,7 @@ impl Release {
         self.tally.failed += failed;
         let sectors = u64::from(self.window.sectors);
         self.tally.main += sectors.saturating_sub(released + lost + unreadable + failed);
-        if failed == 0 {
+        if failed == 0 && !self.slow {
             self.groups = self.groups.saturating_mul(2).min(WINDOW_GROUPS);
         }
     }

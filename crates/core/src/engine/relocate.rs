@@ -4,7 +4,11 @@
 //! take seconds for a block). What can be read is *claimed* and *held*; after a drain it is read again, since users may have written
 //! meanwhile, then placed and committed. A hold ends with the publication of the group's mapping, or when the group
 //! cannot be moved. What cannot be read stays where it is: only a write can move it.
+//!
+//! Users of a held group wait, and a disk that fails may take its time over a sector: what took long when it was read first gets a window of one group,
+//! and a window of which something takes long or fails under the hold ends before it; what was held behind is let go, and read anew.
 
+use super::hold::HELD_MS;
 use super::machine::{Drain, Event, Next};
 use super::order::{count, Masks, Range, Sweep, Window, NO_SECTORS};
 use super::place::{Placed, Placement, Placer};
@@ -57,10 +61,17 @@ pub struct Relocate {
     state: State,
     stop: bool,
     tally: Relocated,
+    /// Groups of the next window, at most.
+    groups: u32,
     window: Window,
     /// How often users of the window were let by.
     tries: u32,
     sweep: Sweep,
+    /// When the read under way was asked for, in a survey; and whether something took long.
+    asked_ms: u64,
+    slow: bool,
+    /// When users have waited long enough for what is not theirs, and for what is.
+    held_until_ms: u64,
     deadline_ms: u64,
     /// Sectors of the window that are to move; that wait for a commit; and those done with.
     wanted: Masks,
@@ -84,9 +95,13 @@ impl Relocate {
             state: State::Begin,
             stop: false,
             tally: Relocated::default(),
+            groups: WINDOW_GROUPS,
             window,
             tries: 0,
             sweep: Sweep::new(engine, &window, 0),
+            asked_ms: 0,
+            slow: false,
+            held_until_ms: 0,
             deadline_ms: 0,
             wanted: NO_SECTORS,
             queued: NO_SECTORS,
@@ -116,11 +131,8 @@ impl Relocate {
     /// The next step after `event`.
     pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
         let mut step = match (self.state, event) {
-            (State::Begin, Event::Go) => self.begin_window(engine),
-            (State::Survey, Event::Io(result)) => {
-                self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
-                self.survey(engine, now_ms)
-            }
+            (State::Begin, Event::Go) => self.begin_window(engine, now_ms),
+            (State::Survey, Event::Io(result)) => self.surveyed(engine, result, now_ms),
             (State::Claim, Event::Go) => self.claim(engine, now_ms),
             (State::DrainHeld, Event::Drained) => {
                 self.sweep = Sweep::new(engine, &self.window, 1);
@@ -128,10 +140,13 @@ impl Relocate {
             }
             (State::DrainHeld, Event::Undrained) => self.make_way(engine),
             (State::MakeWay, Event::Drained) => self.claim(engine, now_ms),
-            (State::Read, Event::Io(result)) => {
-                self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
-                self.read(engine, now_ms)
+            (State::MakeWay, Event::Undrained) => {
+                // It is to stop, and nothing of the window was moved.
+                self.stop = true;
+                self.window.sectors = 0;
+                None
             }
+            (State::Read, Event::Io(result)) => self.held_read(engine, result, now_ms),
             (State::Place, event) => {
                 let placed = self.placer.next(engine, event);
                 self.obey(engine, placed).or_else(|| self.place_next(engine))
@@ -153,20 +168,21 @@ impl Relocate {
                 Some(next) => return next,
                 None => {
                     self.end_window(engine);
-                    step = self.begin_window(engine);
+                    step = self.begin_window(engine, now_ms);
                 }
             }
         }
     }
 
     /// Begins with the next window; `None` if nothing in it is to move.
-    fn begin_window(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
         let at = Sector(self.window.end());
         if self.stop || at.0 >= self.range.end() {
             self.tally.next = (at.0 < self.range.end()).then_some(at);
             return Some(Next::Done(Ok(())));
         }
-        self.window = Window::cut(at, self.range.end(), WINDOW_GROUPS);
+        self.window = Window::cut(at, self.range.end(), self.groups);
+        self.slow = false;
         (self.queued, self.remapped) = (NO_SECTORS, NO_SECTORS);
         (self.unreadable, self.failed) = (NO_SECTORS, NO_SECTORS);
         for (nth, wanted) in self.wanted.iter_mut().enumerate() {
@@ -178,7 +194,7 @@ impl Relocate {
             return None;
         }
         self.sweep = Sweep::new(engine, &self.window, engine.settings.error_threshold.max(1));
-        self.survey(engine, 0)
+        self.survey(engine, now_ms)
     }
 
     fn leave_out_mapped(&mut self, engine: &Engine<'_>) {
@@ -190,6 +206,7 @@ impl Relocate {
     fn survey(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
         self.state = State::Survey;
         if let Some(request) = self.sweep.next(&self.window, &self.wanted).filter(|_| !self.stop) {
+            self.asked_ms = now_ms;
             return Some(Next::Io(request));
         }
         if self.stop {
@@ -199,6 +216,27 @@ impl Relocate {
         }
         self.tries = 0;
         self.claim(engine, now_ms)
+    }
+
+    /// A read of the survey has ended. What took long may do so again under the hold, for whose users of its own group alone may wait then.
+    fn surveyed(
+        &mut self,
+        engine: &mut Engine<'_>,
+        result: Result<(), ErrorKind>,
+        now_ms: u64,
+    ) -> Option<Next> {
+        self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
+        let took_ms = now_ms.saturating_sub(self.asked_ms);
+        if result.is_ok() && took_ms >= HELD_MS {
+            self.slow = true;
+            if self.window.at.group() != self.window.last_group() {
+                // Begun anew at the same place.
+                self.groups = 1;
+                self.window.sectors = 0;
+                return None;
+            }
+        }
+        self.survey(engine, now_ms)
     }
 
     /// Claims the window and holds what is to move.
@@ -226,6 +264,7 @@ impl Relocate {
         if self.wanted == NO_SECTORS {
             return None;
         }
+        self.held_until_ms = now_ms.saturating_add(HELD_MS);
         self.deadline_ms = now_ms.saturating_add(engine.settings.repair_deadline_ms);
         self.state = State::DrainHeld;
         Some(Next::Drain(Drain::while_held(engine.writes_to(&self.window))))
@@ -236,6 +275,27 @@ impl Relocate {
         let drain = engine.make_way(self.context, &mut self.window, &self.wanted, &mut self.tries);
         self.stop |= drain.is_none();
         drain.map(Next::Drain)
+    }
+
+    /// A read of what is held has ended. If it failed, or users have waited long enough, the window ends before what is not read yet; if
+    /// nothing was read, behind the first group that is wanted, which is all that users wait for from then on.
+    fn held_read(
+        &mut self,
+        engine: &mut Engine<'_>,
+        result: Result<(), ErrorKind>,
+        now_ms: u64,
+    ) -> Option<Next> {
+        self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
+        let late = now_ms >= self.held_until_ms;
+        if result.is_err() || late {
+            self.slow |= late;
+            self.groups = 1;
+            let first = self.wanted.iter().position(|mask| *mask != 0).unwrap_or(0);
+            let end = self.sweep.nth(&self.window).max(first.saturating_add(1));
+            let masks = [&mut self.wanted, &mut self.unreadable, &mut self.failed];
+            engine.cut_window(&mut self.window, end, masks);
+        }
+        self.read(engine, now_ms)
     }
 
     /// Reads what is held. It read well a moment ago, so what fails now gets no second attempt: users wait.
@@ -340,5 +400,8 @@ impl Relocate {
         self.tally.failed += failed;
         self.tally.mapped += sectors.saturating_sub(remapped + unreadable + failed);
         self.state = State::Begin;
+        if !self.slow {
+            self.groups = self.groups.saturating_mul(2).min(WINDOW_GROUPS);
+        }
     }
 }

@@ -67,6 +67,11 @@ impl Repair {
                 }
                 None
             }
+            Judgement::Ask if self.queued => {
+                // Groups that wait for a commit may be held, and main may take its time.
+                self.state = State::Commit;
+                Some(Next::Commit)
+            }
             Judgement::Ask => {
                 if self.probe.of != Some(group) {
                     let until_ms = self.now_ms.saturating_add(PROBE_MS);
@@ -163,10 +168,8 @@ impl Repair {
         self.probe.busy = self.probe.busy.with(engine.regions().of_group(self.probe.group));
         self.probe.made_way_ms = self.now_ms;
         self.state = State::ProbeMakeWay;
-        Next::Drain(Drain {
-            lanes: Lanes::WIDE,
-            within_ms: Some(self.deadline_ms.saturating_sub(self.now_ms)),
-        })
+        let within_ms = Some(self.deadline_ms.saturating_sub(self.now_ms));
+        Next::Drain(Drain { lanes: Lanes::WIDE, within_ms, may_stop: false })
     }
 
     /// What was waited for with nobody held is no time spent on asking.

@@ -1,23 +1,24 @@
-//! S16 in virtual time: thousands of failing writes while healthy I/O goes on, on a main whose bad sectors take seconds to fail.
+//! The world of a storm: a main of many requests at once, users, the target's contexts and its committer, driven by an agenda in virtual time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use remap_core::engine::commit::{Committer, Step, Work};
 use remap_core::engine::load::Loader;
-use remap_core::engine::machine::{Event, Machine, Next};
+use remap_core::engine::machine::{reads_at_once, reads_first, Event, Machine, Next};
 use remap_core::engine::order::Range;
 use remap_core::engine::release::Release;
 use remap_core::engine::relocate::Relocate;
 use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
-use remap_core::engine::{Engine, Mode, Settings};
+use remap_core::engine::{Engine, Settings};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;
 use remap_core::format::{Formatter, Geometry, MainShape, SetId, Superblock};
 use remap_core::gate::{Lanes, Regions};
 use remap_core::io::{Device, IoRequest, Op};
-use remap_core::path::{after_error, direct, Access, AfterError, Direction, Failed, Request};
+use remap_core::path::{after_error, direct, Access, AfterError, Direction, Failed, Place, Request};
 use remap_core::units::Sector;
 use remap_sim::disk::Disk;
 use remap_sim::gate::Gate;
@@ -29,6 +30,8 @@ const SLOTS: u32 = 12_000;
 const MAIN_SECTORS: u64 = 1 << 24;
 /// From here on every second group fails writes, as many as a storm has; everything else is healthy.
 const BAD_FROM: u64 = MAIN_SECTORS / 2;
+/// From here on main fails reads.
+const UNREADABLE_FROM: u64 = MAIN_SECTORS - (1 << 20);
 const CONTEXTS: usize = 4;
 /// The one for orders.
 const ORDERS: usize = CONTEXTS;
@@ -39,25 +42,27 @@ const STREAMS: u64 = 8;
 
 /// What a storm is like.
 #[derive(Clone, Copy)]
-struct Weather {
+pub struct Weather {
     /// Writes to bad groups, all different.
-    failing: u64,
+    pub failing: u64,
     /// Of them, under way at once.
-    failing_at_once: u64,
+    pub failing_at_once: u64,
     /// The next one comes when one has failed on main, and not only when that is repaired.
-    steady: bool,
+    pub steady: bool,
     /// How long main takes to fail, in milliseconds.
-    fail_ms: (u64, u64),
+    pub fail_ms: (u64, u64),
     /// Time from one healthy bio of a stream to the next, in milliseconds.
-    pause_ms: u64,
+    pub pause_ms: u64,
     /// Until then main takes no writes at all.
-    away_until_ms: u64,
+    pub away_until_ms: u64,
     /// Of a hundred healthy bios so many are writes.
-    writes_percent: u64,
+    pub writes_percent: u64,
     /// An administrator moves what is healthy to slots and back, where it storms, all the time.
-    orders: bool,
+    pub orders: bool,
     /// So many of a hundred writes to a slot fail.
-    slot_fails_percent: u64,
+    pub slot_fails_percent: u64,
+    /// Reads that fail, under way at once.
+    pub reads_at_once: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -84,6 +89,8 @@ enum Happens {
     Healthy(u64),
     /// The next order is given.
     Order,
+    /// Another read has failed.
+    FailedRead,
     /// The time of a drain may be over.
     Timeout,
     /// A healthy bio that waits for a held group asks again.
@@ -103,8 +110,9 @@ enum Wait {
     Claim,
 }
 
-struct Storm<'e> {
-    engine: Engine<'e>,
+/// A storm under way, and what came of it.
+pub struct Storm<'e> {
+    pub engine: Engine<'e>,
     committer: Committer,
     buffer: Vec<u8>,
     access: Access,
@@ -112,13 +120,19 @@ struct Storm<'e> {
     gate: Gate,
     rng: Rng,
     weather: Weather,
-    now_ms: u64,
+    pub now_ms: u64,
     agenda: BinaryHeap<Reverse<(u64, u64)>>,
     what: std::collections::HashMap<u64, Happens>,
     last: u64,
     main_busy: usize,
     main_waits: VecDeque<(Owner, u64, bool)>,
     jobs: VecDeque<u64>,
+    /// Failed reads that wait for a context: their first sector, and since when.
+    reads: VecDeque<(u64, u64)>,
+    next_read: u64,
+    /// How many were done with, and the longest that one waited to be begun.
+    pub reads_done: u64,
+    pub read_waited_ms: u64,
     contexts: Vec<Option<(Machine, Wait)>>,
     regions: Regions,
     /// What each context works on or has worked on last.
@@ -126,15 +140,15 @@ struct Storm<'e> {
     orders: u64,
     order_due: bool,
     /// Sectors that orders moved.
-    moved: u64,
+    pub moved: u64,
     next_failing: u64,
     failing_left: u64,
-    stored: u64,
-    passed_up: u64,
+    pub stored: u64,
+    pub passed_up: u64,
     /// The longest that the target kept a healthy bio, in milliseconds.
-    delay_ms: u64,
-    healthy: u64,
-    opened: u64,
+    pub delay_ms: u64,
+    pub healthy: u64,
+    pub opened: u64,
 }
 
 impl Storm<'_> {
@@ -285,12 +299,18 @@ impl Storm<'_> {
                     break Wait::Drain(self.gate.mark(), drain.lanes, until_ms);
                 }
                 Next::Compare(_) => event = Event::Compared(true),
-                Next::Store { .. } | Next::Yield => panic!("not of a write or an order"),
+                Next::Store { .. } => event = Event::Stored,
+                Next::Yield => event = Event::Go,
                 Next::Wait => break Wait::Claim,
                 Next::Done(verdict) => {
                     self.tell();
                     return match machine {
                         Machine::Write(_) => self.failing_done(verdict.is_ok()),
+                        Machine::Read(_) => {
+                            assert!(verdict.is_err(), "nothing could be read there");
+                            self.reads_done += 1;
+                            self.at(self.now_ms + 1, Happens::FailedRead);
+                        }
                         _ => self.order_done(&machine),
                     };
                 }
@@ -324,13 +344,58 @@ impl Storm<'_> {
         self.at(self.now_ms + 20, Happens::Order);
     }
 
+    fn failed_read(&mut self) {
+        if self.failing_left > 0 {
+            let first = UNREADABLE_FROM + self.next_read * 8 % (1 << 20);
+            self.next_read += 1;
+            self.reads.push_back((first, self.now_ms));
+        }
+    }
+
+    /// The machine for a failed read, if one waits and enough contexts are left for writes.
+    fn begin_read(&mut self, context: usize) -> Option<Machine> {
+        let reading = self.contexts.iter().flatten().filter(|(m, _)| matches!(m, Machine::Read(_)));
+        if reading.count() >= reads_at_once(CONTEXTS) {
+            return None;
+        }
+        let (first, since_ms) = self.reads.pop_front()?;
+        self.read_waited_ms = self.read_waited_ms.max(self.now_ms - since_ms);
+        let (first, place) = (Sector(first), Place::Main);
+        let job = reread::Job { first, sectors: 8, place, error: ErrorKind::Medium };
+        Some(Machine::Read(Reread::new(context as u8, job, &mut self.engine, self.now_ms)))
+    }
+
+    fn begin_write(&mut self, context: usize) -> Option<Machine> {
+        let first = self.jobs.pop_front()?;
+        self.repairing[context] = first;
+        let (first, error) = (Sector(first), ErrorKind::Io);
+        let job = Job { first, sectors: 8, fua: false, fua_flushes: false, error };
+        Some(Machine::Write(Repair::new(context as u8, job, &mut self.engine, self.now_ms)))
+    }
+
+    /// What a context that has nothing to do begins with.
+    fn begin(&mut self, context: usize) -> Option<Machine> {
+        if context == ORDERS {
+            return self.next_order();
+        }
+        match reads_first(context, CONTEXTS) {
+            true => self.begin_read(context).or_else(|| self.begin_write(context)),
+            false => self.begin_write(context).or_else(|| self.begin_read(context)),
+        }
+    }
+
     fn send(&mut self, context: usize, request: IoRequest) {
         let owner = Owner::Repair(context);
         if request.device == Device::Spare {
             let ok = request.op == Op::Read || !self.rng.percent(self.weather.slot_fails_percent);
             return self.at(self.now_ms + 2, Happens::Ended(Device::Spare, owner, ok));
         }
-        match request.op != Op::Write || self.takes_writes(request.sector, request.sectors) {
+        let answers = match request.op {
+            Op::Read => request.sector < UNREADABLE_FROM,
+            Op::Write => self.takes_writes(request.sector, request.sectors),
+            _ => true,
+        };
+        match answers {
             true => self.send_to_main(owner, 5, true),
             false => {
                 let service_ms = self.fail_ms();
@@ -357,23 +422,9 @@ impl Storm<'_> {
             }
             for context in 0..=ORDERS {
                 let ready = match self.contexts[context].as_ref().map(|(_, wait)| wait) {
-                    None if context == ORDERS => {
-                        let Some(order) = self.next_order() else { continue };
-                        self.contexts[context] = Some((order, Wait::Claim));
-                        Some(Event::Go)
-                    }
                     None => {
-                        let Some(first) = self.jobs.pop_front() else { continue };
-                        self.repairing[context] = first;
-                        let job = Job {
-                            first: Sector(first),
-                            sectors: 8,
-                            fua: false,
-                            fua_flushes: false,
-                            error: ErrorKind::Io,
-                        };
-                        let repair = Repair::new(context as u8, job, &mut self.engine, self.now_ms);
-                        self.contexts[context] = Some((Machine::Write(repair), Wait::Claim));
+                        let Some(machine) = self.begin(context) else { continue };
+                        self.contexts[context] = Some((machine, Wait::Claim));
                         Some(Event::Go)
                     }
                     Some(Wait::Io) => None,
@@ -404,6 +455,7 @@ impl Storm<'_> {
     fn run(&mut self) {
         (0..STREAMS).for_each(|stream| self.at(stream, Happens::Healthy(stream)));
         (0..self.weather.failing_at_once).for_each(|_| self.begin_failing());
+        (0..self.weather.reads_at_once).for_each(|_| self.failed_read());
         while let Some(Reverse((ms, number))) = self.agenda.pop() {
             self.now_ms = ms;
             match self.what.remove(&number) {
@@ -416,6 +468,7 @@ impl Storm<'_> {
                     self.healthy(stream, first, write, came_ms)
                 }
                 Some(Happens::Order) => self.order_due = true,
+                Some(Happens::FailedRead) => self.failed_read(),
                 Some(Happens::Timeout) | None => {}
             }
             self.settle();
@@ -425,7 +478,7 @@ impl Storm<'_> {
 }
 
 /// Lets a storm come over a new set; what is to be seen then is up to `look`.
-fn storm(weather: Weather, look: impl FnOnce(&mut Storm<'_>)) {
+pub fn storm(weather: Weather, look: impl FnOnce(&mut Storm<'_>)) {
     let mut rng = Rng::new(7);
     let mut spare = Disk::new(REGION_BLOCKS * 8, 8, 8);
     let geometry = Geometry::new(REGION_BLOCKS, Some(SLOTS)).unwrap();
@@ -462,6 +515,10 @@ fn storm(weather: Weather, look: impl FnOnce(&mut Storm<'_>)) {
         main_busy: 0,
         main_waits: VecDeque::new(),
         jobs: VecDeque::new(),
+        reads: VecDeque::new(),
+        next_read: 0,
+        reads_done: 0,
+        read_waited_ms: 0,
         contexts: (0..=ORDERS).map(|_| None).collect(),
         regions: Regions::new(MAIN_SECTORS),
         repairing: [BAD_FROM; CONTEXTS],
@@ -479,90 +536,4 @@ fn storm(weather: Weather, look: impl FnOnce(&mut Storm<'_>)) {
     assert!(storm.committer.order(Work::Takeover));
     storm.run();
     look(&mut storm);
-}
-
-const STORM: Weather = Weather {
-    failing: 10_000,
-    failing_at_once: 8,
-    steady: false,
-    fail_ms: (2000, 7000),
-    pause_ms: 500,
-    away_until_ms: 0,
-    writes_percent: 50,
-    orders: false,
-    slot_fails_percent: 0,
-};
-
-#[test]
-fn s16_ten_thousand_slow_failures_are_stored_and_no_healthy_bio_waits_a_second_for_the_target() {
-    storm(STORM, |storm| {
-        assert_eq!((storm.stored, storm.passed_up, storm.engine.used()), (10_000, 0, 10_000));
-        assert_eq!((storm.opened, storm.engine.mode()), (0, Mode::Rw));
-        assert!(storm.healthy > 100_000 && storm.delay_ms < 1000, "{} ms", storm.delay_ms);
-    });
-}
-
-#[test]
-fn s09_nobody_waits_a_second_while_main_is_asked_with_slow_failures_all_around() {
-    // Only what asks main gives evidence, and that has to get by writes that fail all the time.
-    let readers = Weather { failing: 3000, failing_at_once: 24, steady: true, writes_percent: 0, ..STORM };
-    storm(readers, |storm| {
-        // Asking ends after ten seconds, and a group by which main is asked may be a bad one that takes as long.
-        assert!(storm.passed_up < 30 && storm.opened == 0, "{} pass up", storm.passed_up);
-        assert!(storm.healthy > 10_000 && storm.delay_ms < 1000, "{} {} ms", storm.healthy, storm.delay_ms);
-    });
-}
-
-#[test]
-fn s09_nobody_waits_a_second_for_orders_among_slow_failures() {
-    let orders = Weather { failing: 3000, orders: true, pause_ms: 50, ..STORM };
-    storm(orders, |storm| {
-        assert_eq!((storm.stored, storm.passed_up, storm.opened), (3000, 0, 0));
-        assert!(storm.moved > 0 && storm.delay_ms < 1000, "{} {} ms", storm.moved, storm.delay_ms);
-    });
-}
-
-#[test]
-fn s09_nobody_waits_a_second_while_slots_fail_too() {
-    let slots = Weather { failing: 3000, slot_fails_percent: 5, pause_ms: 50, ..STORM };
-    storm(slots, |storm| {
-        assert_eq!((storm.passed_up, storm.opened), (0, 0));
-        assert!(storm.engine.retired() > 100 && storm.delay_ms < 1000, "{} ms", storm.delay_ms);
-    });
-}
-
-#[test]
-fn s16_ten_thousand_quick_failures_take_no_more_slots_in_a_minute_than_the_breaker_lets_them() {
-    let quick = Weather { fail_ms: (1, 1), pause_ms: 5, ..STORM };
-    storm(quick, |storm| {
-        // Far more than 2048 a minute: it opens, and closes after the pause as others succeed.
-        let minutes = storm.now_ms / 60_000 + 1;
-        assert!(storm.opened >= 1 && storm.engine.used() <= 2048 * (minutes as u32 + 1));
-        assert_eq!(u64::from(storm.engine.used()), storm.stored);
-        assert!(storm.stored >= 2048 && storm.delay_ms < 1000, "{} {}", storm.stored, storm.delay_ms);
-    });
-}
-
-#[test]
-fn s16_six_hundred_bad_groups_met_at_once_are_stored() {
-    let burst = Weather { failing: 600, failing_at_once: 600, fail_ms: (1, 20), pause_ms: 5, ..STORM };
-    storm(burst, |storm| {
-        assert_eq!((storm.stored, storm.engine.used(), storm.opened), (600, 600, 0));
-    });
-}
-
-#[test]
-fn s16_a_pulled_main_costs_no_slot_and_is_noticed_when_it_is_back() {
-    let pulled = Weather { fail_ms: (1, 30), pause_ms: 50, away_until_ms: 120_000, ..STORM };
-    storm(Weather { failing: 100_000, ..pulled }, |storm| {
-        assert!(storm.opened >= 1 && storm.passed_up > 10_000);
-        // Back in service, what fails is stored again: of what came after, and only that.
-        assert_eq!(u64::from(storm.engine.used()), storm.stored);
-        assert!(storm.stored > 1000, "{}", storm.stored);
-    });
-    storm(Weather { failing: 2000, away_until_ms: u64::MAX, ..pulled }, |storm| {
-        assert_eq!((storm.stored, storm.engine.used(), storm.passed_up), (0, 0, 2000));
-        assert_eq!((storm.engine.mode(), storm.engine.reason_name()), (Mode::NoRemap, Some("breaker")));
-        assert!(storm.engine.counters().unproven < 20);
-    });
 }
