@@ -185,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn s20_one_sector_in_common_is_enough() {
+        let of = |first, sectors| Extent { device: 1, first, sectors };
+        let middle = of(100, 50);
+        for other in [of(0, 101), of(149, 10), of(120, 1), of(0, 1000), of(u64::MAX - 1, 10)] {
+            let overlap = other.first < 150;
+            assert_eq!((middle.overlaps(&other), other.overlaps(&middle)), (overlap, overlap), "{other:?}");
+        }
+        for other in [of(0, 100), of(150, 10), Extent { device: 2, ..middle }] {
+            assert!(!middle.overlaps(&other) && !other.overlaps(&middle), "{other:?}");
+        }
+    }
+
+    #[test]
     fn s23_what_cannot_be_mapped_is_refused() {
         let (main, spare) = (facts(1, 100_000, 0), facts(2, 50_000, 0));
         assert_eq!(place(&main, &spare, 100_001), Err(PlacementError::MainTooLong));

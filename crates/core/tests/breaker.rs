@@ -3,7 +3,7 @@
 mod world;
 
 use remap_core::engine::breaker::{
-    BreakerCause, SLOTS_PER_WINDOW, SLOTS_WINDOW_MS, UNPROVEN_GROUPS, UNPROVEN_WINDOW_MS,
+    BreakerCause, SLOTS_PER_SUCCESS, SLOTS_PER_WINDOW, SLOTS_WINDOW_MS, UNPROVEN_GROUPS, UNPROVEN_WINDOW_MS,
 };
 use remap_core::engine::commit::Work;
 use remap_core::engine::{Engine, Mode, NoRemapReason, Notice};
@@ -53,6 +53,8 @@ fn mode(set: &Set<'_>) -> (Mode, Option<&'static str>) {
 
 #[test]
 fn s16_the_breaker_opens_when_eight_groups_failed_without_evidence() {
+    // As docs/interface.md has it.
+    assert_eq!((UNPROVEN_GROUPS, SLOTS_PER_WINDOW, SLOTS_PER_SUCCESS), (8, 2048, 16));
     let mut disks = Disks::new();
     let mut set = away(&mut disks);
     fail(&mut set, UNPROVEN_GROUPS - 1);

@@ -357,6 +357,19 @@ fn s27_an_entry_that_breaks_a_rule_is_refused() {
     refused(Entry { state: SlotState::Free, ..good }, EntryError::NotEmpty);
 }
 
+#[test]
+fn s27_reserved_bits_of_an_entry_have_to_be_zero() {
+    let good = Entry { state: SlotState::Mapped, group: Group(0), mask: 0x07, lost: 0, generation: 1 };
+    let with = |bit: u32| (u128::from_le_bytes(good.to_bytes()) | 1 << bit).to_le_bytes();
+    assert_eq!(Entry::from_bytes(&good.to_bytes(), &SHAPE), Ok(good));
+    for bit in 60..64 {
+        assert_eq!(Entry::from_bytes(&with(bit), &SHAPE), Err(EntryError::Pool(1 << (bit - 60))), "{bit}");
+    }
+    for bit in 112..128 {
+        assert_eq!(Entry::from_bytes(&with(bit), &SHAPE), Err(EntryError::Reserved), "{bit}");
+    }
+}
+
 /// A superblock of which one field is out of range, with the checksum that belongs to it.
 #[test]
 fn s27_a_field_of_a_superblock_out_of_range_is_refused() {

@@ -117,6 +117,16 @@ fn s02_an_unreadable_physical_block_is_found_by_bisection_and_tried_error_thresh
 }
 
 #[test]
+fn s15_a_main_that_does_not_answer_relocates_nothing() {
+    let mut disks = numbered();
+    disks.bad_reads.insert((false, 44));
+    disks.error = ErrorKind::Transport;
+    let mut set = served(&mut disks, 100, 3);
+    assert_eq!(set.relocate(40, 16), Relocated { unreadable: 16, ..Relocated::default() });
+    assert_eq!((set.engine.used(), set.disks.on_main(Op::Read).len()), (0, 1));
+}
+
+#[test]
 fn s09_what_fails_only_under_the_hold_is_let_go() {
     let mut disks = numbered();
     let mut set = served(&mut disks, 100, 3);

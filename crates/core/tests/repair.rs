@@ -53,6 +53,18 @@ fn s05_a_block_counts_as_bad_after_error_threshold_attempts() {
 }
 
 #[test]
+fn s05_after_the_deadline_what_has_not_proved_good_goes_to_slots() {
+    let mut disks = Disks::new();
+    disks.main_away(true);
+    let mut set = served(&mut disks, 100, 2);
+    set.io_ms = 8000;
+    assert_eq!(set.repair(0, 240, 0x22), Ok(()));
+    // Four attempts take half a minute; to find out about 30 blocks would take more than 60.
+    assert_eq!((set.disks.on_main(Op::Write).len(), set.engine.used()), (4, 30));
+    assert!((0..240).all(|sector| set.read(sector) == Ok(0x22)));
+}
+
+#[test]
 fn s05_only_the_sectors_of_the_write_go_to_the_slot() {
     let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 2);
@@ -96,13 +108,41 @@ fn s06_a_failed_flush_commits_nothing_and_stops_writes() {
     assert_eq!(set.repair(40, 8, 0x22), Ok(()));
 }
 
-#[test]
-fn s07_a_slot_that_fails_is_given_up_with_what_can_be_read_of_it() {
-    let mut disks = Disks::with_bad_group();
-    let mut set = served(&mut disks, 20, 3);
+/// A set with sectors 40 to 47 in a slot of which one sector takes no writes; the first sector of the slot.
+fn with_a_bad_slot(disks: &mut Disks) -> (Set<'_>, u64) {
+    let mut set = served(disks, 20, 3);
     set.repair(40, 8, 0x22).unwrap();
     let old = set.engine.geometry().slot_block(Slot(0)).first_sector();
     set.disks.bad_writes.insert((true, old + 3));
+    (set, old)
+}
+
+#[test]
+fn s15_an_error_of_a_slot_that_is_not_the_mediums_gives_nothing_up() {
+    let mut disks = Disks::with_bad_group();
+    let (mut set, old) = with_a_bad_slot(&mut disks);
+    set.disks.error = ErrorKind::Transport;
+    assert_eq!(set.repair(42, 3, 0x33), Err(ErrorKind::Transport));
+    assert_eq!((set.engine.used(), set.engine.retired(), set.engine.lost_sectors()), (1, 0, 0));
+    // Nor does one on the way to the old content, when the slot is to be left.
+    set.disks.error = ErrorKind::Io;
+    set.disks.bad_reads.insert((true, old + 6));
+    set.on_read = Some(|disks, _, request| {
+        if request.device == Device::Spare {
+            disks.error = ErrorKind::Transport;
+        }
+    });
+    assert_eq!(set.repair(42, 3, 0x33), Err(ErrorKind::Transport));
+    assert_eq!((set.engine.used(), set.engine.retired(), set.engine.lost_sectors()), (1, 0, 0));
+    set.disks.bad_reads.clear();
+    assert_eq!(set.read(46), Ok(0x22));
+    assert_eq!(reload(&mut disks).read(46), Ok(0x22));
+}
+
+#[test]
+fn s07_a_slot_that_fails_is_given_up_with_what_can_be_read_of_it() {
+    let mut disks = Disks::with_bad_group();
+    let (mut set, old) = with_a_bad_slot(&mut disks);
     set.disks.bad_reads.insert((true, old + 6));
     assert_eq!(set.repair(42, 3, 0x33), Ok(()));
     let content: Vec<_> = (40..48).map(|s| set.read(s).ok()).collect();
