@@ -162,6 +162,24 @@ fn s09_users_of_one_group_alone_wait_for_a_sector_that_takes_seconds() {
 }
 
 #[test]
+fn s09_what_was_not_read_yet_is_let_go_when_a_read_under_the_hold_takes_long() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 100, 3);
+    assert_eq!(set.relocate(80, 8).remapped, 8);
+    let range = Range { first: Sector(0), sectors: 240 };
+    let engine = &mut set.engine;
+    let mut machine = Machine::Relocate(Relocate::new(0, range, engine));
+    // Two pieces, with a group between them that is in a slot: quick at first, and then the first one takes its time.
+    assert!(matches!(machine.next(engine, Event::Go, 0), Next::Io(r) if r.sectors == 80));
+    assert!(matches!(machine.next(engine, Event::Io(Ok(())), 1), Next::Io(r) if r.sectors == 152));
+    assert!(matches!(machine.next(engine, Event::Io(Ok(())), 2), Next::Drain(_)));
+    assert!(matches!(machine.next(engine, Event::Drained, 3), Next::Io(r) if r.sectors == 80));
+    assert!(is_held(engine, 0) && is_held(engine, 88));
+    assert!(matches!(machine.next(engine, Event::Io(Ok(())), 700), Next::Io(r) if r.device == Device::Spare));
+    assert!(is_held(engine, 0) && is_held(engine, 72) && !is_held(engine, 88));
+}
+
+#[test]
 fn s09_what_is_slow_all_over_is_moved_group_by_group() {
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 100, 3);

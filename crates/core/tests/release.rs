@@ -134,6 +134,23 @@ fn s24_a_part_of_a_group_can_go_back() {
 }
 
 #[test]
+fn s30_a_slot_that_fails_a_read_in_a_release_is_told_once() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 20, 3);
+    assert_eq!(set.relocate(40, 8).remapped, 8);
+    let slot = set.engine.geometry().slot_block(Slot(0)).first_sector();
+    set.disks.bad_reads.insert((true, slot + 2));
+    let _ = set.notices();
+    for told in [1, 0] {
+        assert_eq!(set.release(40, 8).unreadable, 1);
+        let (sector, sectors) = (Sector(42), 1);
+        let suspect = Notice::Suspect { sector, sectors, slot: Slot(0) };
+        assert_eq!(set.notices().iter().filter(|notice| **notice == suspect).count(), told);
+        assert_eq!(set.engine.counters().suspected_sectors, 1);
+    }
+}
+
+#[test]
 fn s24_lost_sectors_stay_and_suspect_ones_go_back_if_they_read_well() {
     let mut disks = Disks::new();
     let mut set = mapped(&mut disks, &[5], 0x22);

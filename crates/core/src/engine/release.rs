@@ -340,7 +340,7 @@ impl Release {
             Err(_) if !self.by_block && mask.count_ones() > engine.block_sectors() => self.by_block = true,
             Err(error) => {
                 if let Some(slot) = self.slot(engine).filter(|_| error.can_mean_medium()) {
-                    engine.table.mark_suspect(slot, mask);
+                    engine.suspect(slot, mask);
                 }
                 self.left &= !mask;
                 self.drop_group(engine, mask, |r| &mut r.unreadable);

@@ -4,7 +4,7 @@ use super::changes::{Change, Kind};
 use super::{Engine, Notice};
 use crate::format::{Entry, SlotState};
 use crate::lookup::{Record, Use};
-use crate::units::{Group, Slot};
+use crate::units::{Group, Sector, Slot};
 
 impl Engine<'_> {
     /// Takes a free slot for `group`. `None`: no slot is free, or the administrator's limit is reached (S22).
@@ -50,6 +50,19 @@ impl Engine<'_> {
         self.filled = self.filled.saturating_sub(1);
         self.watermark_percent = self.watermark_percent.min(self.filled_percent());
         self.full_told = false;
+    }
+
+    /// Sectors of a slot failed to be read (S3): told once.
+    pub(super) fn suspect(&mut self, slot: Slot, mask: u8) {
+        let Some(record) = self.table.record(slot) else { return };
+        self.table.mark_suspect(slot, mask);
+        let news = mask & record.mask() & !record.bad();
+        if news != 0 {
+            let sector = Sector(record.group().first_sector().0 + u64::from(news.trailing_zeros()));
+            let sectors = news.count_ones();
+            self.counters.suspected_sectors += u64::from(sectors);
+            self.notices.push(Notice::Suspect { sector, sectors, slot });
+        }
     }
 
     /// Queues the retirement of a slot that failed. Until it is durable the slot stays what it is, which keeps it from being taken

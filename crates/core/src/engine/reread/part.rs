@@ -127,15 +127,7 @@ impl Reread {
             Source::Slot { slot } => {
                 let mask = (part.failed & 0xff) as u8;
                 let mask = mask.checked_shl(part.first.in_group()).unwrap_or(0);
-                let before = engine.table.record(slot).map_or(0, |r| r.bad());
-                engine.table.mark_suspect(slot, mask);
-                let news = mask & !before;
-                if news != 0 {
-                    let first = part.first.group().first_sector().0 + u64::from(news.trailing_zeros());
-                    let sectors = news.count_ones();
-                    engine.counters.suspected_sectors += u64::from(sectors);
-                    engine.notices.push(Notice::Suspect { sector: Sector(first), sectors, slot });
-                }
+                engine.suspect(slot, mask);
             }
             Source::Lost => {}
         }
