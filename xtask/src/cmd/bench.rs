@@ -68,6 +68,7 @@ fn one_kernel(name: &str, groups: &str) -> Result<String> {
     let mut vm = Vm::new(kernel);
     vm.module = Some(module::build(&vm.kernel)?.ko);
     vm.cpus = 1;
+    vm.cpu = "max".into();
     vm.accel = "tcg,thread=single".into();
     vm.qemu_args = vec!["-icount".into(), "shift=0,sleep=off".into()];
     let transfer = transfer_program()?;
