@@ -1,6 +1,7 @@
 //! The small archive that a guest boots from: busybox, the modules that lead to the host's root, and the command.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::kernels::Kernel;
 use crate::sh::{cmd, read, which, Context, Error, Result};
@@ -8,6 +9,47 @@ use crate::sh::{cmd, read, which, Context, Error, Result};
 /// Modules that the guest needs before it can see the host's files, and those the target stands on.
 const MODULES: [&str; 8] =
     ["virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p", "overlay", "dm_mod", "configfs"];
+
+/// Programs that scenarios start again and again. The guest copies them to its memory when it boots, with what they load:
+/// otherwise each start asks the host for a dozen files.
+const PROGRAMS: [&str; 32] = [
+    "awk",
+    "blkdiscard",
+    "blockdev",
+    "cat",
+    "cmp",
+    "cp",
+    "cut",
+    "dd",
+    "dmesg",
+    "dmsetup",
+    "fallocate",
+    "grep",
+    "head",
+    "losetup",
+    "lsblk",
+    "md5sum",
+    "mkdir",
+    "mktemp",
+    "modprobe",
+    "od",
+    "rm",
+    "sed",
+    "seq",
+    "sh",
+    "sleep",
+    "sort",
+    "stat",
+    "tail",
+    "timeout",
+    "tr",
+    "truncate",
+    "xargs",
+];
+
+/// What the C library reads for each of them besides libraries.
+const READ_BY_ALL: [&str; 3] =
+    ["/etc/ld.so.cache", "/usr/lib/locale/C.utf8", "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache"];
 
 /// An archive in the format that the kernel unpacks (cpio, "newc").
 #[derive(Default)]
@@ -109,9 +151,27 @@ pub fn build(job: &Job<'_>) -> Result<Vec<u8>> {
         boot.modules.display(),
         u8::from(job.share)
     );
+    archive.file("programs", 0o644, programs().as_bytes());
     archive.file("settings", 0o644, settings.as_bytes());
     archive.file("init", 0o755, include_bytes!("guest-init.sh"));
     Ok(archive.finish())
+}
+
+/// The files of those programs that are there, below the root, one a line.
+fn programs() -> String {
+    let found = PROGRAMS.iter().filter_map(|name| which(name));
+    let mut files: Vec<PathBuf> = READ_BY_ALL.iter().map(PathBuf::from).collect();
+    for program in found {
+        // Of what is linked statically it says nothing.
+        let told = cmd("ldd", [&program]).output().map(|told| told.stdout).unwrap_or_default();
+        let told = String::from_utf8_lossy(&told).into_owned();
+        files.extend(told.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
+        files.push(program);
+    }
+    let files = files.iter().filter_map(|path| path.canonicalize().ok());
+    let lines: BTreeSet<String> =
+        files.map(|path| format!("{}\n", path.to_string_lossy().trim_start_matches('/'))).collect();
+    lines.into_iter().collect()
 }
 
 /// A module's name as the kernel says it, from the path of its file.
