@@ -134,7 +134,7 @@ fn setting(word: &str, args: &mut Args) -> Result<Setting> {
         }
         "--append" => {
             let words = args.value(word)?;
-            Box::new(move |vm| vm.append = words)
+            Box::new(move |vm| vm.append = format!("{} {words}", vm.append))
         }
         "--qemu-arg" => {
             let word = args.value(word)?;
