@@ -17,7 +17,7 @@ use crate::world::Failure;
 /// A bio under way.
 #[derive(Clone, Debug)]
 pub struct Bio {
-    kind: Kind,
+    pub(crate) kind: Kind,
     first: u64,
     sectors: u32,
     /// When it began, as the oracle counts.
@@ -27,12 +27,22 @@ pub struct Bio {
     failed: bool,
     /// A flush came first, which began then. What came of it device-mapper does not tell whoever waits for the write.
     flushed_before: Option<u64>,
+    /// It must not wait (S17).
+    pub(crate) nowait: bool,
 }
 
+impl Bio {
+    fn new(kind: Kind, first: u64, sectors: u32, began: u64) -> Bio {
+        Bio { kind, first, sectors, began, open: 1, failed: false, flushed_before: None, nowait: false }
+    }
+}
+
+/// What a bio asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Read,
     Write { token: u64, fua: bool },
+    Discard,
     Flush,
 }
 
@@ -59,44 +69,50 @@ impl Session<'_, '_> {
         let most = (plan.bio_sectors_max / block).max(1).min(blocks - place);
         let count = if rng.percent(60) { rng.range(1, most.min(3)) } else { rng.range(1, most) };
         let (first, sectors) = (place * block, (count * block) as u32);
-        match self.world.rng.below(100) {
+        // Where there are none, nothing is drawn for them: such a history is what it was before there were any.
+        if plan.discards_percent > 0 && rng.percent(plan.discards_percent) {
+            self.start(task, Bio::new(Kind::Discard, first, sectors, 0));
+            return Ok(());
+        }
+        let nowait = plan.nowait_percent > 0 && rng.percent(plan.nowait_percent);
+        match rng.below(100) {
             0..=44 => {
                 let fua = self.world.rng.percent(15);
                 self.world.tokens += 1;
                 let token = self.world.tokens;
                 self.world.oracle.write_begins(token, first, sectors, fua);
+                let bio = Bio { nowait, ..Bio::new(Kind::Write { token, fua }, first, sectors, 0) };
                 if token % 10 == 0 {
-                    self.begin_flush(task, Kind::Write { token, fua }, first, sectors)?;
+                    self.begin_flush(task, bio)?;
                 } else {
-                    self.start(task, Kind::Write { token, fua }, first, sectors, 0);
+                    self.start(task, bio);
                 }
             }
             45..=89 => {
                 let began = self.world.oracle.read_begins();
-                self.start(task, Kind::Read, first, sectors, began);
+                self.start(task, Bio { nowait, ..Bio::new(Kind::Read, first, sectors, began) });
             }
-            _ => self.begin_flush(task, Kind::Flush, 0, 0)?,
+            _ => self.begin_flush(task, Bio::new(Kind::Flush, 0, 0, 0))?,
         }
         Ok(())
     }
 
-    fn start(&mut self, task: usize, kind: Kind, first: u64, sectors: u32, began: u64) {
-        self.bios[task] =
-            Some(Bio { kind, first, sectors, began, open: 1, failed: false, flushed_before: None });
-        self.to_map.push(Piece { task, first, sectors });
+    fn start(&mut self, task: usize, bio: Bio) {
+        self.to_map.push(Piece { task, first: bio.first, sectors: bio.sectors });
+        self.bios[task] = Some(bio);
     }
 
     /// A flush, or the one before a write.
-    fn begin_flush(&mut self, task: usize, kind: Kind, first: u64, sectors: u32) -> Result<(), Failure> {
+    fn begin_flush(&mut self, task: usize, bio: Bio) -> Result<(), Failure> {
         let began = self.world.oracle.flush_begins();
-        let flushed_before = (kind != Kind::Flush).then_some(began);
-        let bio = Bio { kind, first, sectors, began, open: 1, failed: false, flushed_before };
+        let flushed_before = (bio.kind != Kind::Flush).then_some(began);
+        let bio = Bio { began, flushed_before, ..bio };
         self.bios[task] = Some(bio.clone());
         if !self.access.flush_begins() {
             self.bios[task].iter_mut().for_each(|bio| bio.failed = true);
             return self.flushed(task);
         }
-        self.check_flush_told(first)?;
+        self.check_flush_told(bio.first)?;
         let mark = self.dirty.flush_begins();
         let spare = mark.is_some() && self.world.options.planted != Some(Planted::SkipSpareFlush);
         self.bios[task] = Some(Bio { open: 1 + u32::from(spare), ..bio });
@@ -150,19 +166,24 @@ impl Session<'_, '_> {
         Ok(())
     }
 
-    fn lane(&self, first: Sector, sectors: u32, write: bool) -> Lane {
+    pub(crate) fn lane(&self, first: Sector, sectors: u32, write: bool) -> Lane {
         Regions::new(self.engine.shape().sectors).lane(first, sectors, write)
     }
 
     /// Sends a part of a bio on its way.
     pub fn map(&mut self, piece: Piece) -> Result<(), Failure> {
         let Some(bio) = self.bios[piece.task].clone() else { return Ok(()) };
+        if bio.kind == Kind::Discard {
+            return self.discard(piece);
+        }
         let write = bio.kind != Kind::Read;
         let ticket = self.gate.enter(self.lane(Sector(piece.first), piece.sectors, write));
         let block = self.world.plan.block_sectors();
-        let request = Request { first: Sector(piece.first), sectors: piece.sectors, write, nowait: false };
+        let nowait = self.tells_nowait(&bio);
+        let request = Request { first: Sector(piece.first), sectors: piece.sectors, write, nowait };
         let geometry = *self.engine.geometry();
         let mut direction = path::direct(&self.table, &geometry, &self.access, block, request);
+        self.check_goes_on(&bio, piece, direction)?;
         if let Direction::AskEngine { sectors } = direction {
             let request = Request { sectors, ..request };
             direction = path::suspect_read(&self.engine, &self.access, block, request);
@@ -205,7 +226,7 @@ impl Session<'_, '_> {
     }
 
     /// Nothing that changes content or promises it is accepted after a flush that failed, until the administrator says so (S8).
-    fn check_flush_told(&self, sector: u64) -> Result<(), Failure> {
+    pub(crate) fn check_flush_told(&self, sector: u64) -> Result<(), Failure> {
         let what = "accepted, although a flush failed and nobody said to go on";
         match self.flush_failed {
             true => Err(self.world.failure(Some(sector), what)),
@@ -213,28 +234,8 @@ impl Session<'_, '_> {
         }
     }
 
-    fn refused(&mut self, piece: Piece, bio: &Bio, error: ErrorKind) -> Result<(), Failure> {
-        if bio.kind != Kind::Read {
-            self.piece_done(piece, false);
-            return Ok(());
-        }
-        let piece = self.split(piece, piece.sectors.min(self.world.plan.block_sectors()));
-        if self.world.options.planted == Some(Planted::ReadMainForLost) && error == ErrorKind::Medium {
-            let ticket = self.gate.enter(self.lane(Sector(piece.first), piece.sectors, false));
-            self.send(piece, bio, Place::Main, piece.first, ticket);
-            return Ok(());
-        }
-        for s in piece.first..piece.first + u64::from(piece.sectors) {
-            let checked = self.world.oracle.refused(s);
-            checked.map_err(|what| self.world.failure(Some(s), format!("a read gives {what}")))?;
-        }
-        self.world.stats.read_errors += 1;
-        self.piece_done(piece, false);
-        Ok(())
-    }
-
     /// Leaves the rest of a part to be mapped by itself.
-    fn split(&mut self, piece: Piece, sectors: u32) -> Piece {
+    pub(crate) fn split(&mut self, piece: Piece, sectors: u32) -> Piece {
         if sectors < piece.sectors {
             let rest =
                 Piece { first: piece.first + u64::from(sectors), sectors: piece.sectors - sectors, ..piece };
@@ -246,7 +247,7 @@ impl Session<'_, '_> {
         Piece { sectors, ..piece }
     }
 
-    fn check_may_be_on_main(&self, piece: Piece) -> Result<(), Failure> {
+    pub(crate) fn check_may_be_on_main(&self, piece: Piece) -> Result<(), Failure> {
         for s in piece.first..piece.first + u64::from(piece.sectors) {
             if self.world.oracle.must_be_mapped(s) {
                 return Err(self.world.failure(Some(s), "its mapping, acknowledged before, is gone"));
@@ -255,7 +256,7 @@ impl Session<'_, '_> {
         Ok(())
     }
 
-    fn send(&mut self, piece: Piece, bio: &Bio, place: Place, sector: u64, ticket: u64) {
+    pub(crate) fn send(&mut self, piece: Piece, bio: &Bio, place: Place, sector: u64, ticket: u64) {
         let (op, data) = match bio.kind {
             Kind::Write { token, fua } => {
                 let op = if fua { Op::WriteFua } else { Op::Write };
@@ -370,7 +371,7 @@ impl Session<'_, '_> {
         let step = u64::from(self.world.rng.pick(&[8u32, 24, 128]));
         for first in (0..total).step_by(step as usize) {
             let began = self.world.oracle.read_begins();
-            self.start(0, Kind::Read, first, (total - first).min(step) as u32, began);
+            self.start(0, Bio::new(Kind::Read, first, (total - first).min(step) as u32, began));
             self.run_until_idle()?;
         }
         Ok(())

@@ -3,6 +3,9 @@
 /// Number of a write; 0 is what main held before the first.
 pub type Token = u64;
 
+/// What a discarded sector holds, which no write brought.
+pub const ZEROS: Token = Token::MAX;
+
 const SECTOR: usize = 512;
 const MAGIC: [u8; 8] = *b"simdata!";
 
@@ -23,10 +26,18 @@ pub fn data(token: Token, first: u64, sectors: u32) -> Vec<u8> {
     out
 }
 
+/// How a report of a failure calls the content of a write.
+pub fn name(token: Token) -> String {
+    match token {
+        ZEROS => "zeros".into(),
+        token => format!("write {token}"),
+    }
+}
+
 /// The write that the content of `sector` stems from, or what stands there instead.
 pub fn token_of(sector: u64, bytes: &[u8]) -> Result<Token, String> {
     if bytes.iter().all(|b| *b == 0) {
-        return Err("zeros".into());
+        return Ok(ZEROS);
     }
     if bytes[..8] != MAGIC {
         return Err("bytes that no write brought".into());

@@ -36,9 +36,8 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
     };
     world.note(0, 0, format!("load: epoch {} in sync {:#b}", superblock.epoch, superblock.in_sync));
     let mut memory = Memory::new(&superblock.geometry);
-    // A superblock that was put back may be all that more than half of the places agree on.
-    let put_back = std::mem::take(&mut world.put_back);
-    if superblock.clean && world.in_service && !put_back {
+    // A superblock that was put back may be all that more than half of the places agree on, until so many are written again.
+    if superblock.clean && world.in_service && !world.put_back {
         return Err(world.failure(None, "the set is called clean, and was in service when it was left"));
     }
     let Some(engine) = world.load(superblock, &mut memory)? else { return Ok(false) };
@@ -57,6 +56,7 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
     let counted = session.superblocks.count_ones() * 2 > u32::from(session.world.plan.copies);
     drop(session);
     world.in_service = end != End::Closed && (counted || world.in_service);
+    world.put_back &= !counted;
     world.fragile = fragile;
     world.all_in_sync = all_in_sync && !fragile;
     // What rotted has been written anew once a set is served with all copies equal.

@@ -3,6 +3,7 @@
 
 pub mod bios;
 pub mod content;
+pub mod discards;
 pub mod disk;
 pub mod evidence;
 pub mod gate;
@@ -14,6 +15,7 @@ pub mod oracle;
 pub mod orders;
 pub mod plan;
 pub mod reads;
+pub mod refusals;
 pub mod repairs;
 pub mod rng;
 pub mod session;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::content::Token;
+use crate::content::{self, Token};
 
 const TRACE_LEN: usize = 4000;
 
@@ -30,6 +30,8 @@ struct SectorState {
     written: bool,
     /// When the place where the content lives has last failed a read.
     unreadable: Option<u64>,
+    /// When a write last ended that.
+    healed: u64,
     /// When a write completed whose content had a slot, so that the sector must stay mapped.
     mapped: Option<u64>,
     /// A removal of its mapping may be on disk, although nobody was told.
@@ -122,7 +124,8 @@ impl Oracle {
     /// A write begins.
     pub fn write_begins(&mut self, token: Token, first: u64, sectors: u32, fua: bool) {
         let start = self.tick();
-        self.note(first, sectors.into(), format!("write {token} begins{}", if fua { " (FUA)" } else { "" }));
+        let (what, fua_too) = (content::name(token), if fua { " (FUA)" } else { "" });
+        self.note(first, sectors.into(), format!("{what} begins{fua_too}"));
         for s in self.range(first, sectors) {
             s.written = true;
             let v = Version {
@@ -161,7 +164,9 @@ impl Oracle {
             if !ok {
                 continue;
             }
-            s.unreadable = s.unreadable.filter(|failed| *failed > start);
+            if s.unreadable.take_if(|failed| *failed <= start).is_some() {
+                s.healed = now;
+            }
             if mapped(first + i as u64) {
                 s.mapped.get_or_insert(now);
                 s.removal = false;
@@ -172,6 +177,31 @@ impl Oracle {
             if durable {
                 s.versions.iter_mut().for_each(|v| v.gone |= v.end.is_some_and(|e| e < start));
             }
+        }
+    }
+
+    /// A write to these sectors was refused before any of it went to a device: its content is nowhere.
+    pub fn write_refused(&mut self, token: Token, first: u64, sectors: u32) {
+        self.note(first, sectors.into(), format!("write {token} is refused"));
+        for s in self.range(first, sectors) {
+            s.versions.retain(|v| v.token != token);
+        }
+    }
+
+    /// Main is told to discard sectors that live there; the time to be given back at its end. From now on they may hold zeros, as
+    /// after a write of zeros that nobody promised, and nothing else that they did not hold before (S18).
+    pub fn discard_begins(&mut self, first: u64, sectors: u32) -> u64 {
+        self.write_begins(content::ZEROS, first, sectors, false);
+        self.now
+    }
+
+    /// The discard of these sectors that began at `began` has ended, well or not, which is all one.
+    pub fn discard_ends(&mut self, began: u64, first: u64, sectors: u32) {
+        let now = self.tick();
+        self.note(first, sectors.into(), "discard ends");
+        for s in self.range(first, sectors) {
+            let of_discard = |v: &&mut Version| v.token == content::ZEROS && v.start == began;
+            s.versions.iter_mut().filter(of_discard).for_each(|v| v.end = Some(now));
         }
     }
 
@@ -237,11 +267,13 @@ impl Oracle {
         }
     }
 
-    /// A read brought an error for `sector` without asking a device for it.
-    pub fn refused(&self, sector: u64) -> Result<(), String> {
-        match self.sectors[sector as usize].unreadable {
-            Some(_) => Ok(()),
-            None => Err("an error, although the place where the content lives was readable".into()),
+    /// A read brought an error for `sector` without asking a device for it, at some time since `began`: it may have come there before a
+    /// write did, and wait for others of its sectors since.
+    pub fn refused(&self, sector: u64, began: u64) -> Result<(), String> {
+        let s = &self.sectors[sector as usize];
+        match s.unreadable.is_some() || s.healed > began {
+            true => Ok(()),
+            false => Err("an error, although the place where the content lives was readable".into()),
         }
     }
 
@@ -272,8 +304,9 @@ impl Oracle {
         let s = &mut self.sectors[sector as usize];
         let readable = |v: &Version| v.hidden.is_none_or(|h| h > began);
         if !s.versions.iter().any(|v| v.token == token && readable(v)) {
-            let right: Vec<_> = s.versions.iter().filter(|v| readable(v)).map(|v| v.token).collect();
-            return Err(format!("write {token}; right would be {right:?}"));
+            let right: Vec<_> =
+                s.versions.iter().filter(|v| readable(v)).map(|v| content::name(v.token)).collect();
+            return Err(format!("{}; right would be {}", content::name(token), right.join(" or ")));
         }
         if s.versions.iter().any(|v| v.end.is_none_or(|e| e >= began)) {
             return Ok(());

@@ -54,11 +54,17 @@ pub enum Planted {
     CloseEarly,
     /// All copies are loaded, those that were evicted too (S12).
     CountEvicted,
+    /// Core is not told that a bio must not wait (S17).
+    NowaitWaits,
+    /// A discard of what lives in a slot goes there (S18).
+    DiscardMapped,
+    /// A discard does not stay in the gate while it is under way (S9).
+    DiscardWithoutGate,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 23] = [
+    pub const ALL: [(&'static str, Planted); 26] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -82,6 +88,9 @@ impl Planted {
         ("forget-failed-flush", Planted::ForgetFailedFlush),
         ("close-early", Planted::CloseEarly),
         ("count-evicted", Planted::CountEvicted),
+        ("nowait-waits", Planted::NowaitWaits),
+        ("discard-mapped", Planted::DiscardMapped),
+        ("discard-without-gate", Planted::DiscardWithoutGate),
     ];
 
     /// The bug of that name.
@@ -139,6 +148,10 @@ pub struct Plan {
     pub fua_flushes: bool,
     /// An administrator orders that content move in so many of a thousand steps.
     pub orders_permille: u64,
+    /// So many of a hundred reads and writes must not wait.
+    pub nowait_percent: u64,
+    /// So many of a hundred bios are discards.
+    pub discards_percent: u64,
 }
 
 /// Blocks of the spare's region.
@@ -191,13 +204,18 @@ impl Plan {
             orders_permille: rng.pick(&[0, 3, 10, 40]),
             slow_permille: more.pick(&[0, 5, 40]),
             fua_flushes: false,
+            nowait_percent: 0,
+            discards_percent: 0,
         };
         plan.main_outages = more.percent(30);
         let window_ms = more.pick(&[3, 300, 5000, 5000]);
         plan.settings.evidence_window_ms = window_ms;
         plan.settings.breaker_pause_ms = window_ms.max(more.pick(&[20, 200]));
         plan.fua_flushes = more.clone().percent(40);
-        if more.percent(20) {
+        let crowded = more.percent(20);
+        plan.nowait_percent = more.pick(&[0, 10, 30]);
+        plan.discards_percent = more.pick(&[0, 3, 8]);
+        if crowded {
             plan.crowded()
         } else {
             plan

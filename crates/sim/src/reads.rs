@@ -132,10 +132,10 @@ impl Session<'_, '_> {
                     let oracle = &self.world.oracle;
                     oracle
                         .main_failed(sector, read.began)
-                        .or_else(|what| oracle.refused(sector).map_err(|_| what))
+                        .or_else(|what| oracle.refused(sector, read.began).map_err(|_| what))
                 }
                 Some(Device::Spare) => Ok(()),
-                None => self.world.oracle.refused(sector),
+                None => self.world.oracle.refused(sector, read.began),
             };
             right.map_err(|what| self.world.failure(Some(sector), format!("a read gives {what}")))?;
         }

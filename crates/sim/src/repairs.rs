@@ -230,6 +230,7 @@ impl Session<'_, '_> {
                     }
                     None => {
                         self.check_placed(&mut running, &request)?;
+                        self.check_alone(&running, &request)?;
                         request
                     }
                 };

@@ -24,6 +24,8 @@ use crate::world::{Failure, World};
 pub enum Owner {
     /// A part of a user's bio, with its place in the gate.
     Piece(Piece, remap_core::path::Place, u64),
+    /// A part of a user's discard, with its place in the gate and when it began, as the oracle counts.
+    Discard(Piece, u64, u64),
     /// A user's flush.
     Flush(usize, Option<remap_core::path::FlushMark>),
     /// The committer, with its tag.
@@ -381,7 +383,8 @@ impl<'w, 'e> Session<'w, 'e> {
 
     /// Some requests are under way for long; of the others the end may be told at once.
     fn due(&mut self, owner: &Owner) -> u64 {
-        let slow_permille = if matches!(owner, Owner::Piece(..)) { self.world.plan.slow_permille } else { 3 };
+        let of_user = matches!(owner, Owner::Piece(..) | Owner::Discard(..));
+        let slow_permille = if of_user { self.world.plan.slow_permille } else { 3 };
         let rng = &mut self.world.rng;
         let steps = if rng.permille(slow_permille) { rng.range(20, 300) } else { 0 };
         self.world.oracle.step + steps
@@ -431,6 +434,10 @@ impl<'w, 'e> Session<'w, 'e> {
             Owner::Piece(piece, place, ticket) => {
                 self.main_read_ended(&flight, result);
                 self.piece_ended(piece, place, ticket, &flight, result)
+            }
+            Owner::Discard(piece, ticket, began) => {
+                self.discard_ended(piece, ticket, began, &flight, result);
+                Ok(())
             }
             Owner::Flush(task, mark) => self.flush_ended(task, mark, result),
             Owner::Commit(tag) => self.commit_io_ended(tag, &flight, result),

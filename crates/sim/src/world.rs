@@ -96,6 +96,12 @@ pub struct Stats {
     pub unproven: u64,
     /// Times that the breaker opened.
     pub breaker: u64,
+    /// Bios that were told to come again.
+    pub again: u64,
+    /// Parts of discards that main took.
+    pub discards: u64,
+    /// Parts of discards that were left out.
+    pub discards_left: u64,
 }
 
 impl Stats {
@@ -125,6 +131,9 @@ impl Stats {
             (&mut self.probes_taken, o.probes_taken),
             (&mut self.unproven, o.unproven),
             (&mut self.breaker, o.breaker),
+            (&mut self.again, o.again),
+            (&mut self.discards, o.discards),
+            (&mut self.discards_left, o.discards_left),
         ];
         pairs.into_iter().for_each(|(sum, n)| *sum += n);
     }
@@ -160,7 +169,8 @@ pub struct World {
     pub all_in_sync: bool,
     /// A superblock was written to more than half of the places, and the set has not been closed since.
     pub in_service: bool,
-    /// A copy's metadata, its superblock too, was put back to what it was since the set was loaded last.
+    /// A copy's metadata, its superblock too, was put back to what it was, and no superblock was written to more than
+    /// half of the places since.
     pub put_back: bool,
     /// A copy's metadata as it once was.
     pub saved: Option<Saved>,

@@ -33,6 +33,7 @@ fn every_promise_is_kept_in_all_histories() {
     ];
     let asked = [sum.probes, sum.probes_taken, sum.unproven];
     assert!(happened.iter().chain(&asked).all(|n| *n > 20), "{sum:?}");
+    assert!([sum.again, sum.discards, sum.discards_left].iter().all(|n| *n > 500), "{sum:?}");
     assert!(sum.refused > 5 && sum.breaker > 5, "{sum:?}");
     assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }
@@ -88,12 +89,17 @@ fn s09_a_drain_of_all_that_does_not_wait_for_readers_is_found() {
 
 #[test]
 fn s09_a_drain_that_is_given_up_and_counts_as_done_is_found() {
-    found(Planted::IgnoreTimeout, 1000);
+    found(Planted::IgnoreTimeout, 100);
 }
 
 #[test]
 fn s09_a_repair_that_does_not_wait_for_bios_in_the_slot_that_it_empties_is_found() {
     found(Planted::MoveWithoutDrain, 50);
+}
+
+#[test]
+fn s09_a_discard_that_is_not_waited_for_is_found() {
+    found(Planted::DiscardWithoutGate, 200);
 }
 
 #[test]
@@ -134,6 +140,16 @@ fn s12_a_commit_that_skips_round_two_is_found() {
 #[test]
 fn s12_a_copy_that_was_evicted_and_is_loaded_is_found() {
     found(Planted::CountEvicted, 400);
+}
+
+#[test]
+fn s17_a_bio_that_must_not_wait_and_does_is_found() {
+    found(Planted::NowaitWaits, 20);
+}
+
+#[test]
+fn s18_a_discard_of_what_lives_in_a_slot_is_found() {
+    found(Planted::DiscardMapped, 50);
 }
 
 #[test]
