@@ -207,7 +207,8 @@ fn read_in(set: &Set, to_format: Option<&Superblock>, buffer: &mut PageBuf, name
         choose_errno(&error)
     })?;
     let main = set.pair.placement.main.sectors;
-    let same_main = superblock.main.sectors == main && superblock.main.block_bytes == set.pair.placement.block_bytes;
+    let same_main =
+        superblock.main.sectors == main && superblock.main.block_bytes == set.pair.placement.block_bytes;
     if superblock.id != set.id || superblock.geometry != set.geometry || !same_main {
         print(Level::Error, format_args!("{name}: the spare was changed since the table was loaded"));
         return Err(Errno::EUCLEAN);

@@ -73,6 +73,19 @@ fn s08_a_fua_write_that_may_have_failed_for_its_flush_is_not_remapped_and_its_er
 }
 
 #[test]
+fn s08_a_fua_write_that_may_have_failed_for_its_flush_is_not_remapped_for_want_of_time() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 20, 2);
+    // Time is up when half of it has been taken, and nothing has failed again.
+    set.io_ms = 40_000;
+    assert_eq!(repair(&mut set, 24, true), Err(ErrorKind::Io));
+    assert_eq!((set.engine.used(), set.engine.mode()), (0, Mode::Rw));
+    // What was no flush goes to slots then.
+    assert_eq!(repair(&mut set, 24, false), Ok(()));
+    assert_eq!(set.engine.used(), 2);
+}
+
+#[test]
 fn s08_a_flush_that_fails_at_the_end_of_a_repair_stops_writes() {
     for fua_flushes in [false, true] {
         let mut disks = Disks::new();

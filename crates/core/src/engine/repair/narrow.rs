@@ -36,10 +36,18 @@ impl Repair {
             let run = engine.table.find(self.cursor, left);
             let sectors = run.sectors();
             match run {
-                Run::Main { .. } if self.spent(engine) || now_ms >= self.deadline_ms => {
-                    let bad = if self.spent(engine) { self.attempt(engine, sectors) } else { sectors };
+                Run::Main { .. } if self.spent(engine) => {
+                    let bad = self.attempt(engine, sectors);
                     self.failed_again = true;
                     self.mark(bad, false);
+                }
+                Run::Main { .. } if now_ms >= self.deadline_ms => {
+                    if self.may_be_flush() && !self.failed_again {
+                        // What is known to have failed may be a flush, which is no reason for a slot (S8).
+                        self.fail(self.job.error);
+                        return self.end_window(engine);
+                    }
+                    self.mark(sectors, false);
                 }
                 Run::Main { .. } => {
                     let sectors = self.attempt(engine, sectors);
