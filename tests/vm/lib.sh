@@ -293,6 +293,31 @@ under_way() {
 	return 1
 }
 
+# watch: from here on the calls by which the module takes memory and gives it back are counted, and one of the former can be made to
+# fail: see modules/fail_call.c. There is no device of the module yet.
+watch() {
+	# What a failing call returns: no pointer, or -ENOMEM.
+	insmod "$TEST_MODULES/fail_call.ko" caller=dm_remap \
+		functions=dm_remap:dmr_kvzalloc=0,dm_remap:dmr_alloc_pages=0,dm_remap:dmr_srcu_init=-12,dm_remap:dmr_workqueue_new=0,bioset_init=-12,dm_remap:dmr_kvfree,dm_remap:dmr_free_pages,cleanup_srcu_struct,destroy_workqueue,bioset_exit
+}
+CALLS=/sys/module/fail_call/parameters
+
+# calls FUNCTION: how often it was called since all counts were zero, without the calls that were made to fail.
+calls() { sed -n "s/^\(dm_remap:\)\{0,1\}$1=//p" $CALLS/counts; }
+
+# balanced: of all that was taken since all counts were zero everything was given back, and of each kind there was something.
+balanced() {
+	cat $CALLS/counts
+	for pair in dmr_kvzalloc=dmr_kvfree dmr_alloc_pages=dmr_free_pages dmr_srcu_init=cleanup_srcu_struct \
+		dmr_workqueue_new=destroy_workqueue bioset_init=bioset_exit; do
+		equal "$pair $(calls "${pair#*=}")" "$pair $(calls "${pair%=*}")"
+		[ "$(calls "${pair%=*}")" -gt 0 ] || return 1
+	done
+}
+
+# threads: how many the module has. The system's own workers keep the name of what they did last.
+threads() { ps -e | grep -v 'kworker/[0-9u]' | grep -c dm_remap || true; }
+
 # fails COMMAND...: succeeds if the command fails.
 fails() {
 	if "$@"; then

@@ -7,23 +7,16 @@
 load_module
 MAIN=$(cacheless main 128)
 SPARE=$(disk spare 32)
-CALLS=/sys/module/fail_call/parameters
-NOMEM=-12
 
-# From here on all calls for memory of the module are counted; what gives it back as well.
-watch() {
-	insmod "$TEST_MODULES/fail_call.ko" \
-		text="$(cat /sys/module/dm_remap/sections/.text)" size=1048576 \
-		functions=dm_remap:dmr_kvzalloc=0,dm_remap:dmr_alloc_pages=0,dm_remap:dmr_srcu_init=$NOMEM,dm_remap:dmr_workqueue_new=0,bioset_init=$NOMEM,dm_remap:dmr_kvfree,dm_remap:dmr_free_pages
+# From here on the module's calls for memory are counted and can be made to fail.
+begin() {
+	watch
 	under m "$MAIN"
 }
 
-calls() { sed -n "s/^dm_remap:$1=//p" $CALLS/counts; }
-
-balanced() {
-	equal "$(calls dmr_kvzalloc)" "$(calls dmr_kvfree)"
-	equal "$(calls dmr_alloc_pages)" "$(calls dmr_free_pages)"
-	[ "$(calls dmr_kvzalloc)" -gt 15 ]
+# None of the calls by which the module takes memory was made since all counts were zero.
+none_asked() {
+	for name in dmr_kvzalloc dmr_alloc_pages dmr_srcu_init dmr_workqueue_new bioset_init; do equal "$name $(calls $name)" "$name 0"; done
 }
 
 # each_fails FEATURE...: creates the device again and again, with the first call failing, then the second, and so on, until
@@ -43,20 +36,50 @@ each_fails() {
 	balanced
 }
 
-# A reload that gets no memory leaves the old table at work.
+# A table that is loaded has all that it needs: the resume that takes the set into service, and formats it before, asks for nothing.
+activation_asks_for_none() {
+	dd if=/dev/zero of="$SPARE" bs=1M oflag=direct status=none || true
+	for features in '1 format' 0; do
+		dmsetup create r --notable
+		dmsetup load r --table "0 $(sectors /dev/mapper/m) remap /dev/mapper/m 0 1 $SPARE 0 $features"
+		echo 1 >$CALLS/counts
+		# Whatever is asked for is not given.
+		echo 1 >$CALLS/nth
+		dmsetup resume r
+		echo 0 >$CALLS/nth
+		none_asked
+		equal "$(status r 1) $(status r 5)" 'rw 5/5'
+		dmsetup remove r
+	done
+}
+
+# A reload that gets no memory, whichever call it is that fails, leaves the old table at work.
 reload() {
+	: >"$WORK/model"
+	echo 1 >$CALLS/counts
 	remap r /dev/mapper/m "$SPARE"
 	dmsetup table r >"$WORK/line"
-	for n in 1 5 9; do
-		echo $n >$CALLS/nth
-		fails dmsetup load r "$WORK/line"
+	n=1
+	while echo $n >$CALLS/nth && ! dmsetup load r "$WORK/line"; do
 		put 0 8
+		n=$((n + 1))
 	done
+	echo 0 >$CALLS/nth
+	[ $n -gt 15 ]
+	same 0 8
 	equal "$(status r 1)" rw
+	# The table that was loaded in the end goes into service.
+	dmsetup suspend r
+	dmsetup resume r
+	same 0 8
+	equal "$(status r 1)" rw
+	dmsetup remove r
+	balanced
 }
 
 # Healthy I/O, failing sectors, slots and flushes: none of it asks for memory.
 io_asks_for_none() {
+	remap r /dev/mapper/m "$SPARE"
 	echo 1 >$CALLS/counts
 	: >"$WORK/model"
 	BAD=writes under m "$MAIN" 800+8 1603+1 4000+64
@@ -66,10 +89,38 @@ io_asks_for_none() {
 	dd if=/dev/zero of=/dev/mapper/r bs=4k count=1 seek=500 conv=notrunc,fdatasync status=none
 	same 0 2048
 	[ "$(used r)" -ge 10 ]
-	cat $CALLS/counts
-	for name in dmr_kvzalloc dmr_alloc_pages dmr_srcu_init dmr_workqueue_new; do equal "$(calls $name)" 0; done
-	under m "$MAIN"
+	none_asked
 	dmsetup remove r
+}
+
+# All that a device has at work between its creation and its removal, and nothing of it stays.
+round_with_io() {
+	echo 1 >$CALLS/counts
+	: >"$WORK/model"
+	BAD=writes under m "$MAIN" 800+8 4000+64
+	remap r /dev/mapper/m "$SPARE"
+	put 0 2048
+	put 4000 64
+	put 9000 64
+	dmsetup message r 0 remap 9000 64 | grep ' remapped=64 '
+	dmsetup message r 0 release 9000 64 | grep ' released=64 '
+	for how in '' --noflush; do
+		# shellcheck disable=SC2086 # no word, or one
+		dmsetup suspend $how r
+		dmsetup resume r
+	done
+	equal "$(dmsetup message r 0 resume_remap)" mode=rw
+	# A read that fails, and the list of what is mapped.
+	under m "$MAIN" 12000+1
+	fails get 12000 8
+	equal "$(query r 12000)" pending
+	[ "$(mapped r)" -ge 72 ]
+	same 0 2048
+	same 4000 64
+	same 9000 64
+	dmsetup remove r
+	balanced
+	under m "$MAIN"
 	rmmod fail_call
 }
 
@@ -109,15 +160,17 @@ available_mib() { awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo; 
 unloads() {
 	dmsetup remove r
 	dmsetup remove m
+	equal "$(threads)" 0
 	rmmod dm_remap
-	fails grep -q dm_remap /proc/vmallocinfo
 }
 
-t watch watch
+t begin begin
 t s19_constructor_unwinds_each_failing_call each_fails format
 t s19_constructor_unwinds_with_a_set each_fails
+t s26_activation_asks_for_no_memory activation_asks_for_none
 t s19_reload_without_memory_changes_nothing reload
 t s26_io_asks_for_no_memory io_asks_for_none
+t s29_a_round_with_io_leaves_nothing round_with_io
 t s26_swap_goes_on_while_sectors_fail swap
 t s29_unloads unloads
 t kernel_log_is_clean clean_log

@@ -5,12 +5,13 @@
  * shipped.
  *
  *   functions=NAME[=VALUE],...  what is watched; with a value, which a failing call returns, it can fail
- *   text=ADDRESS size=BYTES   where dm_remap lies: of functions that are not its own (MODULE:NAME), calls
- *                             from elsewhere are neither counted nor failed
+ *   caller=MODULE             of functions that belong to no module (not MODULE:NAME), calls from elsewhere
+ *                             are neither counted nor failed
  *   nth=N                     the Nth call from now on fails; 0: none. Writable
  *   failed                    how many calls were made to fail
  *   counts                    NAME=CALLS for each function, without failed ones; a write sets all to zero
  */
+#include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -21,10 +22,8 @@ static char *functions[WATCHED_MAX];
 static int function_count;
 module_param_array(functions, charp, &function_count, 0444);
 
-static unsigned long text;
-module_param(text, ulong, 0444);
-static unsigned long size;
-module_param(size, ulong, 0444);
+static char *caller = "";
+module_param(caller, charp, 0444);
 
 static atomic_t left = ATOMIC_INIT(0);
 static atomic_t failures = ATOMIC_INIT(0);
@@ -97,13 +96,26 @@ asm(".text\n"
     ASM_RET
     ".size fail_call_return, .-fail_call_return\n");
 
+/*
+ * Whether it is the module that calls. A call from the end of a function is a jump, and the caller's caller is found: not asked of
+ * a module's own functions, and right for others as long as the module calls those functions itself.
+ */
+static bool is_from_caller(struct pt_regs *regs)
+{
+	char name[KSYM_SYMBOL_LEN], *module;
+
+	sprint_symbol(name, *(unsigned long *)regs->sp);
+	module = strrchr(name, '[');
+	return module && !strncmp(module + 1, caller, strlen(caller)) &&
+	       module[1 + strlen(caller)] == ']';
+}
+NOKPROBE_SYMBOL(is_from_caller);
+
 static int called(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct watched *w = container_of(probe, struct watched, probe);
-	unsigned long caller = *(unsigned long *)regs->sp;
 
-	/* A call from the end of a function is a jump, and the caller's caller is found: not asked of the module's own. */
-	if (!w->own && caller - text >= size)
+	if (!w->own && !is_from_caller(regs))
 		return 0;
 	if (!w->can_fail || atomic_dec_if_positive(&left) != 0) {
 		atomic_inc(&w->calls);
