@@ -147,6 +147,68 @@ fn s12_copies_are_made_equal_before_the_first_io_and_never_from_the_only_whole_o
     assert_eq!(set.read(40), Ok(0x22));
 }
 
+/// A set whose last copy lacks the mapping of sector 40 that the others have.
+fn with_an_old_copy(disks: &mut Disks) {
+    let mut set = served(disks, 20, 3);
+    let at = set.table_block(2, 0) as usize * 512;
+    let old = set.disks.spare[at..at + 4096].to_vec();
+    set.repair(40, 8, 0x22).unwrap();
+    set.disks.spare[at..at + 4096].copy_from_slice(&old);
+}
+
+#[test]
+fn s12_a_takeover_that_fails_is_begun_again_and_makes_the_copies_equal() {
+    let mut disks = Disks::with_bad_group();
+    with_an_old_copy(&mut disks);
+    let before = disks.spare.clone();
+    let mut set = load(&mut disks).unwrap();
+    set.fail_copies(&[0, 1, 2], &[0, 1, 2], true);
+    for _ in 0..2 {
+        assert!(!set.work(Work::Takeover));
+    }
+    assert_eq!(set.disks.spare, before);
+    set.fail_copies(&[0, 1, 2], &[0, 1, 2], false);
+    assert!(set.work(Work::Takeover));
+    let sb = set.engine.superblock().clone();
+    assert_eq!((sb.in_sync, sb.clean, set.engine.mode()), (0b111, false, Mode::Rw));
+    assert_eq!((set.on_disk(1, 0), set.on_disk(2, 0)), (set.on_disk(0, 0), set.on_disk(0, 0)));
+    assert_eq!((set.read(40), choose(set.disks).in_sync), (Ok(0x22), 0b111));
+    assert_eq!(set.repair(44, 4, 0x33), Ok(()));
+    assert_eq!(reload(&mut disks).read(44), Ok(0x33));
+}
+
+/// Whichever blocks fail at first: a second takeover serves what the first one did not, from copies that are equal.
+#[test]
+fn s12_a_takeover_goes_on_whatever_the_one_before_it_failed_at() {
+    let mut begun = Disks::with_bad_group();
+    with_an_old_copy(&mut begun);
+    let mut failed = 0;
+    for pattern in 0..64u8 {
+        let mut disks = begun.clone();
+        let mut set = load(&mut disks).unwrap();
+        let which = |bits: u8| (0..3).filter(|copy| bits & 1 << copy != 0).collect::<Vec<u8>>();
+        let (tables, superblocks) = (which(pattern & 7), which(pattern >> 3));
+        set.fail_copies(&tables, &superblocks, true);
+        let served = set.work(Work::Takeover);
+        set.fail_copies(&tables, &superblocks, false);
+        if !served {
+            failed += 1;
+            assert!(set.work(Work::Takeover), "{pattern:#b}");
+        }
+        let in_sync = set.engine.superblock().in_sync;
+        let mode = [Mode::NoRemap, Mode::NoRemap, Mode::Degraded, Mode::Rw][in_sync.count_ones() as usize];
+        if !served {
+            assert_eq!(set.engine.mode(), mode, "{pattern:#b}");
+        }
+        for copy in which(in_sync) {
+            assert_eq!(set.on_disk(copy, 0).mask, 0xff, "{pattern:#b}: copy {copy}");
+        }
+        assert_eq!((set.read(40), choose(set.disks).in_sync), (Ok(0x22), in_sync), "{pattern:#b}");
+        assert_eq!(reload(&mut disks).read(40), Ok(0x22));
+    }
+    assert!(failed > 8);
+}
+
 #[test]
 fn s12_every_superblock_of_a_session_carries_its_number_and_comes_before_table_blocks() {
     let mut disks = Disks::new();
