@@ -101,9 +101,9 @@ reload_of_another_line() {
 	dmsetup remove m2
 }
 
-# Twelve writes fail at once on a disk where each attempt takes long. Four are being repaired when the device is suspended without
-# flush; the others go back, and find, after the resume, that the disk takes them.
-noflush_gives_back_what_waits() {
+# Twelve writes fail at once on a disk where each attempt takes long. Four are being repaired when this returns, the others wait in
+# the target.
+twelve_fail() {
 	dmsetup create f --table "0 256 flakey $SLOW 0 0 60 1 error_writes"
 	dmsetup create d --table "0 256 delay /dev/mapper/f 0 0 /dev/mapper/f 0 3000"
 	BAD=/dev/mapper/d under m "$MAIN" 24000+256
@@ -118,20 +118,41 @@ noflush_gives_back_what_waits() {
 		[ -e /proc/$pid ]
 		sleep 0.2
 	done
-	dmsetup suspend --noflush r
-	began=$(($(status r 7) - repairs))
-	bad_main
-	dmsetup resume r
+}
+
+# twelve_are_stored: the writer ends well, and what was not being repaired is on main.
+twelve_are_stored() {
 	wait $pid
+	began=$(($(status r 7) - repairs))
 	[ "$began" -ge 1 ]
 	[ "$began" -lt 12 ]
-	equal "$(($(status r 7) - repairs))" $began
-	equal "$(($(used r) - slots))" $began
 	# shellcheck disable=SC2086
 	fio $job --verify_only
 	healthy
 	dmsetup remove d
 	dmsetup remove f
+}
+
+# What waits goes back when the device is suspended without flush, and finds, after the resume, that the disk takes it.
+noflush_gives_back_what_waits() {
+	twelve_fail
+	dmsetup suspend --noflush r
+	during=$(($(status r 7) - repairs))
+	bad_main
+	dmsetup resume r
+	twelve_are_stored
+	equal "$began $(($(used r) - slots))" "$during $during"
+}
+
+# The disk does not answer what is being repaired, and whoever suspends gives up: what went back comes again without a resume.
+noflush_given_up_gives_back_what_waits() {
+	twelve_fail
+	dmsetup suspend --noflush --nolockfs m
+	fails timeout -s INT 2 dmsetup suspend --noflush r
+	equal "$(suspended)" Active
+	[ -e /proc/$pid ]
+	bad_main
+	twelve_are_stored
 }
 
 refused_loads_leave_the_table() {
@@ -262,6 +283,7 @@ t s19_suspend_and_resume_under_io suspend_and_resume
 t s19_reload_of_the_same_line_under_io reload_of_the_same_line
 t s19_reload_of_another_line_under_io reload_of_another_line
 t s19_noflush_gives_back_what_waits noflush_gives_back_what_waits
+t s19_noflush_given_up_gives_back_what_waits noflush_given_up_gives_back_what_waits
 t s21_refused_loads_leave_the_table refused_loads_leave_the_table
 t s21_another_set_does_not_follow another_set_does_not_follow
 t s19_failed_first_resume failed_first_resume
