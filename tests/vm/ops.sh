@@ -158,6 +158,33 @@ refused_after_a_failed_flush() {
 	same
 }
 
+# A discard does not end on main, and its group is to be moved: what main has there is read for good when it has ended.
+moving_waits_for_a_discard() {
+	dmsetup create slow --table "0 8 delay $MAIN 3000 0 $MAIN 3000 600000"
+	BAD=/dev/mapper/slow under m "$MAIN" 3000+8
+	discard 3000 8 &
+	user=$!
+	under_way m write
+	dmsetup message r 0 remap 3000 8 >"$WORK/line" &
+	order=$!
+	sleep 2
+	kill -0 $user
+	kill -0 $order
+	equal "$(query r 3000)" main
+	dmsetup suspend --noflush --nolockfs slow
+	dmsetup resume slow
+	wait $user
+	wait $order
+	grep ' remapped=8 ' "$WORK/line"
+	wiped 3000 8
+	equal "$(query r 3000)" mapped
+	same 2992 24
+	under m "$MAIN"
+	dmsetup remove slow
+	dmsetup message r 0 release 3000 8 | grep ' released=8 '
+	same 2992 24
+}
+
 # told FIELDS COMMAND...: the command, and by how much these of the counts of the disk COUNTED went up by it.
 told() {
 	fields=$1
@@ -249,6 +276,7 @@ t s08_zeroes_in_a_slot_need_the_flush zeroes_in_a_slot_need_the_flush
 t s18_failed_zeroes_are_repaired failed_zeroes_are_repaired
 t s18_zeroes_move_a_suspect_sector zeroes_move_a_suspect_sector
 t s08_refused_after_a_failed_flush refused_after_a_failed_flush
+t s09_moving_waits_for_a_discard moving_waits_for_a_discard
 t s18_with_nothing_mapped_all_is_as_on_linear as_on_linear
 t s18_secure_erase_is_not_offered secure_erase_is_not_offered
 t kernel_log_is_clean clean_log
