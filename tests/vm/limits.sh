@@ -88,6 +88,42 @@ small_transfers_from_unaligned_memory() {
 	rmmod scsi_debug
 }
 
+# stricter TEST FIELD MAIN SPARE: of r's queue it is what the two devices have, the larger (-gt) or the smaller (-lt).
+stricter() {
+	main_has=$(queue "$3" "$2") spare_has=$(queue "$4" "$2")
+	echo "$2: $main_has $spare_has"
+	[ "$main_has" "$1" "$spare_has" ] || main_has=$spare_has
+	equal "$2 $(queue /dev/mapper/r "$2")" "$2 $main_has"
+}
+
+# One of them is a SCSI disk, the other takes 16 sectors at once, in whatever order. Contiguous slots are read by one bio, which is longer.
+unlike_devices() {
+	sd=$(scsi_disk 16)
+	little=$(cacheless little 16 max_sectors=16)
+	equal "$(queue "$little" max_sectors_kb)" 8
+	fails equal "$(queue "$little" dma_alignment) $(queue "$little" max_segments)" "$(queue "$sd" dma_alignment) $(queue "$sd" max_segments)"
+	for pair in "$sd $little" "$little $sd"; do
+		main=${pair% *} spare=${pair#* }
+		blank "$spare"
+		remap r "$main" "$spare" format
+		stricter -gt dma_alignment "$main" "$spare"
+		stricter -lt max_segments "$main" "$spare"
+		stricter -lt max_segment_size "$main" "$spare"
+		equal "$(queue /dev/mapper/r max_sectors_kb)" "$(queue "$main" max_sectors_kb)"
+		: >"$WORK/model"
+		put 2048 2048
+		dmsetup message r 0 remap 2048 2048 | grep ' remapped=2048 '
+		first=$(dmsetup message r 0 query 2048 | sed 's/.* spare_sector=//')
+		equal "$(dmsetup message r 0 query 4095 | sed 's/.* spare_sector=//')" $((first + 2047))
+		same 2048 2048
+		put 3000 1000
+		same 2048 2048
+		equal "$(status r 7) $(status r 15)" '0 0'
+		dmsetup remove r
+	done
+	rmmod scsi_debug
+}
+
 # A physical block that begins in the middle of sectors, and a main that does not begin where its disk does.
 alignment() {
 	sd=$(scsi_disk 16 sector_size=512 physblk_exp=3 lowest_aligned=7)
@@ -155,6 +191,7 @@ $((first + 56)) 8 zero"
 t s23_sizes_of_blocks sizes_of_blocks
 t s23_emulated_sectors emulated_sectors
 t s23_small_transfers_from_unaligned_memory small_transfers_from_unaligned_memory
+t s23_unlike_devices unlike_devices
 t s23_alignment alignment
 t s23_zoned_is_refused zoned_is_refused
 t s23_the_top_of_the_range the_top_of_the_range
