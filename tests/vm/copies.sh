@@ -23,7 +23,7 @@ opening_fails() {
 }
 
 start() {
-	BAD=writes under m "$MAIN" 1000+8 2000+8 3000+8 4000+8 5000+8 6000+8 7000+8 8192+4096
+	BAD=writes under m "$MAIN" 1000+8 2000+8 3000+8 4000+8 5000+8 6000+8 7000+8 8192+4096 13000+8
 	put 1000 8
 	equal "$(in_sync)" 'rw 5/5'
 }
@@ -114,6 +114,52 @@ an_evicted_copy_that_is_old_does_not_count() {
 	equal "$(dmsetup message r 0 resume_remap)" mode=rw
 }
 
+# newest FILE: the highest sequence of the blocks in it.
+newest() { od -An -v -tu8 -w4096 "$1" | awk '$6 > n { n = $6 } END { print n }'; }
+
+# superblock COPY: epoch and mask of the copies in sync, as they are on disk.
+superblock() {
+	dd if="$SPARE" of="$WORK/superblock" bs=512 skip=$(($1 * AREA + 8)) count=8 iflag=direct status=none
+	# shellcheck disable=SC2046 # two words
+	echo $(od -An -tu8 -j 80 -N 8 "$WORK/superblock") $(od -An -tu1 -j 89 -N 1 "$WORK/superblock")
+}
+
+# The tables of a copy that is out are valid, of this set, newer than those of all others, and say something else.
+an_evicted_copy_that_is_newer_does_not_count() {
+	dmsetup remove r
+	for copy in 0 1 2 3 4; do image "t0-$copy" $copy; done
+	remap r /dev/mapper/m /dev/mapper/s
+	dmsetup message r 0 remap 17000 8 | grep ' remapped=8 '
+	for _ in 1 2 3 4; do
+		dmsetup message r 0 remap 18000 8 | grep ' remapped=8 '
+		dmsetup message r 0 release 18000 8 | grep ' released=8 '
+	done
+	dmsetup remove r
+	image newer 0
+	for copy in 0 1 2 3 4; do put_back "t0-$copy" $copy; done
+	remap r /dev/mapper/m /dev/mapper/s
+	equal "$(in_sync) $(query r 17000)" 'rw 5/5 main'
+	before=$(superblock 1)
+	equal "${before#* }" 31
+	# It goes to main; in what was a slot of it there is what was there before.
+	put 17000 8
+	BAD=writes copies_fail 0
+	put 13000 8
+	equal "$(query r 13000) $(in_sync)" 'mapped degraded 4/5'
+	for copy in 1 2 3 4; do equal "$(superblock $copy)" "$((${before% *} + 1)) 30"; done
+	dmsetup remove r
+	copies_fail
+	image others 1
+	[ "$(newest "$WORK/newer")" -gt "$(newest "$WORK/others")" ]
+	# The tables alone: its superblock says nothing new.
+	dd if="$WORK/newer" of="$SPARE" bs=512 skip=8 seek=16 oflag=direct conv=notrunc status=none
+	remap r /dev/mapper/m /dev/mapper/s
+	equal "$(query r 13000) $(query r 17000) $(in_sync)" 'mapped main degraded 4/5'
+	same
+	equal "$(dmsetup message r 0 resume_remap)" mode=rw
+	equal "$(in_sync)" 'rw 5/5'
+}
+
 # A copy that is in sync was put back to what it was: the others are newer, and it is made equal.
 a_copy_in_sync_that_is_old_is_made_equal() {
 	dmsetup remove r
@@ -194,6 +240,7 @@ t s12_a_copy_is_evicted_and_comes_back_under_io a_copy_is_evicted_and_comes_back
 t s12_a_copy_that_fails_its_rewrite_stays_out a_copy_that_fails_its_rewrite_stays_out
 t s12_a_copy_comes_back_by_the_clock a_copy_comes_back_by_the_clock
 t s12_an_evicted_copy_that_is_old_does_not_count an_evicted_copy_that_is_old_does_not_count
+t s12_an_evicted_copy_that_is_newer_does_not_count an_evicted_copy_that_is_newer_does_not_count
 t s12_a_copy_in_sync_that_is_old_is_made_equal a_copy_in_sync_that_is_old_is_made_equal
 t s12_a_foreign_copy_is_refused a_foreign_copy_is_refused
 t s12_metadata_that_cannot_be_read_is_read_from_other_copies metadata_that_cannot_be_read_is_read_from_other_copies
