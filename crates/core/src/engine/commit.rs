@@ -296,6 +296,11 @@ impl Committer {
         if self.work == Some(Work::Resume) && self.begin_rewriting(engine) {
             return;
         }
+        if self.work == Some(Work::Takeover) {
+            // An activation before may have failed; this one has made everything durable.
+            engine.unsettled = false;
+            engine.judge();
+        }
         self.end_work(engine, true);
     }
 
