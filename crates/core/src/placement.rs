@@ -211,6 +211,8 @@ mod tests {
         assert_eq!(place(&main, &spare_4k, 8), Err(PlacementError::SpareBlock));
         let main_4k = DeviceFacts { logical_block_bytes: 4096, ..main };
         assert_eq!(place(&main_4k, &spare_4k, 12), Err(PlacementError::MainAlignment));
+        let shifted = DeviceFacts { offset: 4, ..main_4k };
+        assert_eq!(place(&shifted, &spare_4k, 16), Err(PlacementError::MainAlignment));
         assert_eq!(
             place(&DeviceFacts { offset: u64::MAX, ..main }, &spare, 8),
             Err(PlacementError::MainTooLong)

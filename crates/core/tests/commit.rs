@@ -8,8 +8,9 @@ use remap_core::engine::{Mode, Notice};
 use remap_core::error::ErrorKind;
 use remap_core::format::{encode_table_block, Entry, SetId};
 use remap_core::io::{IoRequest, Op};
+use remap_core::lookup::Use;
 use remap_core::path::{direct, Access, Direction, Request};
-use remap_core::units::Sector;
+use remap_core::units::{Sector, Slot};
 use world::{choose, format, load, reload, served, Disks, Set};
 
 #[test]
@@ -251,6 +252,7 @@ fn s13_a_failed_commit_may_have_landed_until_a_later_one_without_it_is_durable()
     set.fail_copies(&[1, 2], &[0, 1, 2], true);
     assert!(set.repair(40, 8, 0x22).is_err());
     assert_eq!((set.engine.mode(), set.engine.in_doubt()), (Mode::NoRemap, true));
+    assert!(set.notices().contains(&Notice::CommitFailed));
     assert_eq!(set.on_disk(0, 0).mask, 0xff);
     // Reads see what was there before, writes of the whole group are refused, its slot stays reserved.
     assert_eq!(set.read(40), Ok(0xee));
@@ -263,6 +265,8 @@ fn s13_a_failed_commit_may_have_landed_until_a_later_one_without_it_is_durable()
     set.fail_copies(&[1, 2], &[0, 1, 2], false);
     assert!(set.work(Work::Resume));
     assert_eq!((set.engine.mode(), set.engine.in_doubt()), (Mode::Rw, false));
+    // A lookup may still be looking at the slot: nobody gets it (S9).
+    assert_eq!(set.engine.table().record(Slot(0)).map(|r| r.usage()), Some(Use::Reserved));
     for copy in 0..3 {
         assert_eq!(set.on_disk(copy, 0).mask, 0, "copy {copy}");
     }
@@ -285,6 +289,57 @@ fn s12_a_mask_that_was_proposed_in_vain_is_overwritten_before_any_table_block() 
     assert!(set.written()[..3].iter().all(|s| superblocks.contains(s)), "{:?}", set.written());
     assert_eq!((true_mask, set.engine.superblock().in_sync), (0b111, 0b111));
     assert_eq!(choose(set.disks).in_sync, 0b111);
+}
+
+#[test]
+fn s13_a_set_that_is_closed_in_doubt_is_not_called_clean() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 3);
+    set.fail_copies(&[1, 2], &[0, 1, 2], true);
+    assert!(set.repair(40, 8, 0x22).is_err());
+    set.fail_copies(&[1, 2], &[0, 1, 2], false);
+    let _ = set.work(Work::Close);
+    assert_eq!((set.engine.in_doubt(), choose(set.disks).clean), (true, false));
+    assert!(set.work(Work::Resume) && set.work(Work::Close));
+    assert!(choose(set.disks).clean);
+}
+
+#[test]
+fn s12_what_a_session_writes_is_newer_than_everything_before() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 3);
+    for first in [40, 42, 44] {
+        assert_eq!(set.repair(first, 1, 0x22), Ok(()));
+    }
+    let at = set.table_block(0, 0) as usize * 512;
+    // As docs/format.md has it, 40 bytes into each block.
+    let seq = |disks: &Disks| u64::from_le_bytes(disks.spare[at + 40..at + 48].try_into().unwrap());
+    let before = seq(set.disks);
+    let superblock = set.engine.superblock().seq;
+    assert!(before > superblock, "{before} {superblock}");
+    let mut set = reload(&mut disks);
+    assert!(set.engine.superblock().seq > before);
+    assert_eq!(set.repair(46, 1, 0x33), Ok(()));
+    assert!(seq(set.disks) > before);
+}
+
+#[test]
+fn s21_the_fingerprint_of_the_last_close_does_not_outlive_an_activation() {
+    let mut disks = Disks::new();
+    drop(served(&mut disks, 20, 3));
+    let mut closed = choose(&mut disks);
+    (closed.fingerprint, closed.fingerprint_s, closed.clean) = (5, 1_700_000_000, true);
+    for copy in 0..3 {
+        let mut block = [0; 4096];
+        closed.encode(copy, &mut block);
+        let at = closed.geometry.superblock(copy).0 as usize * 4096;
+        disks.spare[at..at + 4096].copy_from_slice(&block);
+    }
+    let before = choose(&mut disks);
+    assert_eq!((before.fingerprint, before.fingerprint_s), (5, 1_700_000_000));
+    drop(reload(&mut disks));
+    let now = choose(&mut disks);
+    assert_eq!((now.fingerprint, now.fingerprint_s, now.clean), (0, 0, false));
 }
 
 #[test]

@@ -53,7 +53,13 @@ fn s14_a_main_that_takes_no_writes_costs_no_slot() {
     disks.main_away(true);
     let mut set = idle(&mut disks);
     for sector in [80, 800, MAIN_SECTORS - 8] {
+        set.disks.log.clear();
         assert_eq!(set.repair(sector, 8, 0x22), Err(ErrorKind::Io));
+        let mut asked = set.disks.on_main(Op::Write);
+        asked.retain(|first| *first != sector);
+        asked.sort_unstable();
+        asked.dedup();
+        assert_eq!(asked.len(), 6, "as docs/interface.md has it");
     }
     assert_eq!((set.engine.used(), set.engine.counters().unproven), (0, 3));
     assert!(notices(&mut set).contains(&Notice::Unproven { group: Sector(800) }));

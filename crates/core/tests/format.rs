@@ -249,6 +249,16 @@ fn s12_what_reached_no_majority_does_not_count() {
 }
 
 #[test]
+fn s12_the_next_session_outranks_one_that_reached_no_majority() {
+    let mut region = Region::default();
+    region.format(&sample(5), 8, usize::MAX);
+    let stray = Superblock { seq: 90, activations: 9, in_sync: 0b01000, ..sample(5) };
+    write_superblock(&mut region, &stray, 0b01000);
+    let chosen = region.choose(2048, 0, false).unwrap();
+    assert_eq!((chosen.in_sync, chosen.activations, chosen.seq), (0b11111, 9, 90));
+}
+
+#[test]
 fn s20_a_format_begun_again_and_cut_off_again_may_be_begun_once_more() {
     let mut region = Region::default();
     let first = Superblock { activations: 0, ..sample(5) };

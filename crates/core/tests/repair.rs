@@ -140,6 +140,31 @@ fn s15_an_error_of_a_slot_that_is_not_the_mediums_gives_nothing_up() {
 }
 
 #[test]
+fn s15_an_error_of_a_slot_that_is_extended_passes_up() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(42, 3, 0x22).unwrap();
+    // Two attempts on main, then the slot.
+    set.disks.log.clear();
+    set.disks.fail_nth = Some((2, ErrorKind::Transport));
+    assert_eq!(set.repair(46, 1, 0x33), Err(ErrorKind::Transport));
+    assert_eq!((set.engine.used(), set.engine.retired(), set.read(42)), (1, 0, Ok(0x22)));
+    assert_eq!(set.repair(46, 1, 0x33), Ok(()));
+    assert_eq!((set.engine.used(), set.read(46)), (1, Ok(0x33)));
+}
+
+#[test]
+fn s22_watermarks_count_what_was_in_slots_before() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 20, 3);
+    assert_eq!(set.relocate(0, 72).remapped, 72);
+    let mut set = reload(&mut disks);
+    let _ = set.notices();
+    assert_eq!(set.relocate(72, 8).remapped, 8);
+    assert!(set.notices().contains(&Notice::Watermark { percent: 50 }));
+}
+
+#[test]
 fn s07_a_slot_that_fails_is_given_up_with_what_can_be_read_of_it() {
     let mut disks = Disks::with_bad_group();
     let (mut set, old) = with_a_bad_slot(&mut disks);
