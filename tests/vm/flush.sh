@@ -52,6 +52,38 @@ fua_makes_the_slot_durable() {
 	same 1000 8
 }
 
+# A write in place that failed at first is repeated by repair. A flush that comes before it is repeated does not cover it.
+flush_reaches_what_a_repair_wrote() {
+	place=$(dmsetup message r 0 query 1000 | sed 's/.* spare_sector=//')
+	slots=$(used r)
+	dmsetup create dead --table "0 8 error"
+	dmsetup create slow --table "0 8 delay /dev/mapper/dead 0 0 /dev/mapper/dead 0 2000"
+	# Flushes are not delayed.
+	dmsetup create late --table "0 8 delay $SPARE $place 0 $SPARE $place 600000 $SPARE $place 0"
+	BAD=/dev/mapper/slow under s "$SPARE" "$place+8"
+	put 1000 8 &
+	writer=$!
+	under_way s write
+	# The table changes when the write has failed, and what repair sends after it goes to the new one.
+	BAD=/dev/mapper/late under s "$SPARE" "$place+8"
+	under_way late write
+	flush
+	mark
+	flush
+	equal "$(reached)" '1 0'
+	kill -0 $writer
+	dmsetup suspend --noflush --nolockfs late
+	dmsetup resume late
+	wait $writer
+	equal "$(used r) $(query r 1000)" "$slots mapped"
+	under s "$SPARE"
+	mark
+	flush
+	equal "$(reached)" '1 1'
+	for name in late slow dead; do dmsetup remove $name; done
+	same
+}
+
 # failed_mode: what the device must be like after a failed flush.
 failed_mode() {
 	equal "$(status r 1)" fail
@@ -206,6 +238,7 @@ recreation_recovers() {
 t start start
 t s08_flush_reaches_what_was_written flush_reaches_what_was_written
 t s08_fua_makes_the_slot_durable fua_makes_the_slot_durable
+t s08_flush_reaches_what_a_repair_wrote flush_reaches_what_a_repair_wrote
 t s08_failed_flush_of_main failed_flush_of_main
 t s08_failed_flush_of_the_spare failed_flush_of_the_spare
 t s08_failed_flush_of_a_commit failed_flush_of_a_commit

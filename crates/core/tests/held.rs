@@ -7,7 +7,7 @@ use remap_core::engine::order::Range;
 use remap_core::engine::release::{Release, Released};
 use remap_core::engine::relocate::{Relocate, Relocated};
 use remap_core::engine::repair::{Job, Repair};
-use remap_core::engine::Engine;
+use remap_core::engine::{Engine, Mode};
 use remap_core::error::ErrorKind;
 use remap_core::gate::{Lanes, Regions};
 use remap_core::io::{Device, Op};
@@ -313,6 +313,23 @@ fn s09_a_relocation_gives_up_a_group_whose_slot_fails_while_writes_take_long() {
         (2, Relocated { remapped: 8, mapped: 4, failed: 4, ..Relocated::default() })
     );
     assert_eq!((set.read(40), set.read(44), set.read(48)), (Ok(0xee), Ok(0xee), Ok(0xee)));
+}
+
+#[test]
+fn s28_an_order_that_is_told_what_it_did_not_ask_for_breaks_an_invariant() {
+    let range = Range { first: Sector(40), sectors: 16 };
+    for event in [Event::Committed, Event::Drained, Event::Undrained, Event::Io(Ok(())), Event::Stored] {
+        for release in [true, false] {
+            let mut disks = Disks::new();
+            let mut set = mapped(&mut disks);
+            let mut machine = match release {
+                true => Machine::Release(Release::new(0, range, &set.engine)),
+                false => Machine::Relocate(Relocate::new(0, range, &set.engine)),
+            };
+            assert_eq!(machine.next(&mut set.engine, event, 0), Next::Done(Ok(())), "{event:?}");
+            assert_eq!((set.engine.mode(), set.engine.reason_name()), (Mode::Fail, Some("invariant")));
+        }
+    }
 }
 
 /// The repair of a write of one group.
