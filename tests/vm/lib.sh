@@ -56,6 +56,7 @@ param() {
 
 # Removes every mapped device and every disk that a scenario may have left.
 cleanup() {
+	swapoff -a 2>/dev/null || true
 	umount "$WORK/mnt" 2>/dev/null || true
 	for _ in 1 2 3 4; do
 		dmsetup remove_all --force >/dev/null 2>&1 || true

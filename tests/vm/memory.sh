@@ -124,7 +124,7 @@ round_with_io() {
 	rmmod fail_call
 }
 
-# All of main is swap; every 2 MiB of it has a bad sector. Files in memory fill all that is free and 30 MiB more, which goes out
+# All of main is swap; every 2 MiB of it has a bad sector. Files in memory fill all that is free and 40 MiB more, which goes out
 # while sectors fail, and what went out is read back.
 swap() {
 	# No memory is needed under the spare any more: all of it is there.
@@ -140,13 +140,15 @@ swap() {
 	mkdir "$WORK/pinned" "$WORK/fill"
 	mount -t ramfs none "$WORK/pinned"
 	dd if=/dev/zero of="$WORK/pinned/zeroes" bs=1M count=$(($(available_mib) - 120)) status=none
-	mib=$(($(available_mib) + 30))
+	mib=$(($(available_mib) + 40))
 	mount -t tmpfs -o size=100% none "$WORK/fill"
 	seq 1000000000 2000000000 | head -c ${mib}M >"$WORK/fill/numbers"
-	grep -E '^pswpout [1-9][0-9]{3}' /proc/vmstat
-	# What was written first went out first; it comes in, and other pages go out for it.
-	seq 1000000000 2000000000 | cmp -n $((48 << 20)) - "$WORK/fill/numbers"
-	grep -E '^pswpin [1-9][0-9]{3}' /proc/vmstat
+	grep '^pswp' /proc/vmstat
+	# All that went out comes in, and other pages go out for it.
+	seq 1000000000 2000000000 | cmp -n $((mib << 20)) - "$WORK/fill/numbers"
+	grep '^pswp' /proc/vmstat
+	grep -qE '^pswpout [1-9][0-9]{3}' /proc/vmstat
+	grep -qE '^pswpin [1-9][0-9]{3}' /proc/vmstat
 	umount "$WORK/fill"
 	umount "$WORK/pinned"
 	swapoff /dev/mapper/r

@@ -32,7 +32,8 @@ b mount -t tmpfs -o size=75% tmpfs /upper
 b mkdir /upper/data /upper/work
 # A copy in memory is opened without a question to the host; without one the host's own file is.
 # shellcheck disable=SC2046 # a list of words
-b tar -C /lower -c -f - $(b cat /programs) | b tar -C /upper/data -x -f - || echo 'guest-init: programs not copied'
+[ ! -s /programs ] || b tar -C /lower -c -f - $(b cat /programs) | b tar -C /upper/data -x -f - ||
+	echo 'guest-init: programs not copied'
 b mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work overlay /newroot ||
 	fail "cannot mount the overlay"
 root=/newroot

@@ -47,6 +47,9 @@ const PROGRAMS: [&str; 32] = [
     "xargs",
 ];
 
+/// A smaller guest is about memory that is short: what is copied would be swapped out with the rest.
+const PROGRAMS_MEMORY_MIB: u32 = 1024;
+
 /// What the C library reads for each of them besides libraries.
 const READ_BY_ALL: [&str; 3] =
     ["/etc/ld.so.cache", "/usr/lib/locale/C.utf8", "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache"];
@@ -117,6 +120,8 @@ pub struct Job<'a> {
     pub script: &'a str,
     /// Whether a directory is shared for results.
     pub share: bool,
+    /// Memory of the guest.
+    pub memory_mib: u32,
 }
 
 /// Builds the archive.
@@ -151,7 +156,8 @@ pub fn build(job: &Job<'_>) -> Result<Vec<u8>> {
         boot.modules.display(),
         u8::from(job.share)
     );
-    archive.file("programs", 0o644, programs().as_bytes());
+    let programs = if job.memory_mib >= PROGRAMS_MEMORY_MIB { programs() } else { String::new() };
+    archive.file("programs", 0o644, programs.as_bytes());
     archive.file("settings", 0o644, settings.as_bytes());
     archive.file("init", 0o755, include_bytes!("guest-init.sh"));
     Ok(archive.finish())

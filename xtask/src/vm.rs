@@ -141,6 +141,7 @@ impl Vm {
             module: self.module.as_deref(),
             script: &script,
             share: self.share.is_some(),
+            memory_mib: self.memory_mib,
         };
         std::fs::write(dir.join("initramfs"), initramfs::build(&job)?)
             .context(|| "cannot write the initramfs")?;
