@@ -5,7 +5,7 @@ use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::Engine;
 use remap_core::error::ErrorKind;
-use remap_core::io::{Device, Op};
+use remap_core::io::{Device, IoRequest, Op};
 use remap_core::path::Place;
 use remap_core::units::{Sector, Slot};
 
@@ -149,36 +149,20 @@ pub fn drive(
         waited = next == Next::Wait;
         event = match next {
             Next::Load { offset_sectors, sectors } => {
-                let len = (sectors as usize).saturating_mul(512);
-                let part = buffer.get_mut(..len);
-                let loaded = part.zip(bio).is_some_and(|(part, bio)| bio.copy_out(offset_sectors, part));
-                if !loaded {
-                    set.store.with(|engine| engine.broken("a window does not fit its buffer"));
-                    return Err(ErrorKind::Io);
+                let part = buffer.get_mut(..bytes(sectors));
+                if !part.zip(bio).is_some_and(|(part, bio)| bio.copy_out(offset_sectors, part)) {
+                    return broken(set, "a window does not fit its buffer");
                 }
                 Event::Loaded
             }
             Next::Store { offset_sectors, sectors } => {
-                let len = (sectors as usize).saturating_mul(512);
-                let part = buffer.get(..len);
-                let stored = part.zip(bio).is_some_and(|(part, bio)| bio.copy_in(offset_sectors, part));
-                if !stored {
-                    set.store.with(|engine| engine.broken("what was read does not fit its bio"));
-                    return Err(ErrorKind::Io);
+                let part = buffer.get(..bytes(sectors));
+                if !part.zip(bio).is_some_and(|(part, bio)| bio.copy_in(offset_sectors, part)) {
+                    return broken(set, "what was read does not fit its bio");
                 }
                 Event::Stored
             }
-            Next::Io(request) => {
-                let status = set.pair.run(&set.pool, request, buffer);
-                if request.device == Device::Spare && request.op != Op::Read {
-                    // A repair writes to slots in place as well, and the next flush has to cover that (S8).
-                    set.dirty.mark();
-                }
-                if !status.is_ok() {
-                    *last = status;
-                }
-                Event::Io(result_of(status))
-            }
+            Next::Io(request) => Event::Io(run(set, request, buffer, last)),
             Next::Compare(what) => Event::Compared(same(buffer, what)),
             Next::Commit => {
                 wait_for_commit(set, context);
@@ -203,6 +187,28 @@ pub fn drive(
             }
         };
     }
+}
+
+fn bytes(sectors: u32) -> usize {
+    (sectors as usize).saturating_mul(512)
+}
+
+fn broken(set: &Set, what: &'static str) -> Result<(), ErrorKind> {
+    set.store.with(|engine| engine.broken(what));
+    Err(ErrorKind::Io)
+}
+
+/// Carries out one request.
+fn run(set: &Set, request: IoRequest, buffer: &mut PageBuf, last: &mut Status) -> Result<(), ErrorKind> {
+    let status = set.pair.run(&set.pool, request, buffer);
+    if request.device == Device::Spare && request.op != Op::Read {
+        // A repair writes to slots in place as well, and the next flush has to cover that (S8).
+        set.dirty.mark();
+    }
+    if !status.is_ok() {
+        *last = status;
+    }
+    result_of(status)
 }
 
 /// Has the committer run until the changes of this context are settled.
