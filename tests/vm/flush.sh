@@ -57,15 +57,16 @@ flush_reaches_what_a_repair_wrote() {
 	place=$(dmsetup message r 0 query 1000 | sed 's/.* spare_sector=//')
 	slots=$(used r)
 	dmsetup create dead --table "0 8 error"
-	dmsetup create slow --table "0 8 delay /dev/mapper/dead 0 0 /dev/mapper/dead 0 2000"
+	dmsetup create slow --table "0 8 delay /dev/mapper/dead 0 0 /dev/mapper/dead 0 5000"
 	# Flushes are not delayed.
 	dmsetup create late --table "0 8 delay $SPARE $place 0 $SPARE $place 600000 $SPARE $place 0"
+	BAD=/dev/mapper/late under_table "$SPARE" "$place+8" >"$WORK/later"
 	BAD=/dev/mapper/slow under s "$SPARE" "$place+8"
 	put 1000 8 &
 	writer=$!
 	under_way s write
 	# The table changes when the write has failed, and what repair sends after it goes to the new one.
-	BAD=/dev/mapper/late under s "$SPARE" "$place+8"
+	becomes s "$WORK/later"
 	under_way late write
 	flush
 	mark
