@@ -81,11 +81,16 @@ impl Registry {
     /// Gives the set to this table; a table of the same mapped device that had it writes nothing to it any more.
     pub fn take_set(&self, ticket: u64) {
         let mut entries = self.entries.lock();
-        let Some(owner) = entries.iter().flatten().find(|e| e.ticket == ticket).map(|e| e.claim.owner) else {
+        let Some(claim) = entries.iter().flatten().find(|e| e.ticket == ticket).map(|e| e.claim) else {
             return;
         };
-        for entry in entries.iter_mut().flatten().filter(|entry| entry.claim.owner == owner) {
+        // A set that was in service is so until another takes its place, whether this table can be resumed at once or not.
+        let serving =
+            |e: &Entry| e.owns_set && e.served && e.claim.owner == claim.owner && e.claim.set == claim.set;
+        let served = entries.iter().flatten().any(serving);
+        for entry in entries.iter_mut().flatten().filter(|entry| entry.claim.owner == claim.owner) {
             entry.owns_set = entry.ticket == ticket;
+            entry.served |= served && entry.owns_set;
         }
     }
 

@@ -180,6 +180,23 @@ fn s09_what_was_not_read_yet_is_let_go_when_a_read_under_the_hold_takes_long() {
 }
 
 #[test]
+fn s09_a_release_is_careful_behind_a_slow_group_that_was_the_last_of_its_window() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 100, 3);
+    assert_eq!(set.relocate(80, 8).remapped, 8);
+    assert_eq!(set.relocate(240, 240).remapped, 240);
+    let range = Range { first: Sector(0), sectors: 480 };
+    let mut machine = Machine::Release(Release::new(0, range, &set.engine));
+    // The only one in the first window; what follows is begun with one group, though it was quick.
+    assert_eq!(held_for_long(&mut set, &mut machine, Op::Write, 3000), [1]);
+    let Machine::Release(release) = machine else { panic!() };
+    assert_eq!(release.tally(), Released { released: 248, main: 232, ..Released::default() });
+    let flushes = set.disks.on_main(Op::Flush).len();
+    // Of 1, 2, 4, 8 groups and the rest, and of the slow one.
+    assert_eq!(flushes, 6);
+}
+
+#[test]
 fn s09_what_is_slow_all_over_is_moved_group_by_group() {
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 100, 3);

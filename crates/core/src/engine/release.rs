@@ -169,6 +169,7 @@ impl Release {
             _ => {
                 engine.broken("a release was told something that it did not ask for");
                 self.stop = true;
+                self.window.sectors = 0;
                 None
             }
         };
@@ -192,6 +193,7 @@ impl Release {
             return Some(Next::Done(Ok(())));
         }
         self.window = Window::cut(at, self.range.end(), self.groups);
+        self.slow = false;
         self.look(engine);
         if self.wanted == NO_SECTORS {
             return None;
@@ -263,7 +265,6 @@ impl Release {
             return None;
         }
         self.deadline_ms = now_ms.saturating_add(HELD_MS);
-        self.slow = false;
         self.state = State::DrainHeld;
         Some(Next::Drain(Drain::while_held(engine.writes_to(&self.window))))
     }
@@ -296,7 +297,6 @@ impl Release {
         if self.slow && self.wanted.iter().take(self.nth).any(|m| *m != 0) {
             // Users have waited long enough.
             self.cut_before(engine, self.nth);
-            self.groups = 1;
             return self.flush();
         }
         self.left = self.wanted();
@@ -527,7 +527,9 @@ impl Release {
         self.tally.failed += failed;
         let sectors = u64::from(self.window.sectors);
         self.tally.main += sectors.saturating_sub(released + lost + unreadable + failed);
-        if failed == 0 && !self.slow {
+        if self.slow {
+            self.groups = 1;
+        } else if failed == 0 {
             self.groups = self.groups.saturating_mul(2).min(WINDOW_GROUPS);
         }
     }

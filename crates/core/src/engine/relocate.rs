@@ -159,6 +159,7 @@ impl Relocate {
             _ => {
                 engine.broken("a relocation was told something that it did not ask for");
                 self.stop = true;
+                self.window.sectors = 0;
                 None
             }
         };
@@ -286,10 +287,8 @@ impl Relocate {
         now_ms: u64,
     ) -> Option<Next> {
         self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
-        let late = now_ms >= self.held_until_ms;
-        if result.is_err() || late {
-            self.slow |= late;
-            self.groups = 1;
+        if result.is_err() || now_ms >= self.held_until_ms {
+            (self.slow, self.groups) = (true, 1);
             let first = self.wanted.iter().position(|mask| *mask != 0).unwrap_or(0);
             let end = self.sweep.nth(&self.window).max(first.saturating_add(1));
             let masks = [&mut self.wanted, &mut self.unreadable, &mut self.failed];

@@ -246,10 +246,6 @@ impl Repair {
             Placed::Failed(_) => {
                 engine.notices.push(Notice::Spoilt { group: self.probe.group.first_sector() });
                 engine.unclaim_probe(usize::from(self.context));
-                // What was queued before gives up its slots when it is committed, and both are drained then.
-                if self.queued {
-                    return self.place_next(engine);
-                }
                 self.drain_given_up(engine)
             }
         }
