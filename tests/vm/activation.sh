@@ -60,6 +60,8 @@ copies_differ_and_take_nothing() {
 	BAD=writes copies_fail 0 1 2 3 4
 	loaded
 	for _ in 1 2; do resume_fails 'the copies of the metadata could not be made equal'; done
+	# The metadata is known by now.
+	equal "$(status r 1) $(status r 12)" 'no-remap commit-failed'
 	copies_fail
 	dmsetup resume r
 	serves 2000

@@ -117,8 +117,9 @@ impl Vm {
             cpu: "max,-erms,-fsrm".into(),
             accel: "tcg,thread=multi".into(),
             qemu_args: Vec::new(),
-            // The clock of all processors is one under QEMU, which 6.1 does not believe: it would ask a device for the time.
-            append: "tsc=reliable".into(),
+            // The clock of all processors is one under QEMU, which 6.1 does not believe: it would ask a device for the time. And QEMU
+            // translates code by its address: programs at random ones it would translate anew at each start, and keep it all.
+            append: "tsc=reliable norandmaps".into(),
             timeout: None,
             console: None,
         }
