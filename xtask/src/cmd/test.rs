@@ -155,8 +155,8 @@ fn ready(series: &str, count: &mut Count) -> Option<Vm> {
     }
 }
 
-/// Runs the scenarios on all kernels, in one guest more than there are processors: scenarios wait for clocks and disks as often
-/// as they compute.
+/// Runs the scenarios on all kernels, in twice as many guests as there are processors: scenarios wait for clocks and disks more often
+/// than they compute.
 fn in_guests(guests: &[Vm], chosen: Vec<Scenario>, minutes: u64, count: &mut Count) {
     let turns = scenarios::turns(chosen);
     let queue = Mutex::new(turns.iter().flat_map(|turn| guests.iter().map(move |vm| (vm, turn))));
@@ -172,7 +172,7 @@ fn in_guests(guests: &[Vm], chosen: Vec<Scenario>, minutes: u64, count: &mut Cou
         }
         done
     };
-    let workers = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from) * 2;
     let results = std::thread::scope(|scope| {
         let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         running.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
