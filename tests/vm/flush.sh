@@ -67,7 +67,7 @@ flush_reaches_what_a_repair_wrote() {
 	under_way s write
 	# The table changes when the write has failed, and what repair sends after it goes to the new one.
 	becomes s "$WORK/later"
-	under_way late write
+	under_way s write
 	flush
 	mark
 	flush
