@@ -24,9 +24,6 @@ no_parts() {
 	for name in r m s front back; do dmsetup remove --retry $name; done
 }
 
-# place SECTOR: where its slot has it on the spare.
-place() { dmsetup message r 0 query "$1" | sed 's/.* spare_sector=//'; }
-
 start() {
 	parts "$BASE" 1600+8
 	remap r /dev/mapper/m /dev/mapper/s format

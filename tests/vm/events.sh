@@ -74,9 +74,6 @@ copies_and_modes() {
 	logged ': mode is now rw'
 }
 
-# place SECTOR: where its slot has it on the spare.
-place() { dmsetup message r 0 query "$1" | sed 's/.* spare_sector=//'; }
-
 # A slot that fails a read makes its sectors suspect; what is written to them moves, with what can be read of the rest, and the slot is
 # retired.
 slots_that_fail() {

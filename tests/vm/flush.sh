@@ -54,7 +54,7 @@ fua_makes_the_slot_durable() {
 
 # A write in place that failed at first is repeated by repair. A flush that comes before it is repeated does not cover it.
 flush_reaches_what_a_repair_wrote() {
-	place=$(dmsetup message r 0 query 1000 | sed 's/.* spare_sector=//')
+	place=$(place 1000)
 	slots=$(used r)
 	dmsetup create dead --table "0 8 error"
 	dmsetup create slow --table "0 8 delay /dev/mapper/dead 0 0 /dev/mapper/dead 0 5000"

@@ -226,6 +226,9 @@ query() {
 	echo "${answer%% *}"
 }
 
+# place SECTOR: where the slot of a sector of r has it on the spare.
+place() { dmsetup message r 0 query "$1" | sed 's/.* spare_sector=//'; }
+
 # mapped NAME: how many sectors `list` names.
 mapped() {
 	from=0

@@ -112,8 +112,8 @@ unlike_devices() {
 		: >"$WORK/model"
 		put 2048 2048
 		dmsetup message r 0 remap 2048 2048 | grep ' remapped=2048 '
-		first=$(dmsetup message r 0 query 2048 | sed 's/.* spare_sector=//')
-		equal "$(dmsetup message r 0 query 4095 | sed 's/.* spare_sector=//')" $((first + 2047))
+		first=$(place 2048)
+		equal "$(place 4095)" $((first + 2047))
 		same 2048 2048
 		put 3000 1000
 		same 2048 2048

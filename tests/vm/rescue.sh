@@ -9,9 +9,6 @@ OLD=/dev/mapper/m
 NEW=/dev/mapper/s
 SECTORS=65536
 
-# place SECTOR: where its slot has it on the spare.
-place() { dmsetup message r 0 query "$1" | sed 's/.* spare_sector=//'; }
-
 sum() { dd if="$1" bs=1M iflag=direct status=none | md5sum; }
 
 # field VERB KEY [ARGUMENT...]: a number or word that a verb tells as JSON.

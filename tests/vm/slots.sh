@@ -8,9 +8,6 @@ set_up 32 32
 # On main every write of these sectors fails, and reads give what was there before: what must never come back.
 bad_main() { BAD=writes under m "$MAIN" 1000+8 2000+8 3000+8 4000+64 6000+8 7000+8 8192+1024; }
 
-# place SECTOR: where its slot has it on the spare.
-place() { dmsetup message r 0 query "$1" | sed 's/.* spare_sector=//'; }
-
 start() {
 	bad_main
 	put 1000 8

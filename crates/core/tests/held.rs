@@ -111,16 +111,22 @@ fn s09_an_order_that_is_stopped_while_it_lets_others_by_holds_nothing() {
     assert_eq!(set.engine.used(), 2);
 }
 
-/// Carries out an order on a main that takes `slow_ms` for what touches the group at sector 80, and 1 ms for all else. How many groups were held at most
-/// while it took long, each time.
-fn held_for_long(set: &mut Set<'_>, machine: &mut Machine, op: Op, slow_ms: u64) -> Vec<usize> {
+/// Carries out an order on a main that takes `slow_ms` for requests of one kind that touch these sectors, and 1 ms for all else. How many groups were
+/// held while it took long, each time.
+fn held_for_long(
+    set: &mut Set<'_>,
+    machine: &mut Machine,
+    op: Op,
+    slow: std::ops::Range<u64>,
+    slow_ms: u64,
+) -> Vec<usize> {
     let (mut event, mut now_ms, mut held) = (Event::Go, 0, Vec::new());
     let mut buffer = vec![0; 1 << 17];
     loop {
         event = match machine.next(&mut set.engine, event, now_ms) {
             Next::Io(r) => {
-                let touches =
-                    r.device == Device::Main && r.sector < 88 && 80 < r.sector + u64::from(r.sectors);
+                let end = r.sector + u64::from(r.sectors);
+                let touches = r.device == Device::Main && r.sector < slow.end && slow.start < end;
                 if touches && r.op == op {
                     now_ms += slow_ms;
                     held.push((0..240).step_by(8).filter(|s| is_held(&set.engine, *s)).count());
@@ -149,13 +155,13 @@ fn s09_users_of_one_group_alone_wait_for_a_sector_that_takes_seconds() {
     let mut set = served(&mut disks, 100, 3);
     let range = Range { first: Sector(0), sectors: 240 };
     let mut machine = Machine::Relocate(Relocate::new(0, range, &set.engine));
-    let held = held_for_long(&mut set, &mut machine, Op::Read, 3000);
+    let held = held_for_long(&mut set, &mut machine, Op::Read, 80..88, 3000);
     // With nobody held, among others, again in smaller windows, and alone; and then alone under the hold.
     assert_eq!(held, [0, 0, 0, 0, 1]);
     let Machine::Relocate(relocate) = machine else { panic!() };
     assert_eq!(relocate.tally(), Relocated { remapped: 240, ..Relocated::default() });
     let mut machine = Machine::Release(Release::new(0, range, &set.engine));
-    let held = held_for_long(&mut set, &mut machine, Op::Write, 3000);
+    let held = held_for_long(&mut set, &mut machine, Op::Write, 80..88, 3000);
     assert_eq!(held, [30]);
     let Machine::Release(release) = machine else { panic!() };
     assert_eq!(release.tally(), Released { released: 240, ..Released::default() });
@@ -188,7 +194,7 @@ fn s09_a_release_is_careful_behind_a_slow_group_that_was_the_last_of_its_window(
     let range = Range { first: Sector(0), sectors: 480 };
     let mut machine = Machine::Release(Release::new(0, range, &set.engine));
     // The only one in the first window; what follows is begun with one group, though it was quick.
-    assert_eq!(held_for_long(&mut set, &mut machine, Op::Write, 3000), [1]);
+    assert_eq!(held_for_long(&mut set, &mut machine, Op::Write, 80..88, 3000), [1]);
     let Machine::Release(release) = machine else { panic!() };
     assert_eq!(release.tally(), Released { released: 248, main: 232, ..Released::default() });
     let flushes = set.disks.on_main(Op::Flush).len();
@@ -203,26 +209,7 @@ fn s09_what_is_slow_all_over_is_moved_group_by_group() {
     assert_eq!(set.relocate(0, 240).remapped, 240);
     let range = Range { first: Sector(0), sectors: 240 };
     let mut machine = Machine::Release(Release::new(0, range, &set.engine));
-    let (mut event, mut now_ms, mut most) = (Event::Go, 0, Vec::new());
-    let mut buffer = vec![0; 1 << 17];
-    loop {
-        event = match machine.next(&mut set.engine, event, now_ms) {
-            Next::Io(r) => {
-                if (r.device, r.op) == (Device::Main, Op::Write) {
-                    now_ms += 600;
-                    most.push((0..240).step_by(8).filter(|s| is_held(&set.engine, *s)).count());
-                }
-                Event::Io(set.disks.run(&r, &mut buffer))
-            }
-            Next::Compare(what) => Event::Compared(remap_core::engine::machine::same(&buffer, what)),
-            Next::Drain(_) => Event::Drained,
-            Next::Commit => {
-                set.commit();
-                Event::Committed
-            }
-            next => break assert_eq!(next, Next::Done(Ok(()))),
-        };
-    }
+    let most = held_for_long(&mut set, &mut machine, Op::Write, 0..240, 600);
     // The first of all is met with the whole window held.
     assert_eq!((most.len(), most[0], most[1..].iter().max()), (30, 30, Some(&1)));
     assert_eq!(set.engine.used(), 0);
