@@ -5,7 +5,7 @@ use remap_core::engine::rounds::BATCH_BLOCKS;
 use remap_core::format::COPIES_MAX;
 use remap_core::io::{IoRequest, Op};
 
-use crate::bind::alloc::KSlice;
+use crate::bind::alloc::{KBox, KSlice};
 use crate::bind::arc::KArc;
 use crate::bind::io::{PageBuf, Request};
 use crate::bind::time::monotonic_ns;
@@ -24,9 +24,10 @@ pub struct CommitSide {
 }
 
 impl CommitSide {
-    /// A committer with nothing to do.
-    pub fn new(buffer: PageBuf) -> Result<CommitSide> {
-        Ok(CommitSide { committer: Committer::new(), buffer, round: KSlice::filled(ROUND_MAX, None)? })
+    /// A committer with nothing to do, on the heap: it is large.
+    #[inline(never)]
+    pub fn new(buffer: PageBuf) -> Result<KBox<CommitSide>> {
+        KBox::new(CommitSide { committer: Committer::new(), buffer, round: KSlice::filled(ROUND_MAX, None)? })
     }
 }
 

@@ -5,7 +5,7 @@
 use core::ffi::CStr;
 
 use remap_core::engine::commit::Work;
-use remap_core::engine::load::{LoadError, Loader};
+use remap_core::engine::load::LoadError;
 use remap_core::format::{
     geometry::usable_blocks, BlankCheck, Block, ChooseError, Chooser, Formatter, Geometry, MainShape, SetId,
     Superblock, COPIES_MAX,
@@ -213,10 +213,10 @@ fn read_in(set: &Set, to_format: Option<&Superblock>, buffer: &mut PageBuf, name
         print(Level::Error, format_args!("{name}: the spare was changed since the table was loaded"));
         return Err(Errno::EUCLEAN);
     }
-    load(set, superblock, buffer, name)
+    load(set, &superblock, buffer, name)
 }
 
-fn load(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
+fn load(set: &Set, superblock: &Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
     let clean = superblock.clean;
     match load_engine(set, superblock, buffer) {
         Ok(true) => {}
@@ -239,9 +239,9 @@ fn load(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> 
 }
 
 /// Reads the metadata and makes the engine of it; `false` if that was tried before.
-fn load_engine(set: &Set, superblock: Superblock, buffer: &mut PageBuf) -> Result<bool, LoadError> {
+fn load_engine(set: &Set, superblock: &Superblock, buffer: &mut PageBuf) -> Result<bool, LoadError> {
     let settings = params::settings(set.pair.main.physical_block_bytes());
-    if !set.store.begin_load(|storage| Loader::new(superblock, settings, storage))? {
+    if !set.store.begin_load(superblock, settings)? {
         return Ok(false);
     }
     while let Some(request) = set.store.loading(|loader| loader.next(buffer.len())).transpose()?.flatten() {

@@ -11,6 +11,7 @@ use remap_core::io::{Device as Which, IoRequest, Op};
 use remap_core::path::{Access, FlushMark, SpareDirty};
 use remap_core::placement::Placement;
 
+use crate::bind::alloc::KBox;
 use crate::bind::arc::KArc;
 use crate::bind::bio::Status;
 use crate::bind::dm::{Device, Handle};
@@ -156,7 +157,7 @@ pub struct Set {
     /// Whether orders are carried out: from resume to suspend.
     pub takes_orders: AtomicBool,
     /// The committer.
-    pub committer: Mutex<CommitSide>,
+    pub committer: Mutex<KBox<CommitSide>>,
     handle: Handle,
     repair_works: [Work<Set>; CONTEXTS],
     commit_work: Work<Set>,
@@ -169,10 +170,15 @@ pub struct Set {
 
 impl Set {
     /// Sets aside all that a set needs; `None` if the superblock asks for what cannot be.
-    pub fn new(pair: Pair, superblock: &Superblock, handle: Handle, writable: bool) -> Result<Option<Set>> {
+    pub fn new(
+        pair: Pair,
+        superblock: &Superblock,
+        handle: Handle,
+        writable: bool,
+    ) -> Result<Option<KArc<Set>>> {
         let Some(store) = Store::new(superblock)? else { return Ok(None) };
         let context = || Mutex::new(PageBuf::new(CONTEXT_BUFFER_BYTES)?);
-        Ok(Some(Set {
+        let set = Set {
             block_sectors: pair.placement.block_bytes / 512,
             pair,
             writable,
@@ -210,7 +216,8 @@ impl Set {
             repair_queue: Workqueue::new(c"dm_remap_repair", 2 * CONTEXTS as u16)?,
             // A queue of its own, with a rescuer of its own: repairs wait for commits.
             commit_queue: Workqueue::new(c"dm_remap_commit", 1)?,
-        }))
+        };
+        KArc::new(set).map(Some)
     }
 
     /// The mapped device.

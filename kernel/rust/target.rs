@@ -108,8 +108,7 @@ fn share(
     writable: bool,
 ) -> core::result::Result<KArc<Set>, CtrError> {
     let set = Set::new(pair, superblock, handle, writable).map_err(no_memory)?;
-    let set = set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))?;
-    KArc::new(set).map_err(no_memory)
+    set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))
 }
 
 impl Remap {

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use crate::paths;
 use crate::sh::{cmd, output, read, Error, Result};
+use crate::stack;
 
 /// One check that held, and what it saw.
 pub struct Finding {
@@ -15,9 +17,6 @@ pub struct Finding {
 
 /// The machine code may not outgrow this: it is meant to be read, and to stay in the instruction cache.
 const TEXT_BYTES_MAX: u64 = 256 * 1024;
-
-/// The most that one function may take of the 16 KiB that a thread's stack has.
-const FRAME_BYTES_MAX: u64 = 6144;
 
 /// The symbol that only the panic handler refers to.
 const PANIC_SYMBOL: &str = "dm_remap_must_not_panic";
@@ -77,7 +76,7 @@ pub fn module(dir: &Path, headers: &Path, printed: &str) -> Result<Vec<Finding>>
     findings.push(imports(&ko, headers)?);
     findings.push(exports(&ko)?);
     findings.push(text_size(&ko)?);
-    findings.push(stack(&ko)?);
+    findings.push(stack::check(&ko, &read(&paths::checkout().join("kernel/stack.calls"))?)?);
     findings.push(Finding { name: "gcc and bindgen agree on layouts", seen: "layout.h compiled".into() });
     Ok(findings)
 }
@@ -128,49 +127,4 @@ fn text_size(ko: &Path) -> Result<Finding> {
         return Err(Error(format!(".text is {bytes} bytes, more than {TEXT_BYTES_MAX}")));
     }
     Ok(Finding { name: "size budget", seen: format!(".text is {bytes} of {TEXT_BYTES_MAX} bytes") })
-}
-
-fn stack(ko: &Path) -> Result<Finding> {
-    let disassembly = output(cmd("objdump", ["-d", "-C", "--no-show-raw-insn"]).arg(ko))?.out;
-    let mut frames: Vec<(u64, &str)> = Vec::new();
-    for line in disassembly.lines() {
-        if let Some((_, name)) = line.strip_suffix(">:").and_then(|line| line.split_once('<')) {
-            frames.push((0, name));
-        } else if let (Some(bytes), Some(frame)) = (frame_bytes(line), frames.last_mut()) {
-            // A large frame is taken in steps of a page, each touched before the next.
-            frame.0 += bytes;
-        }
-    }
-    let (bytes, function) = frames.into_iter().max().unwrap_or_default();
-    if bytes > FRAME_BYTES_MAX {
-        return Err(Error(format!("{function} takes {bytes} bytes of stack, more than {FRAME_BYTES_MAX}")));
-    }
-    Ok(Finding {
-        name: "stack frames",
-        seen: format!("at most {bytes} of {FRAME_BYTES_MAX} bytes, in {function}"),
-    })
-}
-
-/// The size in a line of disassembly such as `sub $0x1a8,%rsp`. 128 bytes are added as -128, which is shorter, and given back by
-/// subtracting that.
-fn frame_bytes(line: &str) -> Option<u64> {
-    let taken = |word: &str| {
-        let (_, operands) = line.split_once(word)?;
-        let digits = operands.trim_start().strip_prefix("$0x")?.strip_suffix(",%rsp")?;
-        u64::from_str_radix(digits, 16).ok().map(|bits| bits as i64)
-    };
-    let bytes = taken("sub ").or_else(|| taken("add ").map(i64::wrapping_neg))?;
-    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn frames_are_read_from_disassembly() {
-        assert_eq!(super::frame_bytes("  1f:\tsub    $0x1a8,%rsp"), Some(0x1a8));
-        assert_eq!(super::frame_bytes("  1f:\tsub    $0x8,%rax"), None);
-        assert_eq!(super::frame_bytes("  1f:\tadd    $0x1a8,%rsp"), None);
-        assert_eq!(super::frame_bytes("  1f:\tadd    $0xffffffffffffff80,%rsp"), Some(128));
-        assert_eq!(super::frame_bytes("  1f:\tsub    $0xffffffffffffff80,%rsp"), None);
-    }
 }

@@ -12,6 +12,7 @@ mod probe;
 mod rustflags;
 mod scenarios;
 mod sh;
+mod stack;
 mod test_modules;
 mod tool;
 mod toolchain;

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::spare::Spare;
 use remap_core::engine::list::Listed;
 use remap_core::engine::load::{LoadError, Loader};
-use remap_core::engine::{Change, Engine, Settings, Storage, StorageSizes};
+use remap_core::engine::{Change, Context, Engine, Settings, Storage, StorageSizes};
 use remap_core::format::Superblock;
 use remap_core::units::Slot;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -33,6 +33,7 @@ pub fn map(spare: &Spare<'_>, superblock: &Superblock) -> Result<Map> {
     let buckets: Vec<AtomicU32> = (0..sizes.table.buckets).map(|_| AtomicU32::new(0)).collect();
     let (mut generations, mut blocks) = (vec![0; sizes.generations], vec![0; sizes.blocks]);
     let mut changes = vec![Change::default(); sizes.changes];
+    let (mut contexts, mut notices) = (vec![Context::default(); sizes.contexts], vec![None; sizes.notices]);
     let storage = Storage {
         records: &records,
         buckets: &buckets,
@@ -41,6 +42,8 @@ pub fn map(spare: &Spare<'_>, superblock: &Superblock) -> Result<Map> {
         blocks: &mut blocks,
         changes: &mut changes,
         pending: &pending,
+        contexts: &mut contexts,
+        notices: &mut notices,
     };
     let failed = |e: LoadError| explain(spare, &e);
     let mut loader = Loader::new(superblock.clone(), Settings::default(), storage).map_err(failed)?;

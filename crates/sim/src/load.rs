@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use remap_core::engine::load::{LoadError, Loader};
-use remap_core::engine::{Change, Engine, Storage, StorageSizes};
+use remap_core::engine::{Change, Context, Engine, Notice, Storage, StorageSizes};
 use remap_core::format::{
     Block, ChooseError, Chooser, Formatter, Geometry, Superblock, TableBlock, COPIES_MAX, ENTRIES_PER_BLOCK,
 };
@@ -22,6 +22,8 @@ pub struct Memory {
     blocks: Vec<u64>,
     changes: Vec<Change>,
     pending: Vec<AtomicU64>,
+    contexts: Vec<Context>,
+    notices: Vec<Option<Notice>>,
 }
 
 impl Memory {
@@ -36,6 +38,8 @@ impl Memory {
             blocks: vec![0; sizes.blocks],
             changes: vec![Change::default(); sizes.changes],
             pending: (0..sizes.pending).map(|_| AtomicU64::new(0)).collect(),
+            contexts: vec![Context::default(); sizes.contexts],
+            notices: vec![None; sizes.notices],
         }
     }
 
@@ -49,6 +53,8 @@ impl Memory {
             blocks: &mut self.blocks,
             changes: &mut self.changes,
             pending: &self.pending,
+            contexts: &mut self.contexts,
+            notices: &mut self.notices,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Memory from the kernel, set aside when a device is constructed.
 
-use core::mem::{align_of, size_of};
+use core::mem::{align_of, size_of, MaybeUninit};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicU8, AtomicUsize};
@@ -31,6 +31,12 @@ impl<T> KBox<T> {
         // SAFETY: the memory is large and aligned enough for a `T`, and nobody else has it.
         unsafe { ptr.write(value) };
         Ok(KBox { ptr })
+    }
+
+    /// Memory for a value that is put together there; sleeps.
+    pub(super) fn uninit() -> Result<KBox<MaybeUninit<T>>> {
+        // SAFETY: any bytes are a valid `MaybeUninit`.
+        unsafe { KBox::zeroed() }
     }
 
     /// Memory of zeroes for a value, never built on the stack; sleeps.

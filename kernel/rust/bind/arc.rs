@@ -25,9 +25,15 @@ unsafe impl<T: Send + Sync> Sync for KArc<T> {}
 impl<T> KArc<T> {
     /// Moves a value to the heap; sleeps.
     pub fn new(value: T) -> Result<Self> {
-        let raw = KBox::new(Counted { value, count: AtomicU32::new(1) })?.into_raw();
-        // SAFETY: a box is never null.
-        Ok(KArc { ptr: unsafe { NonNull::new_unchecked(raw) } })
+        // Part by part: put together first, the whole would stand a second time on the kernel's small stack.
+        let raw = KBox::<Counted<T>>::uninit()?.into_raw().cast::<Counted<T>>();
+        // SAFETY: memory for a `Counted` that nothing else points to; a box is never null.
+        let ptr = unsafe {
+            (&raw mut (*raw).value).write(value);
+            (&raw mut (*raw).count).write(AtomicU32::new(1));
+            NonNull::new_unchecked(raw)
+        };
+        Ok(KArc { ptr })
     }
 
     /// Gives this ownership to C, to come back through [`KArc::from_raw`].

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use remap_core::engine::load::{LoadError, Loader};
-use remap_core::engine::{Change, Engine, Storage, StorageSizes};
+use remap_core::engine::{Change, Context, Engine, Notice, Settings, Storage, StorageSizes};
 use remap_core::format::Superblock;
 use remap_core::lookup::Table;
 use remap_core::pending::Pending;
@@ -12,29 +12,17 @@ use super::alloc::{KBox, KSlice};
 use super::sync::Mutex;
 use super::Result;
 
-/// What the engine's mutex guards.
-enum Content {
+/// What the engine's mutex guards. The engine is made in its place here, since the kernel's stack is small.
+struct Content {
     /// Memory that no engine uses yet.
-    Empty(Storage<'static>),
-    /// The metadata is being read.
-    Loading(Loader<'static>),
-    /// The engine.
-    Live(Engine<'static>),
-    /// An engine could not be made; the memory is of no use any more.
-    Spent,
+    storage: Option<Storage<'static>>,
+    /// The metadata is being read, or was, and the engine is in it. After a failure it stays here without one.
+    loader: Option<Loader<'static>>,
 }
 
 impl Content {
-    /// Takes the loader out if there is one; out of line, as whatever is moved has a place in the frame of the function that moves it.
-    #[inline(never)]
-    fn take_loader(&mut self) -> Option<Loader<'static>> {
-        match core::mem::replace(self, Content::Spent) {
-            Content::Loading(loader) => Some(loader),
-            other => {
-                *self = other;
-                None
-            }
-        }
+    fn engine(&mut self) -> Option<&mut Engine<'static>> {
+        self.loader.as_mut()?.engine()
     }
 }
 
@@ -47,6 +35,8 @@ struct Memory {
     _blocks: KSlice<u64>,
     _changes: KSlice<Change>,
     _pending: KSlice<AtomicU64>,
+    _contexts: KSlice<Context>,
+    _notices: KSlice<Option<Notice>>,
 }
 
 /// One set's engine and memory. All memory of a set is allocated here, once.
@@ -69,6 +59,7 @@ unsafe fn borrow_mut<T>(slice: &mut KSlice<T>) -> &'static mut [T] {
 
 impl Store {
     /// Sets the memory aside that a set needs; sleeps.
+    #[inline(never)]
     pub fn new(superblock: &Superblock) -> Result<Option<Store>> {
         let sizes = StorageSizes::for_geometry(&superblock.geometry);
         let mut records = KSlice::zeroed(sizes.table.records)?;
@@ -78,6 +69,8 @@ impl Store {
         let mut blocks = KSlice::zeroed(sizes.blocks)?;
         let mut changes = KSlice::filled(sizes.changes, Change::default())?;
         let mut pending = KSlice::zeroed(sizes.pending)?;
+        let mut contexts = KSlice::filled(sizes.contexts, Context::default())?;
+        let mut notices = KSlice::filled(sizes.notices, None)?;
         // SAFETY: the slices go into `Memory` below, which is dropped after table, pending blocks and content; atomics are shared, and
         // each of the others is borrowed once.
         let storage = unsafe {
@@ -89,6 +82,8 @@ impl Store {
                 blocks: borrow_mut(&mut blocks),
                 changes: borrow_mut(&mut changes),
                 pending: borrow_mut(&mut pending),
+                contexts: borrow_mut(&mut contexts),
+                notices: borrow_mut(&mut notices),
             }
         };
         let groups = superblock.main.groups();
@@ -101,7 +96,7 @@ impl Store {
         Ok(Some(Store {
             table,
             pending: pending_blocks,
-            content: Mutex::new(KBox::new(Content::Empty(storage))?)?,
+            content: Mutex::new(KBox::new(Content { storage: Some(storage), loader: None })?)?,
             _memory: Memory {
                 _records: records,
                 _buckets: buckets,
@@ -110,6 +105,8 @@ impl Store {
                 _blocks: blocks,
                 _changes: changes,
                 _pending: pending,
+                _contexts: contexts,
+                _notices: notices,
             },
         }))
     }
@@ -127,52 +124,33 @@ impl Store {
     }
 
     /// Begins to make the engine, once; `false` if that was begun before.
-    #[inline(never)]
     pub fn begin_load(
         &self,
-        begin: impl for<'a> FnOnce(Storage<'a>) -> core::result::Result<Loader<'a>, LoadError>,
+        superblock: &Superblock,
+        settings: Settings,
     ) -> core::result::Result<bool, LoadError> {
         let mut content = self.content.lock();
-        match core::mem::replace(&mut **content, Content::Spent) {
-            Content::Empty(storage) => {
-                **content = Content::Loading(begin(storage)?);
-                Ok(true)
-            }
-            other => {
-                **content = other;
-                Ok(false)
-            }
-        }
+        let Some(storage) = content.storage.take() else { return Ok(false) };
+        Loader::begin(&mut content.loader, superblock, settings, storage).map(|()| true)
     }
 
-    /// Uses the loader, while there is one. What a step reads is read between two uses, so that the frames under the reads are small.
+    /// Uses the loader, once there is one. What a step reads is read between two uses, so that the frames under the reads are small.
     pub fn loading<R>(&self, f: impl for<'a> FnOnce(&mut Loader<'a>) -> R) -> Option<R> {
-        match &mut **self.content.lock() {
-            Content::Loading(loader) => Some(f(loader)),
-            _ => None,
-        }
+        self.content.lock().loader.as_mut().map(f)
     }
 
-    /// Everything is read: makes the engine.
-    #[inline(never)]
+    /// Everything is read: there is an engine from now on.
     pub fn finish_load(&self) -> core::result::Result<(), LoadError> {
-        let mut content = self.content.lock();
-        if let Some(loader) = content.take_loader() {
-            **content = Content::Live(loader.finish()?);
-        }
-        Ok(())
+        self.loading(|loader| loader.settle()).unwrap_or(Ok(()))
     }
 
     /// Whether there is an engine.
     pub fn is_live(&self) -> bool {
-        matches!(&**self.content.lock(), Content::Live(_))
+        self.content.lock().engine().is_some()
     }
 
     /// Uses the engine, if there is one.
     pub fn with<R>(&self, f: impl for<'a> FnOnce(&mut Engine<'a>) -> R) -> Option<R> {
-        match &mut **self.content.lock() {
-            Content::Live(engine) => Some(f(engine)),
-            _ => None,
-        }
+        self.content.lock().engine().map(f)
     }
 }

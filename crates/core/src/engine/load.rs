@@ -5,7 +5,7 @@ use core::fmt;
 use super::breaker::Breaker;
 use super::changes::Changes;
 use super::notice::Notices;
-use super::{Context, Counters, Engine, Mode, Settings, Storage, StorageSizes, CONTEXTS_MAX, GENERATION_MAX};
+use super::{Context, Counters, Engine, Mode, Settings, Storage, StorageSizes, GENERATION_MAX};
 use crate::format::{Block, SlotState, Superblock, TableBlock, ENTRIES_PER_BLOCK};
 use crate::io::{Device, IoRequest, Op};
 use crate::lookup::{Record, Table, Use};
@@ -44,22 +44,16 @@ impl fmt::Display for LoadError {
     }
 }
 
-/// The machine that loads a set.
+/// The machine that loads a set. The engine is in it from the beginning and never moves, since a host's stack may be small.
 pub struct Loader<'a> {
-    superblock: Superblock,
-    settings: Settings,
-    table: Table<'a>,
-    pending: Pending<'a>,
-    generations: &'a mut [u64],
-    blocks: &'a mut [u64],
-    changes: &'a mut [super::Change],
+    engine: Engine<'a>,
     copy: u8,
     next_block: u32,
     /// Block and number of blocks of the request under way.
     reading: Option<(u32, u32)>,
     /// Blocks up to here are read one by one, after a read of many failed.
     single_until: u32,
-    seq: u64,
+    loaded: bool,
 }
 
 impl<'a> Loader<'a> {
@@ -69,56 +63,91 @@ impl<'a> Loader<'a> {
         settings: Settings,
         storage: Storage<'a>,
     ) -> Result<Loader<'a>, LoadError> {
+        let mut place = None;
+        Loader::begin(&mut place, &superblock, settings, storage)?;
+        place.ok_or(LoadError::Storage)
+    }
+
+    /// As [`Loader::new`], into the place where the engine is to stay.
+    #[inline(never)]
+    pub fn begin(
+        place: &mut Option<Loader<'a>>,
+        superblock: &Superblock,
+        settings: Settings,
+        storage: Storage<'a>,
+    ) -> Result<(), LoadError> {
         let sizes = StorageSizes::for_geometry(&superblock.geometry);
         let fits = storage.records.len() == sizes.table.records
             && storage.generations.len() == sizes.generations
             && storage.blocks.len() == sizes.blocks
-            && storage.changes.len() >= sizes.changes;
+            && storage.changes.len() >= sizes.changes
+            && storage.contexts.len() == sizes.contexts;
         let groups = superblock.main.groups();
         let per_area = superblock.geometry.slots_per_area();
         let table = Table::new(storage.records, storage.buckets, storage.summary, groups, per_area);
         let table = table.filter(|_| fits).ok_or(LoadError::Storage)?;
         let pending = Pending::new(storage.pending).ok_or(LoadError::Storage)?;
+        let notices = Notices::new(storage.notices).ok_or(LoadError::Storage)?;
         for index in 0..table.slots() {
             table.set_record(Slot(index), Record::free(None));
         }
         storage.generations.fill(0);
         storage.blocks.fill(0);
-        let seq = superblock.seq;
-        let mut loader = Loader {
-            superblock,
-            settings,
-            table,
-            pending,
-            generations: storage.generations,
-            blocks: storage.blocks,
-            changes: storage.changes,
+        storage.contexts.fill(Context::default());
+        let loader = place.insert(Loader {
+            engine: Engine {
+                table,
+                pending,
+                pending_full: false,
+                generations: storage.generations,
+                blocks: storage.blocks,
+                changes: Changes::new(storage.changes),
+                superblocks_whole: superblock.valid_places,
+                seq: superblock.seq,
+                superblock: superblock.clone(),
+                settings,
+                contexts: storage.contexts,
+                free_head: None,
+                used: 0,
+                retired: 0,
+                old_entries: 0,
+                generation: 0,
+                mode: Mode::Rw,
+                unsettled: false,
+                fail_reason: None,
+                breaker: Breaker::new(),
+                filled: 0,
+                watermark_percent: 0,
+                full_told: false,
+                notices,
+                counters: Counters::default(),
+            },
             copy: 0,
             next_block: 0,
             reading: None,
             single_until: 0,
-            seq,
-        };
+            loaded: false,
+        });
         loader.skip_copies_out_of_sync();
-        Ok(loader)
+        Ok(())
     }
 
     /// The next read, into a buffer of `buffer_bytes`; `None` when all copies have been read.
     pub fn next(&mut self, buffer_bytes: usize) -> Result<Option<IoRequest>, LoadError> {
-        if self.copy >= self.superblock.copy_count {
+        if self.copy >= self.engine.superblock.copy_count {
             return Ok(None);
         }
         let most = u32::try_from(buffer_bytes / BLOCK_BYTES).unwrap_or(u32::MAX).min(256);
         if most == 0 {
             return Err(LoadError::Buffer);
         }
-        let left = self.superblock.geometry.table_blocks().saturating_sub(self.next_block);
+        let left = self.engine.superblock.geometry.table_blocks().saturating_sub(self.next_block);
         let count = if self.next_block < self.single_until { 1 } else { most.min(left) };
         self.reading = Some((self.next_block, count));
         Ok(Some(IoRequest {
             device: Device::Spare,
             op: Op::Read,
-            sector: self.superblock.geometry.table_block(self.copy, self.next_block).first_sector(),
+            sector: self.engine.superblock.geometry.table_block(self.copy, self.next_block).first_sector(),
             sectors: count * SECTORS_PER_BLOCK,
             buffer_sector: 0,
         }))
@@ -139,7 +168,7 @@ impl<'a> Loader<'a> {
             }
         }
         self.next_block = first + count;
-        if self.next_block >= self.superblock.geometry.table_blocks() {
+        if self.next_block >= self.engine.superblock.geometry.table_blocks() {
             self.copy += 1;
             self.next_block = 0;
             self.single_until = 0;
@@ -148,17 +177,19 @@ impl<'a> Loader<'a> {
     }
 
     fn skip_copies_out_of_sync(&mut self) {
-        while self.copy < self.superblock.copy_count && self.superblock.in_sync & (1 << self.copy) == 0 {
+        while self.copy < self.engine.superblock.copy_count
+            && self.engine.superblock.in_sync & (1 << self.copy) == 0
+        {
             self.copy += 1;
         }
     }
 
     /// Takes a block if it is valid and not older than what is there.
     fn take_block(&mut self, index: u32, bytes: &Block) {
-        let sb = &self.superblock;
+        let sb = &self.engine.superblock;
         let slots = sb.geometry.slot_count();
         let Ok(block) = TableBlock::parse(bytes, &sb.id, index, self.copy, &sb.main, slots) else { return };
-        let Some(state) = self.blocks.get_mut(index as usize) else { return };
+        let Some(state) = self.engine.blocks.get_mut(index as usize) else { return };
         let (held_seq, copies) = (*state & super::SEQ_MAX, *state >> 56);
         if block.seq() < held_seq {
             return;
@@ -168,7 +199,7 @@ impl<'a> Loader<'a> {
         if block.seq() == held_seq {
             return;
         }
-        self.seq = self.seq.max(block.seq());
+        self.engine.seq = self.engine.seq.max(block.seq());
         let first = index.saturating_mul(ENTRIES_PER_BLOCK as u32);
         for i in 0..ENTRIES_PER_BLOCK {
             let slot = Slot(first.saturating_add(i as u32));
@@ -178,63 +209,51 @@ impl<'a> Loader<'a> {
                 SlotState::Retired => Record::retired(),
                 SlotState::Mapped | SlotState::Lost => Record::mapped(entry.group, entry.mask, entry.lost),
             };
-            self.table.set_record(slot, record);
-            if let Some(word) = self.generations.get_mut(slot.0 as usize) {
+            self.engine.table.set_record(slot, record);
+            if let Some(word) = self.engine.generations.get_mut(slot.0 as usize) {
                 *word = entry.generation | u64::from(entry.lost) << 48;
             }
         }
     }
 
-    /// All copies have been read: checks that nothing is missing, settles duplicates, and makes the engine.
-    pub fn finish(mut self) -> Result<Engine<'a>, LoadError> {
-        if let Some(index) = self.blocks.iter().position(|w| *w == 0) {
+    /// All copies have been read: checks that nothing is missing and settles duplicates. Then there is the engine.
+    pub fn settle(&mut self) -> Result<(), LoadError> {
+        let engine = &mut self.engine;
+        if let Some(index) = engine.blocks.iter().position(|w| *w == 0) {
             return Err(LoadError::BlockLost(index as u32));
         }
-        let mut lost_sectors = 0;
-        let mut generation = 0;
-        for index in 0..self.table.slots() {
+        for index in 0..engine.table.slots() {
             let slot = Slot(index);
-            let word = self.generations.get(index as usize).copied().unwrap_or(0);
-            generation = generation.max(word & GENERATION_MAX);
-            let Some(record) = self.table.record(slot).filter(|r| r.usage() == Use::Mapped) else { continue };
-            lost_sectors += u64::from(((word >> 48) as u8).count_ones());
-            if !self.table.insert(slot, record) {
-                lost_sectors -= self.settle_duplicate(slot, record)?;
+            let word = engine.generations.get(index as usize).copied().unwrap_or(0);
+            engine.generation = engine.generation.max(word & GENERATION_MAX);
+            let Some(record) = engine.table.record(slot).filter(|r| r.usage() == Use::Mapped) else {
+                continue;
+            };
+            engine.counters.lost_sectors += u64::from(((word >> 48) as u8).count_ones());
+            if !engine.table.insert(slot, record) {
+                engine.counters.lost_sectors -= engine.settle_duplicate(slot, record)?;
             }
         }
-        self.superblock.activations = self.superblock.activations.saturating_add(1);
-        let mut engine = Engine {
-            table: self.table,
-            pending: self.pending,
-            pending_full: false,
-            generations: self.generations,
-            blocks: self.blocks,
-            changes: Changes::new(self.changes),
-            superblocks_whole: self.superblock.valid_places,
-            superblock: self.superblock,
-            settings: self.settings,
-            contexts: [Context::default(); CONTEXTS_MAX],
-            free_head: None,
-            used: 0,
-            retired: 0,
-            old_entries: 0,
-            seq: self.seq,
-            generation,
-            mode: Mode::Rw,
-            unsettled: false,
-            fail_reason: None,
-            breaker: Breaker::new(),
-            filled: 0,
-            watermark_percent: 0,
-            full_told: false,
-            notices: Notices::new(),
-            counters: Counters { lost_sectors, ..Counters::default() },
-        };
+        engine.superblock.activations = engine.superblock.activations.saturating_add(1);
         engine.rebuild_free_list();
         engine.judge();
-        Ok(engine)
+        self.loaded = true;
+        Ok(())
     }
 
+    /// The engine, once the set is loaded.
+    pub fn engine(&mut self) -> Option<&mut Engine<'a>> {
+        self.loaded.then_some(&mut self.engine)
+    }
+
+    /// [`Loader::settle`] for a host whose stack is large enough to move the engine.
+    pub fn finish(mut self) -> Result<Engine<'a>, LoadError> {
+        self.settle()?;
+        Ok(self.engine)
+    }
+}
+
+impl Engine<'_> {
     /// Two slots claim one group, as a crash between S7's two commits leaves them: the newer serves it, the other is
     /// retired. Returns how many lost sectors the loser had.
     fn settle_duplicate(&mut self, slot: Slot, record: Record) -> Result<u64, LoadError> {

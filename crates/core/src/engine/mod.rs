@@ -32,7 +32,7 @@ mod slots;
 
 pub use changes::Change;
 pub use mode::{FailReason, Mode, NoRemapReason};
-pub use notice::{Class, Counters, Notice};
+pub use notice::{Class, Counters, Notice, NOTICES_MAX};
 
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -121,8 +121,12 @@ pub struct Storage<'a> {
     pub blocks: &'a mut [u64],
     /// Changes on their way to the disk, at least [`CHANGES_MIN`].
     pub changes: &'a mut [Change],
-    /// Pending blocks; shared with whoever sees bios end.
+    /// Pending blocks; shared with the callers that see bios end.
     pub pending: &'a [AtomicU64],
+    /// The repair contexts, as the engine sees them, [`CONTEXTS_MAX`].
+    pub contexts: &'a mut [Context],
+    /// Notices that were not told yet, [`NOTICES_MAX`].
+    pub notices: &'a mut [Option<Notice>],
 }
 
 /// How large the arrays of [`Storage`] must be.
@@ -138,6 +142,10 @@ pub struct StorageSizes {
     pub changes: usize,
     /// `u64` words of `pending`.
     pub pending: usize,
+    /// Entries of `contexts`.
+    pub contexts: usize,
+    /// Entries of `notices`.
+    pub notices: usize,
 }
 
 impl StorageSizes {
@@ -149,13 +157,15 @@ impl StorageSizes {
             blocks: geometry.table_blocks() as usize,
             changes: CHANGES_MIN,
             pending: PENDING_WORDS,
+            contexts: CONTEXTS_MAX,
+            notices: NOTICES_MAX,
         }
     }
 }
 
 /// What one repair context is doing, as the engine sees it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Context {
+pub struct Context {
     /// First and last group of the window that the context works on.
     claim: Option<(Group, Group)>,
     /// Groups that it waits for, to store a write: reads make way.
@@ -188,7 +198,7 @@ pub struct Engine<'a> {
     /// Places that hold a valid superblock, as far as is known.
     superblocks_whole: u8,
     settings: Settings,
-    contexts: [Context; CONTEXTS_MAX],
+    contexts: &'a mut [Context],
     free_head: Option<Slot>,
     used: u32,
     retired: u32,
@@ -208,7 +218,7 @@ pub struct Engine<'a> {
     full_told: bool,
     /// It was said that not all unreadable blocks can be remembered.
     pending_full: bool,
-    notices: Notices,
+    notices: Notices<'a>,
     counters: Counters,
 }
 

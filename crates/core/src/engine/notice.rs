@@ -192,12 +192,12 @@ pub struct Counters {
     pub notices_dropped: u64,
 }
 
-/// A window of an order fits, as one notice for each of its groups.
-const RING: usize = 46;
+/// Notices that can wait to be told: a window of an order fits, as one notice for each of its groups.
+pub const NOTICES_MAX: usize = 46;
 
 /// The notices not told yet, in the order in which they came; the oldest are kept when there is no more room for their class.
-pub(super) struct Notices {
-    ring: [Option<Notice>; RING],
+pub(super) struct Notices<'a> {
+    ring: &'a mut [Option<Notice>],
     next: usize,
     len: usize,
     dropped: u64,
@@ -205,21 +205,26 @@ pub(super) struct Notices {
     untold: [u32; Class::ALL.len()],
 }
 
-impl Notices {
-    pub(super) const fn new() -> Notices {
-        Notices { ring: [None; RING], next: 0, len: 0, dropped: 0, untold: [0; Class::ALL.len()] }
+impl<'a> Notices<'a> {
+    /// None to tell yet; `None` if the ring is not of [`NOTICES_MAX`] places.
+    pub(super) fn new(ring: &'a mut [Option<Notice>]) -> Option<Notices<'a>> {
+        if ring.len() != NOTICES_MAX {
+            return None;
+        }
+        ring.fill(None);
+        Some(Notices { ring, next: 0, len: 0, dropped: 0, untold: [0; Class::ALL.len()] })
     }
 
     pub(super) fn push(&mut self, notice: Notice) {
         let class = notice.class();
-        if self.len.saturating_add(class.leaves()) >= RING {
+        if self.len.saturating_add(class.leaves()) >= NOTICES_MAX {
             self.dropped = self.dropped.saturating_add(1);
             if let Some(untold) = self.untold.get_mut(class as usize) {
                 *untold = untold.saturating_add(1);
             }
             return;
         }
-        if let Some(place) = self.ring.get_mut((self.next + self.len) % RING) {
+        if let Some(place) = self.ring.get_mut((self.next + self.len) % NOTICES_MAX) {
             *place = Some(notice);
             self.len += 1;
         }
@@ -227,7 +232,7 @@ impl Notices {
 
     pub(super) fn take(&mut self) -> Option<Notice> {
         let Some(notice) = self.ring.get_mut(self.next)?.take() else { return self.take_dropped() };
-        self.next = (self.next + 1) % RING;
+        self.next = (self.next + 1) % NOTICES_MAX;
         self.len -= 1;
         Some(notice)
     }

@@ -14,7 +14,7 @@ use remap_core::engine::relocate::{Relocate, Relocated};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
-use remap_core::engine::{Change, Engine, Notice, Settings, Storage, StorageSizes};
+use remap_core::engine::{Change, Context, Engine, Notice, Settings, Storage, StorageSizes};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;
 use remap_core::format::{
@@ -191,6 +191,8 @@ pub fn load(disks: &mut Disks) -> Result<Set<'_>, LoadError> {
         blocks: vec![0; sizes.blocks].leak(),
         changes: vec![Change::default(); sizes.changes].leak(),
         pending: words(sizes.pending),
+        contexts: vec![Context::default(); sizes.contexts].leak(),
+        notices: vec![None; sizes.notices].leak(),
     };
     let settings = Settings::default();
     let mut loader = Loader::new(superblock, settings, storage)?;
