@@ -6,7 +6,7 @@ use remap_core::engine::commit::Work;
 use remap_core::engine::load::LoadError;
 use remap_core::engine::{Mode, Notice};
 use remap_core::error::ErrorKind;
-use remap_core::format::{encode_table_block, Entry, SetId};
+use remap_core::format::{encode_table_block, Entry, SampleRange, Samples, SetId};
 use remap_core::io::{IoRequest, Op};
 use remap_core::lookup::Use;
 use remap_core::path::{direct, Access, Direction, Request};
@@ -329,17 +329,25 @@ fn s21_the_fingerprint_of_the_last_close_does_not_outlive_an_activation() {
     drop(served(&mut disks, 20, 3));
     let mut closed = choose(&mut disks);
     (closed.fingerprint, closed.fingerprint_s, closed.clean) = (5, 1_700_000_000, true);
+    let mut samples = Samples::NONE;
+    samples.push(SampleRange { group: 0, count: 1, hash: [7; 6] });
     for copy in 0..3 {
         let mut block = [0; 4096];
-        closed.encode(copy, &mut block);
+        closed.encode_with(copy, &samples, &mut block);
         let at = closed.geometry.superblock(copy).0 as usize * 4096;
         disks.spare[at..at + 4096].copy_from_slice(&block);
     }
+    let on_disk = |disks: &Disks, copy| {
+        let at = closed.geometry.superblock(copy).0 as usize * 4096;
+        Samples::decode(disks.spare[at..at + 4096].try_into().unwrap(), &closed.main).unwrap()
+    };
     let before = choose(&mut disks);
     assert_eq!((before.fingerprint, before.fingerprint_s), (5, 1_700_000_000));
+    assert_eq!(on_disk(&disks, 2), samples);
     drop(reload(&mut disks));
     let now = choose(&mut disks);
     assert_eq!((now.fingerprint, now.fingerprint_s, now.clean), (0, 0, false));
+    assert!((0..3).all(|copy| on_disk(&disks, copy).is_empty()));
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{sample, Region, ID};
+use common::{sample, sample_samples, Region, ID};
 use proptest::prelude::*;
 use remap_core::format::{
-    encode_table_block, restamp, BlankCheck, Block, BlockError, ChooseError, Entry, EntryError, Geometry,
-    MainShape, NotBlank, SetId, SlotState, Superblock, TableBlock, Text64,
+    encode_table_block, restamp, BlankCheck, Block, BlockError, ChooseError, Chooser, Entry, EntryError,
+    Geometry, MainShape, NotBlank, Samples, SetId, SlotState, Superblock, TableBlock, Text64,
 };
 use remap_core::units::{Group, Slot};
 use std::collections::BTreeSet;
@@ -306,10 +306,68 @@ fn newer_formats_are_refused() {
     assert_eq!(region.choose(2048, 0, true), Err(ChooseError::Newer(BlockError::Feature(256))));
     // A higher minor version may use what is reserved today.
     let mut minor = original;
-    (minor[10], minor[60], minor[4000], minor[64]) = (1, 1, 1, 1);
+    (minor[10], minor[60], minor[4000], minor[64]) = (2, 1, 1, 1);
     restamp(4, &mut minor);
     region.0.insert(at, minor);
     assert!(region.choose(2048, 0, false).is_ok());
+}
+
+#[test]
+fn s27_samples_that_break_a_rule_are_refused() {
+    let samples = sample_samples();
+    let mut good = [0; 4096];
+    sample(5).encode_with(4, &samples, &mut good);
+    assert_eq!(Superblock::decode(&good, 4), Ok(sample(5)));
+    assert_eq!(Samples::decode(&good, &sample(5).main), Ok(samples));
+    // Main has 12,501 groups. What stands there: 3 ranges from byte 312 on, of which the last is groups 12,496 to 12,500.
+    let bad: &[(usize, u8)] = &[
+        (304, 17), // more ranges than there are places
+        (304, 2),  // a range that is not counted
+        (304, 4),  // a range without groups
+        (305, 17), // more spread samples than there may be
+        (305, 0),  // a hash of no samples
+        (317, 0),  // a range without groups
+        (341, 6),  // past the end of main
+        (316, 1),  // far past it
+        (503, 1),  // behind the last range
+        (504, 1),  // what minor 1 reserves
+        (10, 0),   // what minor 0 reserves
+    ];
+    for &(at, byte) in bad {
+        let mut block = good;
+        assert_ne!(block[at], byte);
+        block[at] = byte;
+        restamp(4, &mut block);
+        let found = Superblock::decode(&block, 4);
+        assert!(matches!(found, Err(BlockError::Field(_))), "byte {at} as {byte}: {found:?}");
+    }
+}
+
+#[test]
+fn samples_are_those_of_the_superblock_that_counts() {
+    let mut region = Region::default();
+    region.format(&sample(5), 8, usize::MAX);
+    let mut write = |copies: std::ops::Range<u8>, seq, samples: &Samples| {
+        for copy in copies {
+            let mut block = [0; 4096];
+            Superblock { seq, ..sample(5) }.encode_with(copy, samples, &mut block);
+            region.0.insert(sample(5).geometry.superblock(copy).0, block);
+        }
+        let mut chooser = Chooser::new(2048);
+        for copy in 0..5 {
+            let _ = chooser.offer(copy, Some(&region.get(sample(5).geometry.superblock(copy).0)));
+        }
+        let place = chooser.place().unwrap();
+        let block = region.get(sample(5).geometry.superblock(place).0);
+        Samples::decode(&block, &sample(5).main).unwrap()
+    };
+    // Storing them was cut off after two places of five: what was there before counts, and that has none.
+    assert_eq!(write(0..2, 3, &sample_samples()), Samples::NONE);
+    assert_eq!(write(0..3, 3, &sample_samples()), sample_samples());
+    // Taking them away was cut off.
+    assert_eq!(write(0..1, 4, &Samples::NONE), sample_samples());
+    assert_eq!(write(0..3, 4, &Samples::NONE), Samples::NONE);
+    assert_eq!(Chooser::new(2048).place(), None);
 }
 
 fn blank_check(region: &Region, region_blocks: u64, buffer_blocks: usize) -> (u64, Result<(), NotBlank>) {

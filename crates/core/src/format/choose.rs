@@ -211,6 +211,13 @@ impl Chooser {
         Ok(chosen)
     }
 
+    /// The lowest copy whose superblock [`Chooser::finish`] goes by, if there is a valid one.
+    pub fn place(&self) -> Option<u8> {
+        let counts = age(self.committed(self.newest(None)?));
+        let copy = self.valid.iter().position(|s| s.as_ref().is_some_and(|s| age(s) == counts))?;
+        u8::try_from(copy).ok()
+    }
+
     fn count(&self, which: impl Fn(&Superblock) -> bool) -> u8 {
         let number = self.valid.iter().flatten().filter(|s| which(s)).count();
         u8::try_from(number).unwrap_or(COPIES_MAX)

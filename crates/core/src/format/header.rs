@@ -5,8 +5,10 @@ use crate::crc32c::crc32c;
 
 /// The major version that this code writes and reads.
 pub const VERSION_MAJOR: u16 = 1;
-/// The minor version that this code writes; higher ones are read.
-pub const VERSION_MINOR: u16 = 0;
+/// The highest minor version that this code writes; higher ones are read. A block has the lowest that knows what it holds.
+pub const VERSION_MINOR: u16 = MINOR_SAMPLES;
+/// The minor version that brought samples of main into the superblock.
+pub(super) const MINOR_SAMPLES: u16 = 1;
 /// Largest sequence number of a commit.
 pub const SEQ_MAX: u64 = (1 << 56) - 1;
 
@@ -67,21 +69,32 @@ pub(super) fn is_zero(block: &Block, range: core::ops::Range<usize>) -> bool {
 pub(super) struct Header {
     pub id: SetId,
     pub seq: u64,
-    /// Written by the minor version that this code knows: what is reserved has to be zero.
-    pub strict: bool,
+    /// The minor version of the block.
+    pub minor: u16,
 }
 
-/// Clears `block` and writes a header; [`seal`] completes it once the body is there.
+impl Header {
+    /// Written by a minor version that this code knows: what is reserved has to be zero.
+    pub fn strict(&self) -> bool {
+        self.minor <= VERSION_MINOR
+    }
+}
+
+/// Clears `block` and writes a header of minor version 0; [`seal`] completes it once the body is there.
 pub(super) fn begin(block: &mut Block, kind: u32, id: &SetId, index: u64, seq: u64, copy: u8) {
     block.fill(0);
     put(block, AT_MAGIC, MAGIC);
     put(block, AT_MAJOR, VERSION_MAJOR.to_le_bytes());
-    put(block, AT_MINOR, VERSION_MINOR.to_le_bytes());
     put(block, AT_KIND, kind.to_le_bytes());
     put(block, AT_ID, id.0);
     put(block, AT_INDEX, index.to_le_bytes());
     put(block, AT_SEQ, seq.to_le_bytes());
     put(block, AT_COPY, u32::from(copy).to_le_bytes());
+}
+
+/// Makes a block that is not sealed yet one of another minor version.
+pub(super) fn set_minor(block: &mut Block, minor: u16) {
+    put(block, AT_MINOR, minor.to_le_bytes());
 }
 
 /// Writes the checksum.
@@ -138,9 +151,10 @@ pub(super) fn check(block: &Block, kind: u32, index: u64, copy: u8) -> Result<He
     if seq == 0 || seq > SEQ_MAX {
         return Err(BlockError::Field("seq"));
     }
-    let strict = u16::from_le_bytes(get(block, AT_MINOR)) == VERSION_MINOR;
-    if strict && !is_zero(block, AT_RESERVED..HEADER_BYTES) {
+    let header =
+        Header { id: SetId(get(block, AT_ID)), seq, minor: u16::from_le_bytes(get(block, AT_MINOR)) };
+    if header.strict() && !is_zero(block, AT_RESERVED..HEADER_BYTES) {
         return Err(BlockError::Field("reserved"));
     }
-    Ok(Header { id: SetId(get(block, AT_ID)), seq, strict })
+    Ok(header)
 }

@@ -1,4 +1,4 @@
-//! The on-disk format, version 1.0, as `docs/format.md` lays it down. Nothing here does I/O.
+//! The on-disk format, version 1.1, as `docs/format.md` lays it down. Nothing here does I/O.
 
 pub mod choose;
 pub mod entry;
@@ -7,6 +7,7 @@ pub mod fingerprint;
 pub mod formatter;
 pub mod geometry;
 mod header;
+pub mod samples;
 pub mod shape;
 pub mod superblock;
 pub mod table;
@@ -19,6 +20,7 @@ pub use fingerprint::FingerprintReader;
 pub use formatter::{BlankCheck, FormatFailed, Formatter, NotBlank};
 pub use geometry::{Geometry, GeometryError};
 pub use header::{SEQ_MAX, VERSION_MAJOR, VERSION_MINOR};
+pub use samples::{SampleRange, Samples};
 pub use shape::{MainShape, ShapeError};
 pub use superblock::Superblock;
 pub use table::{encode_table_block, restamp, TableBlock, ENTRIES_PER_BLOCK};

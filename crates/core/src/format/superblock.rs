@@ -1,7 +1,10 @@
 //! The superblock: what a set is and which of its copies count.
 
-use super::header::{self, get, get_u32, get_u64, is_zero, put, HEADER_BYTES, KIND_SUPERBLOCK};
-use super::{Block, BlockError, Geometry, MainShape, SetId, Text64, COPIES_MAX, COPIES_MIN};
+use super::header::{
+    self, get, get_u32, get_u64, is_zero, put, HEADER_BYTES, KIND_SUPERBLOCK, MINOR_SAMPLES,
+};
+use super::samples::{AT_SAMPLES, AT_SAMPLES_END};
+use super::{Block, BlockError, Geometry, MainShape, Samples, SetId, Text64, COPIES_MAX, COPIES_MIN};
 
 const AT_COMPAT: usize = 64;
 const AT_RO_COMPAT: usize = 68;
@@ -27,14 +30,14 @@ const AT_FINGERPRINT_TIME: usize = 160;
 const AT_FINGERPRINT: usize = 168;
 const AT_IDENTITY: usize = 176;
 const AT_LABEL: usize = 240;
-const AT_END: usize = 304;
 
 const _: () = assert!(AT_COMPAT == HEADER_BYTES && AT_FLAGS == AT_COMPAT + 12 && AT_EPOCH == AT_FLAGS + 4);
 const _: () = assert!(AT_COPY_COUNT == AT_EPOCH + 8 && AT_BLOCK_BYTES == AT_COPY_COUNT + 4);
 const _: () = assert!(AT_SECTORS == AT_BLOCK_BYTES + 4 && AT_REGION_BLOCKS == AT_SECTORS + 8);
 const _: () = assert!(AT_SLOT_COUNT == AT_AREA_BLOCKS + 8 && AT_SLOTS_PER_AREA == AT_SLOT_COUNT + 16);
 const _: () = assert!(AT_CREATED == AT_RESERVED_140 + 4 && AT_IDENTITY == AT_CREATED + 32);
-const _: () = assert!(AT_LABEL == AT_IDENTITY + 64 && AT_END == AT_LABEL + 64 && AT_END <= 512);
+// The content ends in the first sector, so that a torn write leaves the old superblock or the new one.
+const _: () = assert!(AT_LABEL == AT_IDENTITY + 64 && AT_SAMPLES == AT_LABEL + 64 && AT_SAMPLES_END <= 512);
 
 /// Incompatible features that this code knows.
 const INCOMPAT_KNOWN: u32 = 0;
@@ -122,8 +125,14 @@ impl Superblock {
         copy < COPIES_MAX && self.in_sync & (1 << copy) != 0
     }
 
-    /// Writes the block of copy `copy` to `out`.
+    /// Writes the block of copy `copy` to `out`, without samples of main.
     pub fn encode(&self, copy: u8, out: &mut Block) {
+        self.encode_with(copy, &Samples::NONE, out);
+    }
+
+    /// Writes the block of copy `copy` to `out`, with `samples` of main. They are not kept in [`Superblock`]: the kernel only
+    /// ever takes them away.
+    pub fn encode_with(&self, copy: u8, samples: &Samples, out: &mut Block) {
         header::begin(out, KIND_SUPERBLOCK, &self.id, 0, self.seq, copy);
         let flag = |set: bool, bit: u32| if set { bit } else { 0 };
         let flags = flag(self.clean, FLAG_CLEAN)
@@ -151,6 +160,10 @@ impl Superblock {
         put(out, AT_FINGERPRINT, self.fingerprint.to_le_bytes());
         put(out, AT_IDENTITY, self.main_identity.to_bytes());
         put(out, AT_LABEL, self.label.to_bytes());
+        if !samples.is_empty() {
+            header::set_minor(out, MINOR_SAMPLES);
+            samples.put(out);
+        }
         header::seal(out);
     }
 
@@ -162,8 +175,11 @@ impl Superblock {
             return Err(BlockError::Feature(unknown));
         }
         let flags = get_u32(bytes, AT_FLAGS);
-        if header.strict {
+        if header.strict() {
             check_reserved(bytes, flags)?;
+        }
+        if header.minor < MINOR_SAMPLES && !is_zero(bytes, AT_SAMPLES..AT_SAMPLES_END) {
+            return Err(BlockError::Field("reserved"));
         }
         let [copy_count] = get(bytes, AT_COPY_COUNT);
         let [in_sync] = get(bytes, AT_IN_SYNC);
@@ -182,6 +198,7 @@ impl Superblock {
         }
         let main = MainShape::new(get_u64(bytes, AT_SECTORS), get_u32(bytes, AT_BLOCK_BYTES))
             .map_err(|_| BlockError::Field("length or logical block of main"))?;
+        Samples::check(bytes, &main)?;
         let text = |at, name| Text64::from_bytes(&get(bytes, at)).ok_or(BlockError::Field(name));
         Ok(Superblock {
             id: header.id,
@@ -212,14 +229,14 @@ pub const fn all_copies(copy_count: u8) -> u8 {
     (1 << count) - 1
 }
 
-/// What has to be zero in a block that this minor version wrote.
+/// What has to be zero in a block of a minor version that this code knows.
 fn check_reserved(bytes: &Block, flags: u32) -> Result<(), BlockError> {
     if flags & !FLAGS_KNOWN != 0 {
         return Err(BlockError::Field("flags"));
     }
     let zero = is_zero(bytes, AT_RESERVED_90..AT_BLOCK_BYTES)
         && is_zero(bytes, AT_RESERVED_140..AT_CREATED)
-        && is_zero(bytes, AT_END..bytes.len());
+        && is_zero(bytes, AT_SAMPLES_END..bytes.len());
     if zero {
         Ok(())
     } else {

@@ -2,7 +2,8 @@
 #![allow(dead_code)]
 
 use remap_core::format::{
-    Block, ChooseError, Chooser, Formatter, Geometry, MainShape, SetId, Superblock, Text64,
+    Block, ChooseError, Chooser, Formatter, Geometry, MainShape, SampleRange, Samples, SetId, Superblock,
+    Text64,
 };
 use remap_core::io::Op;
 use std::collections::BTreeMap;
@@ -85,4 +86,13 @@ pub fn sample(copies: u8) -> Superblock {
     s.main_identity = Text64::new("wwn-0x5000c500a1b2c3d4").unwrap();
     s.label = Text64::new("Büro-Archiv").unwrap();
     s
+}
+
+/// Samples of the main of [`sample`], which has 12,501 groups.
+pub fn sample_samples() -> Samples {
+    let mut samples = Samples::of_spread(16, [0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5]);
+    for (group, count) in [(0, 17), (12_468, 28), (12_496, 5)] {
+        assert!(samples.push(SampleRange { group, count, hash: [count, 2, 3, 4, 5, 6] }));
+    }
+    samples
 }
