@@ -5,47 +5,51 @@ use crate::failure::{Failure, Kind, Result};
 use crate::identity;
 use crate::spare::Spare;
 use crate::table::Mapping;
-use remap_core::format::Superblock;
+use remap_core::format::{Samples, Superblock};
 
 /// Stores the fingerprint of main after a clean close, so that the next `open` notices if main was written in between.
 /// Without it nothing is lost but that check. `is_ours` tells whether it is the set that was closed.
 pub fn store(mapping: &Mapping, is_ours: impl Fn(&Superblock) -> bool) -> Result<()> {
     let main = Device::open(&mapping.node_of(&mapping.main), Access::Read)?;
     let spare_device = Device::open(&mapping.node_of(&mapping.spare), Access::WriteExclusive)?;
-    let (spare, mut superblock) = superblock_of(&spare_device, mapping)?;
+    let (spare, mut superblock, _) = superblock_of(&spare_device, mapping)?;
     let skip = !superblock.clean || superblock.ro_compat_unknown || !is_ours(&superblock);
     if skip {
         return Err(Failure::new(Kind::Device, "the set was not closed cleanly", ""));
     }
-    identity::record(&mut superblock, &main, mapping.main_offset);
-    write(&spare, superblock)
+    let samples = identity::record(&mut superblock, &main, mapping.main_offset);
+    if superblock.fingerprint_s == 0 && samples.is_empty() {
+        let what = format!("nothing of {} could be read", main.path().display());
+        return Err(Failure::new(Kind::Device, what, "the kernel log (dmesg) may say more"));
+    }
+    write(&spare, superblock, &samples)
 }
 
 /// Takes the fingerprint away, durably, as an activation does. Nothing is written if there is none.
 pub fn forget(mapping: &Mapping, is_ours: impl Fn(&Superblock) -> bool) -> Result<()> {
     let spare_device = Device::open(&mapping.node_of(&mapping.spare), Access::WriteExclusive)?;
-    let (spare, mut superblock) = superblock_of(&spare_device, mapping)?;
+    let (spare, mut superblock, samples) = superblock_of(&spare_device, mapping)?;
     if !is_ours(&superblock) {
         let what = format!("{} holds another set now", spare_device.path().display());
         return Err(Failure::new(Kind::Device, what, "check the devices"));
     }
-    if (superblock.fingerprint, superblock.fingerprint_s) == (0, 0) {
+    if (superblock.fingerprint, superblock.fingerprint_s) == (0, 0) && samples.is_empty() {
         return Ok(());
     }
     (superblock.fingerprint, superblock.fingerprint_s) = (0, 0);
-    write(&spare, superblock)
+    write(&spare, superblock, &Samples::NONE)
 }
 
-fn superblock_of<'a>(device: &'a Device, mapping: &Mapping) -> Result<(Spare<'a>, Superblock)> {
+fn superblock_of<'a>(device: &'a Device, mapping: &Mapping) -> Result<(Spare<'a>, Superblock, Samples)> {
     let main_start = (mapping.main == mapping.spare).then_some(mapping.main_offset);
     let spare = Spare::new(device, mapping.spare_offset, main_start)?;
-    let superblock = spare.superblock(false)?;
-    Ok((spare, superblock))
+    let (superblock, samples) = spare.superblock_and_samples(false)?;
+    Ok((spare, superblock, samples))
 }
 
-fn write(spare: &Spare<'_>, mut superblock: Superblock) -> Result<()> {
+fn write(spare: &Spare<'_>, mut superblock: Superblock, samples: &Samples) -> Result<()> {
     superblock.seq += 1;
-    spare.write_superblocks(&superblock).map_err(|e| Failure::path("write", spare.path(), &e))
+    spare.write_superblocks(&superblock, samples).map_err(|e| Failure::path("write", spare.path(), &e))
 }
 
 #[cfg(test)]
@@ -66,9 +70,9 @@ mod tests {
         let region = Spare::new(&device, 0, None).unwrap();
         let geometry = Geometry::new(region.region_blocks, None).unwrap();
         let mut superblock = Superblock::new(ID, MainShape::new(2048, 512).unwrap(), geometry, 5);
-        identity::record(&mut superblock, &Device::open(&main, Access::Read).unwrap(), 0);
+        let samples = identity::record(&mut superblock, &Device::open(&main, Access::Read).unwrap(), 0);
         superblock.clean = clean;
-        region.format(superblock).unwrap();
+        region.format(superblock, &samples).unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_string();
         Mapping {
             main: text(&main),
@@ -84,6 +88,11 @@ mod tests {
         superblock_of(&device, mapping).unwrap().1
     }
 
+    fn samples(mapping: &Mapping) -> Samples {
+        let device = Device::open(Path::new(&mapping.spare), Access::Read).unwrap();
+        superblock_of(&device, mapping).unwrap().2
+    }
+
     fn is_ours(superblock: &Superblock) -> bool {
         superblock.id == ID
     }
@@ -93,12 +102,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mapping = set(dir.path(), true);
         let before = superblock(&mapping);
-        assert!(before.fingerprint_s != 0);
+        let sampled = samples(&mapping);
+        assert!(before.fingerprint_s != 0 && !sampled.is_empty());
         forget(&mapping, is_ours).unwrap();
         let after = superblock(&mapping);
         let expected = Superblock { fingerprint: 0, fingerprint_s: 0, seq: before.seq + 1, ..before.clone() };
         assert_eq!(after, expected, "nothing else changes");
-        assert_eq!(after.valid_places, 0b11111);
+        assert_eq!((after.valid_places, samples(&mapping)), (0b11111, Samples::NONE));
         let bytes = fs::read(&mapping.spare).unwrap();
         forget(&mapping, is_ours).unwrap();
         assert!(fs::read(&mapping.spare).unwrap() == bytes, "there is none, and nothing is written");
@@ -106,6 +116,14 @@ mod tests {
         store(&mapping, is_ours).unwrap();
         let stored = superblock(&mapping);
         assert!(stored.fingerprint != 0 && stored.fingerprint != before.fingerprint);
+        assert!(!samples(&mapping).is_empty() && samples(&mapping) != sampled);
+        // Samples alone are taken away as well.
+        let device = Device::open(Path::new(&mapping.spare), Access::WriteExclusive).unwrap();
+        let (spare, mut superblock, sampled) = superblock_of(&device, &mapping).unwrap();
+        (superblock.fingerprint, superblock.fingerprint_s) = (0, 0);
+        write(&spare, superblock, &sampled).unwrap();
+        forget(&mapping, is_ours).unwrap();
+        assert!(samples(&mapping).is_empty());
     }
 
     #[test]

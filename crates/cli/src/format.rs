@@ -22,11 +22,11 @@ pub fn run(args: &FormatArgs) -> Result<Report> {
     refuse_or_ask(args, &found)?;
     if !args.dry_run {
         superblock.created_s = identity::now_s();
-        identity::record(&mut superblock, &main, args.offsets.main_offset);
+        let samples = identity::record(&mut superblock, &main, args.offsets.main_offset);
         if let Content::Something(_) = found {
             spare.wipe()?;
         }
-        spare.format(superblock.clone())?;
+        spare.format(superblock.clone(), &samples)?;
     }
     Ok(report(args, &superblock, &spare, &found))
 }

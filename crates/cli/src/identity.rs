@@ -1,7 +1,8 @@
 //! Whether a device is the main that a set was made for.
 
 use crate::device::Device;
-use remap_core::format::{FingerprintReader, Superblock, Text64};
+use crate::samples::{self, Difference, View};
+use remap_core::format::{FingerprintReader, Samples, Superblock, Text64};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970.
@@ -9,9 +10,8 @@ pub fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// The fingerprint of main's content; `None` when a sample cannot be read.
-fn fingerprint(superblock: &Superblock, main: &Device, main_offset: u64) -> Option<u64> {
-    main.drop_cache();
+/// The checksum over main's content that version 1.0 of the format has; `None` when a part of it cannot be read.
+fn checksum(superblock: &Superblock, main: &Device, main_offset: u64) -> Option<u64> {
     let mut reader = FingerprintReader::new(superblock.main);
     while let Some(request) = reader.next() {
         let mut content = vec![0; request.sectors as usize * 512];
@@ -21,14 +21,16 @@ fn fingerprint(superblock: &Superblock, main: &Device, main_offset: u64) -> Opti
     reader.finish()
 }
 
-/// Writes what is known about main into the superblock.
-pub fn record(superblock: &mut Superblock, main: &Device, main_offset: u64) {
+/// Writes what is known about main into the superblock, and returns samples of main that go with it.
+pub fn record(superblock: &mut Superblock, main: &Device, main_offset: u64) -> Samples {
     if let Some(identity) = Text64::new(&main.identity()).filter(|text| !text.is_empty()) {
         superblock.main_identity = identity;
     }
-    let taken = fingerprint(superblock, main, main_offset);
+    main.drop_cache();
+    let taken = checksum(superblock, main, main_offset);
     superblock.fingerprint = taken.unwrap_or(0);
     superblock.fingerprint_s = taken.map_or(0, |_| now_s());
+    samples::take(&View::new(main, superblock.main, main_offset))
 }
 
 /// What a comparison showed.
@@ -40,8 +42,14 @@ pub struct Comparison {
     pub warnings: Vec<String>,
 }
 
-/// Compares main with what the superblock says about it. `sectors` is the length that main has now.
-pub fn compare(superblock: &Superblock, main: &Device, main_offset: u64, sectors: u64) -> Comparison {
+/// Compares main with what the superblock and its samples say about it. `sectors` is the length that main has now.
+pub fn compare(
+    superblock: &Superblock,
+    samples: &Samples,
+    main: &Device,
+    main_offset: u64,
+    sectors: u64,
+) -> Comparison {
     let mut found = Comparison::default();
     let shape = &superblock.main;
     if sectors != shape.sectors {
@@ -55,21 +63,46 @@ pub fn compare(superblock: &Superblock, main: &Device, main_offset: u64, sectors
     if !is.is_empty() && !was.is_empty() && is != was {
         found.mismatches.push(format!("it is \"{is}\", the set's main is \"{was}\""));
     }
-    if superblock.fingerprint_s == 0 || !found.mismatches.is_empty() {
-        return found;
-    }
-    match fingerprint(superblock, main, main_offset) {
-        None => found.warnings.push("main could not be read in places, its content was not compared".into()),
-        Some(now) if now == superblock.fingerprint => {}
-        // Nothing was ever mapped, so that whatever stands on main is right.
-        Some(_) if superblock.activations == 0 => {
-            found.warnings.push(
-                "the content of main changed since the spare was formatted; nothing was mapped yet".into(),
-            );
-        }
-        Some(_) => found.mismatches.push("its content changed since the set was closed".into()),
+    if found.mismatches.is_empty() {
+        compare_content(superblock, samples, main, main_offset, &mut found);
     }
     found
+}
+
+/// Compares main's content with its samples or, where there are none, with the checksum of version 1.0.
+fn compare_content(
+    superblock: &Superblock,
+    samples: &Samples,
+    main: &Device,
+    main_offset: u64,
+    found: &mut Comparison,
+) {
+    main.drop_cache();
+    let difference = if !samples.is_empty() {
+        samples::compare(&View::new(main, superblock.main, main_offset), samples)
+    } else if superblock.fingerprint_s != 0 {
+        let now = checksum(superblock, main, main_offset);
+        let is_other = now.is_some_and(|now| now != superblock.fingerprint);
+        let changed = is_other.then(|| "in one of 16 places that are spread over it".to_string());
+        Difference { changed: changed.into_iter().collect(), unreadable: now.is_none() }
+    } else {
+        return;
+    };
+    if difference.unreadable {
+        found.warnings.push("main could not be read in places, its content was not compared there".into());
+    }
+    if difference.changed.is_empty() {
+        return;
+    }
+    let places = difference.changed.join(", ");
+    if superblock.activations == 0 {
+        // Nothing was ever mapped, so that whatever stands on main is right.
+        found.warnings.push(format!(
+            "the content of main changed since the spare was formatted, {places}; nothing was mapped yet"
+        ));
+    } else {
+        found.mismatches.push(format!("its content changed since the set was closed, {places}"));
+    }
 }
 
 #[cfg(test)]
@@ -91,9 +124,9 @@ mod tests {
         Superblock::new(SetId([1; 16]), MainShape::new(sectors, 512).unwrap(), geometry, 5)
     }
 
-    fn found(superblock: &Superblock, path: &Path) -> Comparison {
+    fn found(superblock: &Superblock, samples: &Samples, path: &Path) -> Comparison {
         let main = Device::open(path, Access::Read).unwrap();
-        compare(superblock, &main, 0, main.sectors_of_main(0, None))
+        compare(superblock, samples, &main, 0, main.sectors_of_main(0, None))
     }
 
     #[test]
@@ -101,26 +134,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = image(dir.path(), 1);
         let mut set = superblock(2048);
-        record(&mut set, &Device::open(&path, Access::Read).unwrap(), 0);
-        set.activations = 1;
-        assert_eq!(found(&set, &path), Comparison::default());
-        image(dir.path(), 2);
-        assert_eq!(found(&set, &path).mismatches.len(), 1);
-        // Before the first activation nothing was mapped.
-        set.activations = 0;
-        assert!(found(&set, &path).mismatches.is_empty());
-        assert_eq!(found(&set, &path).warnings.len(), 1);
+        let samples = record(&mut set, &Device::open(&path, Access::Read).unwrap(), 0);
+        assert!(set.fingerprint_s != 0 && !samples.is_empty());
+        // As it is now, and as version 1.0 left it.
+        for samples in [&samples, &Samples::NONE] {
+            image(dir.path(), 1);
+            set.activations = 1;
+            assert_eq!(found(&set, samples, &path), Comparison::default());
+            image(dir.path(), 2);
+            let changed = found(&set, samples, &path).mismatches;
+            assert!(changed.len() == 1 && changed[0].contains("content changed"), "{changed:?}");
+            // Before the first activation nothing was mapped.
+            set.activations = 0;
+            assert!(found(&set, samples, &path).mismatches.is_empty());
+            assert_eq!(found(&set, samples, &path).warnings.len(), 1);
+        }
         // An activation takes the fingerprint away; without one there is nothing to compare.
         (set.activations, set.fingerprint_s) = (2, 0);
-        assert_eq!(found(&set, &path), Comparison::default());
+        assert_eq!(found(&set, &Samples::NONE, &path), Comparison::default());
+        // Samples count by themselves: the checksum of version 1.0 may have met what cannot be read.
+        assert_eq!(found(&set, &samples, &path).mismatches.len(), 1);
     }
 
     #[test]
     fn s21_main_of_another_size_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = image(dir.path(), 1);
-        assert_eq!(found(&superblock(2049), &path).mismatches.len(), 1);
-        assert_eq!(found(&superblock(2047), &path).mismatches.len(), 1);
-        assert_eq!(found(&superblock(2048), &path), Comparison::default());
+        assert_eq!(found(&superblock(2049), &Samples::NONE, &path).mismatches.len(), 1);
+        assert_eq!(found(&superblock(2047), &Samples::NONE, &path).mismatches.len(), 1);
+        assert_eq!(found(&superblock(2048), &Samples::NONE, &path), Comparison::default());
     }
 }

@@ -21,6 +21,7 @@ mod output;
 mod pair;
 mod query;
 mod reply;
+mod samples;
 mod set;
 mod signature;
 mod spare;

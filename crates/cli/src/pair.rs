@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::identity;
 use crate::spare::Spare;
 use crate::table::Mapping;
-use remap_core::format::Superblock;
+use remap_core::format::{Samples, Superblock};
 use remap_core::placement::{place, DeviceFacts};
 use std::path::Path;
 
@@ -20,6 +20,8 @@ pub struct Pair {
     pub offsets: Offsets,
     /// What counts of the superblocks.
     pub superblock: Superblock,
+    /// The samples of main that it holds.
+    pub samples: Samples,
 }
 
 impl Pair {
@@ -29,7 +31,7 @@ impl Pair {
         let spare = Device::open(spare, Access::Read)?;
         let same = main.is_same(&spare);
         let region = Spare::new(&spare, offsets.spare_offset, same.then_some(offsets.main_offset))?;
-        let superblock = region.superblock(force).map_err(|mut failure| {
+        let (superblock, samples) = region.superblock_and_samples(force).map_err(|mut failure| {
             let swapped =
                 || Spare::new(&main, offsets.main_offset, None).is_ok_and(|spare| spare.choose(true).is_ok());
             if !same && swapped() {
@@ -37,7 +39,7 @@ impl Pair {
             }
             failure
         })?;
-        Ok(Pair { main, spare, offsets, superblock })
+        Ok(Pair { main, spare, offsets, superblock, samples })
     }
 
     fn is_one_device(&self) -> bool {
@@ -57,7 +59,8 @@ impl Pair {
     pub fn check_main(&self, force: bool) -> Result<Vec<String>> {
         let spare_start = self.is_one_device().then_some(self.offsets.spare_offset);
         let sectors = self.main.sectors_of_main(self.offsets.main_offset, spare_start);
-        let found = identity::compare(&self.superblock, &self.main, self.offsets.main_offset, sectors);
+        let main_offset = self.offsets.main_offset;
+        let found = identity::compare(&self.superblock, &self.samples, &self.main, main_offset, sectors);
         let mut warnings = found.warnings;
         if !found.mismatches.is_empty() {
             let why = found.mismatches.join("; ");

@@ -4,8 +4,8 @@ use crate::device::Device;
 use crate::failure::{Failure, Kind, Result};
 use remap_core::format::geometry::usable_blocks;
 use remap_core::format::{
-    BlankCheck, Block, BlockError, ChooseError, Chooser, Entry, Formatter, Geometry, SlotState, Superblock,
-    TableBlock, COPIES_MAX, ENTRIES_PER_BLOCK,
+    BlankCheck, Block, BlockError, ChooseError, Chooser, Entry, Formatter, Geometry, Samples, SlotState,
+    Superblock, TableBlock, COPIES_MAX, ENTRIES_PER_BLOCK,
 };
 use remap_core::io::{IoRequest, Op};
 use remap_core::units::{Slot, SpareBlock};
@@ -64,20 +64,36 @@ impl<'a> Spare<'a> {
 
     /// Reads the superblocks and chooses the one that counts.
     pub fn choose(&self, force: bool) -> std::result::Result<Superblock, ChooseError> {
+        self.choose_with_samples(force).map(|(superblock, _)| superblock)
+    }
+
+    /// As [`Spare::choose`], with the samples of main that the superblock holds.
+    fn choose_with_samples(&self, force: bool) -> std::result::Result<(Superblock, Samples), ChooseError> {
         self.device.drop_cache();
         let mut chooser = Chooser::new(self.region_blocks);
+        let mut blocks = Vec::new();
         for copy in 0..COPIES_MAX {
             let place = Geometry::superblock_at(self.region_blocks, copy);
             let block = place.and_then(|at| self.read_block(at).ok());
             let _ = chooser.offer(copy, block.as_deref());
+            blocks.push(block);
         }
-        chooser.finish(force)
+        let superblock = chooser.finish(force)?;
+        let counts = chooser.place().and_then(|copy| blocks.swap_remove(usize::from(copy)));
+        // That the block is valid was found before.
+        let samples = counts.and_then(|block| Samples::decode(&block, &superblock.main).ok());
+        Ok((superblock, samples.unwrap_or(Samples::NONE)))
     }
 
     /// As [`Spare::choose`], as a failure of the tool.
     pub fn superblock(&self, force: bool) -> Result<Superblock> {
+        self.superblock_and_samples(force).map(|(superblock, _)| superblock)
+    }
+
+    /// As [`Spare::superblock`], with the samples of main that it holds.
+    pub fn superblock_and_samples(&self, force: bool) -> Result<(Superblock, Samples)> {
         self.check_size()?;
-        self.choose(force).map_err(|e| {
+        self.choose_with_samples(force).map_err(|e| {
             // What is wrong is the first sentence, what to do the rest.
             let text = e.to_string();
             let (what, next) = text.split_once(". ").unwrap_or((&text, ""));
@@ -114,8 +130,8 @@ impl<'a> Spare<'a> {
         result.and_then(|()| self.device.flush()).map_err(|e| Failure::path("clear", self.device.path(), &e))
     }
 
-    /// Writes a new set.
-    pub fn format(&self, superblock: Superblock) -> Result<()> {
+    /// Writes a new set, and then `samples` of its main into the superblocks.
+    pub fn format(&self, superblock: Superblock, samples: &Samples) -> Result<()> {
         let mut formatter = Formatter::new(superblock);
         let mut buffer = vec![0; BUFFER_BYTES];
         while let Some(request) = formatter.next(&mut buffer) {
@@ -126,16 +142,22 @@ impl<'a> Spare<'a> {
                 return Err(Failure::new(Kind::Device, what, failed.to_string()));
             }
         }
-        Ok(())
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let mut superblock = self.superblock(false)?;
+        superblock.seq += 1;
+        self.write_superblocks(&superblock, samples)
+            .map_err(|e| Failure::path("write", self.device.path(), &e))
     }
 
-    /// Writes `superblock` to every place that the set has, those in sync first. Only for a set that is not open.
-    pub fn write_superblocks(&self, superblock: &Superblock) -> io::Result<()> {
+    /// Writes `superblock` with `samples` to every place that the set has, those in sync first. Only for a set that is not open.
+    pub fn write_superblocks(&self, superblock: &Superblock, samples: &Samples) -> io::Result<()> {
         let (in_sync, evicted): (Vec<u8>, Vec<u8>) =
             (0..superblock.copy_count).partition(|&copy| superblock.is_in_sync(copy));
         for copy in in_sync.into_iter().chain(evicted) {
             let mut block = [0; 4096];
-            superblock.encode(copy, &mut block);
+            superblock.encode_with(copy, samples, &mut block);
             let at = superblock.geometry.superblock(copy).first_sector();
             let result = self
                 .device

@@ -1,0 +1,100 @@
+//! Samples of main: hashes of the places where filesystems, volume managers and partition tables leave their marks
+//! (docs/format.md, The fingerprint of main). Core knows where they stand in the superblock; taking and comparing them is here.
+
+mod partitions;
+mod places;
+mod view;
+mod volume;
+
+use places::Range;
+use remap_core::format::samples::{SampleHash, SPREAD_MAX};
+use remap_core::format::{SampleRange, Samples};
+use sha2::{Digest, Sha256};
+pub use view::View;
+
+/// Most reads that may fail while the samples are taken: a disk can take many seconds for each.
+const FAILED_READS_MAX: u32 = 16;
+
+/// Samples of main as it is now. What cannot be read is left out.
+pub fn take(main: &View) -> Samples {
+    let count = u8::try_from(main.groups().min(u64::from(SPREAD_MAX))).unwrap_or(SPREAD_MAX);
+    let spread = hash_spread(main, count);
+    let mut samples = spread.map_or(Samples::NONE, |hash| Samples::of_spread(count, hash));
+    let mut failed_reads = u32::from(spread.is_none());
+    for range in places::of(main) {
+        for sample in readable(main, range, &mut failed_reads) {
+            // Those that come first matter most.
+            samples.push(sample);
+        }
+    }
+    samples
+}
+
+/// The parts of a range that can be read, with their hashes.
+fn readable(main: &View, range: Range, failed_reads: &mut u32) -> Vec<SampleRange> {
+    let Range { group, count } = range;
+    if *failed_reads >= FAILED_READS_MAX {
+        return Vec::new();
+    }
+    if let Some(hash) = hash_range(main, group, count) {
+        return vec![SampleRange { group, count, hash }];
+    }
+    *failed_reads += 1;
+    let half = count / 2;
+    if half == 0 {
+        return Vec::new();
+    }
+    let mut found = readable(main, Range { group, count: half }, failed_reads);
+    found.extend(readable(main, Range { group: group + u64::from(half), count: count - half }, failed_reads));
+    found
+}
+
+/// What a comparison showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Where content is not what it was, in words; empty when it is nowhere different.
+    pub changed: Vec<String>,
+    /// Something could not be read, and was not compared.
+    pub unreadable: bool,
+}
+
+/// Compares main with samples that were taken of it.
+pub fn compare(main: &View, samples: &Samples) -> Difference {
+    let mut found = Difference::default();
+    let mut look = |was: SampleHash, now: Option<SampleHash>, place: String| match now {
+        Some(now) if now == was => {}
+        Some(_) => found.changed.push(place),
+        None => found.unreadable = true,
+    };
+    for range in samples.ranges() {
+        let (first, end) = (range.group * 8, (range.group + u64::from(range.count)) * 8);
+        let place = format!("in sectors {first} to {}", end.min(main.sectors()).saturating_sub(1));
+        look(range.hash, hash_range(main, range.group, range.count), place);
+    }
+    if samples.spread_count > 0 {
+        let place = format!("in one of {} places that are spread over it", samples.spread_count);
+        look(samples.spread_hash, hash_spread(main, samples.spread_count), place);
+    }
+    found
+}
+
+fn hash_range(main: &View, group: u64, count: u8) -> Option<SampleHash> {
+    hash(main, group..group + u64::from(count))
+}
+
+fn hash_spread(main: &View, count: u8) -> Option<SampleHash> {
+    hash(main, (0..count).map(|index| Samples::spread_group(main.shape(), count, index).0))
+}
+
+/// The hash of docs/format.md over groups, each with its number; `None` when one cannot be read.
+fn hash(main: &View, groups: impl IntoIterator<Item = u64>) -> Option<SampleHash> {
+    let mut hasher = Sha256::new();
+    for group in groups {
+        hasher.update(group.to_le_bytes());
+        hasher.update(main.group(group)?);
+    }
+    hasher.finalize().first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests;
