@@ -1,5 +1,5 @@
 #!/bin/sh
-# s21: main is changed past the map, as people do by mistake, and the next `open` says so. What was not changed opens.
+# s21: main is changed past the map, as people do by mistake, and the next `open` says so. An unchanged main opens.
 . tests/vm/lib.sh
 
 load_module
@@ -32,7 +32,7 @@ unchanged() {
 	gives 0 '' close r
 }
 
-# noticed COMMAND...: what it does to main is noticed, and kept.
+# noticed COMMAND...: its change of main is noticed, and then accepted.
 noticed() {
 	"$@"
 	gives 4 'content changed since the set was closed' open "$MAIN" "$SPARE" r

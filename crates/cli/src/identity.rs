@@ -152,7 +152,7 @@ mod tests {
         // An activation takes the fingerprint away; without one there is nothing to compare.
         (set.activations, set.fingerprint_s) = (2, 0);
         assert_eq!(found(&set, &Samples::NONE, &path), Comparison::default());
-        // Samples count by themselves: the checksum of version 1.0 may have met what cannot be read.
+        // Samples count by themselves: the checksum of version 1.0 is missing where one of its groups cannot be read.
         assert_eq!(found(&set, &samples, &path).mismatches.len(), 1);
     }
 

@@ -26,7 +26,7 @@ fn run(program: &str, arguments: &[&str], file: &str) -> bool {
     true
 }
 
-/// Main is made by `make`, and becomes main of a set. It opens as long as it is what it was, and each of `changes`, one after
+/// Main is made by `make`, and becomes main of a set. It opens as long as it is unchanged, and each of `changes`, one after
 /// the other, is noticed. A program and its arguments are one text.
 fn noticed(main_mib: usize, make: &str, changes: &[&str]) {
     let files = Files::new(main_mib * MIB, 8 * MIB);
@@ -118,7 +118,7 @@ fn s21_changes_of_a_partition_table_are_noticed() {
     noticed(64, make, &changes);
 }
 
-/// Main is a whole disk, and what changes is in a partition of it.
+/// Main is a whole disk, and a partition of it changes.
 #[test]
 fn s21_changes_in_a_partition_are_noticed() {
     let at = |mib: u64| format!("offset={}", mib * MIB as u64);

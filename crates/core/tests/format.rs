@@ -319,7 +319,7 @@ fn s27_samples_that_break_a_rule_are_refused() {
     sample(5).encode_with(4, &samples, &mut good);
     assert_eq!(Superblock::decode(&good, 4), Ok(sample(5)));
     assert_eq!(Samples::decode(&good, &sample(5).main), Ok(samples));
-    // Main has 12,501 groups. What stands there: 3 ranges from byte 312 on, of which the last is groups 12,496 to 12,500.
+    // Main has 12,501 groups. There are 3 ranges from byte 312 on, of which the last is groups 12,496 to 12,500.
     let bad: &[(usize, u8)] = &[
         (304, 17), // more ranges than there are places
         (304, 2),  // a range that is not counted
@@ -330,8 +330,8 @@ fn s27_samples_that_break_a_rule_are_refused() {
         (341, 6),  // past the end of main
         (316, 1),  // far past it
         (503, 1),  // behind the last range
-        (504, 1),  // what minor 1 reserves
-        (10, 0),   // what minor 0 reserves
+        (504, 1),  // reserved in minor 1
+        (10, 0),   // reserved in minor 0
     ];
     for &(at, byte) in bad {
         let mut block = good;
@@ -361,7 +361,7 @@ fn samples_are_those_of_the_superblock_that_counts() {
         let block = region.get(sample(5).geometry.superblock(place).0);
         Samples::decode(&block, &sample(5).main).unwrap()
     };
-    // Storing them was cut off after two places of five: what was there before counts, and that has none.
+    // Storing them was cut off after two places of five: the superblock of before counts, and has none.
     assert_eq!(write(0..2, 3, &sample_samples()), Samples::NONE);
     assert_eq!(write(0..3, 3, &sample_samples()), sample_samples());
     // Taking them away was cut off.

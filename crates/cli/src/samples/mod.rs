@@ -15,7 +15,7 @@ pub use view::View;
 /// Most reads that may fail while the samples are taken: a disk can take many seconds for each.
 const FAILED_READS_MAX: u32 = 16;
 
-/// Samples of main as it is now. What cannot be read is left out.
+/// Samples of main as it is now. Unreadable groups are left out.
 pub fn take(main: &View) -> Samples {
     let count = u8::try_from(main.groups().min(u64::from(SPREAD_MAX))).unwrap_or(SPREAD_MAX);
     let spread = hash_spread(main, count);
@@ -49,12 +49,12 @@ fn readable(main: &View, range: Range, failed_reads: &mut u32) -> Vec<SampleRang
     found
 }
 
-/// What a comparison showed.
+/// The outcome of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Where content is not what it was, in words; empty when it is nowhere different.
+    /// Places of changed content, in words; empty when all that was compared is equal.
     pub changed: Vec<String>,
-    /// Something could not be read, and was not compared.
+    /// Some places could not be read, and were not compared.
     pub unreadable: bool,
 }
 

@@ -5,9 +5,9 @@ use super::view::View;
 use super::volume;
 use remap_core::format::samples::RANGES_MAX;
 
-/// What is sampled at the start of main and of each partition, in bytes: up to the superblock of btrfs, at 64 KiB.
+/// Length of the sample at the start of main and of each partition, in bytes: up to the superblock of btrfs, at 64 KiB.
 const HEAD_BYTES: u64 = 68 << 10;
-/// What is sampled at the end of main, in bytes. A superblock of md 0.90 begins up to 128 KiB before the end, and the last
+/// Length of the sample at the end of main, in bytes. A superblock of md 0.90 begins up to 128 KiB before the end, and the last
 /// group may be short.
 const TAIL_BYTES: u64 = 132 << 10;
 
@@ -32,7 +32,7 @@ impl Places {
         Places { groups, ranges: Vec::new() }
     }
 
-    /// Adds the groups of these bytes of `part`, as far as they lie in it and none of them but what is there already.
+    /// Adds the groups of `bytes` bytes from byte `at` of `part` on, as far as they lie in it. A range inside another is left out.
     pub fn add(&mut self, part: &View, at: u64, bytes: u64) {
         let Some(place) = part.part(at, bytes) else { return };
         let first = place.start() / 4096;
@@ -47,7 +47,7 @@ impl Places {
     }
 }
 
-/// What is sampled of a main, in the order of docs/format.md.
+/// The ranges of a main to be sampled, in the order of docs/format.md.
 pub fn of(main: &View) -> Vec<Range> {
     let mut places = Places::new(main.groups());
     places.add(main, 0, HEAD_BYTES);

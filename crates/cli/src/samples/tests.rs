@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 const MIB: u64 = 1 << 20;
 
-/// A main in a file, zeros at first, which may end before main does: what lies behind cannot be read.
+/// A main in a file, zeros at first, which may end before main does: reads behind its end fail.
 struct Main {
     _dir: tempfile::TempDir,
     file: File,
@@ -49,7 +49,7 @@ fn s21_a_hash_is_that_of_the_document() {
     let main = Main::of_mib(1);
     main.put(2 * 4096, b"A");
     assert_eq!(hash_range(&main.view(), 2, 1), Some([0x42, 0x8b, 0x9d, 0xdb, 0xe0, 0xa4]));
-    // What lies past the end of main is zeros, whatever stands there.
+    // Content past the end of main counts as zeros.
     let short = Main::new(MIB, 17);
     short.put(2 * 4096, b"A");
     short.put(2 * 4096 + 512, b"B");
@@ -82,9 +82,9 @@ fn s21_every_sampled_byte_counts() {
     assert_eq!(compare(&main.view(), &samples), Difference::default());
 }
 
-/// Main ends in what cannot be read: the rest is sampled and compared all the same.
+/// Main ends in unreadable groups: the others are sampled and compared all the same.
 #[test]
-fn s21_what_cannot_be_read_is_left_out() {
+fn s21_unreadable_groups_are_left_out() {
     // The last three groups of the first range are missing, and all behind them.
     let main = Main::new(14 * 4096, 8 * MIB / 512);
     let samples = take(&main.view());
@@ -94,7 +94,7 @@ fn s21_what_cannot_be_read_is_left_out() {
     main.put(13 * 4096, &[1]);
     let changed = vec!["in sectors 96 to 111".to_string()];
     assert_eq!(compare(&main.view(), &samples), Difference { changed, unreadable: false });
-    // What could be read then, and cannot be now, is told and keeps nothing else from being compared.
+    // A range that has become unreadable is told, and the others are compared.
     main.file.set_len(13 * 4096).unwrap();
     main.put(0, &[1]);
     let changed = vec!["in sectors 0 to 63".to_string()];

@@ -1,4 +1,4 @@
-//! Where what lies on main, or in a partition of it, writes next. Offsets are those of the published on-disk formats.
+//! Places that filesystems, LVM and md write to, on main or in a partition. Offsets are those of the published on-disk formats.
 
 use super::places::Places;
 use super::view::View;

@@ -5,7 +5,7 @@ use crate::crc32c::crc32c;
 
 /// The major version that this code writes and reads.
 pub const VERSION_MAJOR: u16 = 1;
-/// The highest minor version that this code writes; higher ones are read. A block has the lowest that knows what it holds.
+/// The highest minor version that this code writes; higher ones are read. A block has the lowest that knows its content.
 pub const VERSION_MINOR: u16 = MINOR_SAMPLES;
 /// The minor version that brought samples of main into the superblock.
 pub(super) const MINOR_SAMPLES: u16 = 1;
@@ -74,7 +74,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Written by a minor version that this code knows: what is reserved has to be zero.
+    /// Written by a minor version that this code knows: reserved bytes have to be zero.
     pub fn strict(&self) -> bool {
         self.minor <= VERSION_MINOR
     }

@@ -1,4 +1,4 @@
-//! Samples of main in the superblock: hashes of some of its groups, each with the positions of what was hashed. The tool hashes.
+//! Samples of main in the superblock: hashes of some of its groups, each with the positions of these. The tool hashes.
 
 use super::header::{get, get_u64, is_zero, put};
 use super::{Block, BlockError, MainShape};

@@ -229,7 +229,7 @@ pub const fn all_copies(copy_count: u8) -> u8 {
     (1 << count) - 1
 }
 
-/// What has to be zero in a block of a minor version that this code knows.
+/// Bytes that have to be zero in a block of a minor version that this code knows.
 fn check_reserved(bytes: &Block, flags: u32) -> Result<(), BlockError> {
     if flags & !FLAGS_KNOWN != 0 {
         return Err(BlockError::Field("flags"));
