@@ -101,6 +101,52 @@ fn s30_an_opening_is_counted_once_however_long_it_lasts() {
 }
 
 #[test]
+fn eight_groups_within_eleven_seconds_open_the_breaker() {
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    let fails = |set: &mut Set<'_>, groups: std::ops::Range<u64>| {
+        for g in groups {
+            set.disks.log.clear();
+            assert_eq!(set.repair(g * 336, 8, 0x22), Err(ErrorKind::Io));
+        }
+    };
+    fails(&mut set, 0..1);
+    set.now_ms += UNPROVEN_WINDOW_MS - 10_000;
+    fails(&mut set, 1..7);
+    set.now_ms += 11_000;
+    // The first does not count any more: the seventh of these is one too few.
+    fails(&mut set, 7..8);
+    assert!(!set.engine.breaker_is_open());
+    fails(&mut set, 8..9);
+    assert!(set.engine.breaker_is_open());
+}
+
+#[test]
+fn s16_a_group_that_fails_again_counts_from_then_on() {
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    fail(&mut set, 1);
+    set.now_ms += UNPROVEN_WINDOW_MS - 1000;
+    fail(&mut set, UNPROVEN_GROUPS - 1);
+    set.now_ms += 2000;
+    assert!(!set.engine.breaker_is_open());
+    assert_eq!(set.repair(2400, 8, 0x22), Err(ErrorKind::Io));
+    assert!(set.engine.breaker_is_open());
+}
+
+#[test]
+fn s16_a_group_every_two_minutes_never_opens_it() {
+    let mut disks = Disks::new();
+    let mut set = away(&mut disks);
+    for g in 0..40 {
+        set.now_ms += 120_000;
+        set.disks.log.clear();
+        assert_eq!(set.repair(g * 96, 8, 0x22), Err(ErrorKind::Io));
+        assert!(!set.engine.breaker_is_open(), "{g}");
+    }
+}
+
+#[test]
 fn s16_failures_far_apart_in_time_do_not_open_it() {
     let mut disks = Disks::new();
     let mut set = away(&mut disks);
@@ -278,6 +324,34 @@ fn s16_too_many_slots_in_a_minute_open_it() {
     set.disks.log.clear();
     assert_eq!(set.repair(1600, 8, 0x44), Err(ErrorKind::Io));
     assert_eq!((set.disks.log.len(), set.engine.used()), (0, 1));
+}
+
+#[test]
+fn s16_the_minute_of_slots_slides() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 600, 2);
+    set.now_ms = SLOTS_WINDOW_MS;
+    there_and_back(&mut set, 1);
+    // Half of the many come within a minute of the first, and half do not.
+    let before = set.now_ms;
+    (0..2).for_each(|_| there_and_back(&mut set, 500));
+    let took = set.now_ms - before;
+    assert!(took < SLOTS_WINDOW_MS / 4, "{took} ms");
+    drop(set);
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 600, 2);
+    set.now_ms = SLOTS_WINDOW_MS;
+    there_and_back(&mut set, 1);
+    set.now_ms = 2 * SLOTS_WINDOW_MS - took - 1000;
+    (0..2).for_each(|_| there_and_back(&mut set, 500));
+    assert!(set.now_ms < 2 * SLOTS_WINDOW_MS);
+    set.now_ms += 2000;
+    (0..2).for_each(|_| there_and_back(&mut set, 500));
+    there_and_back(&mut set, 47);
+    assert_eq!(mode(&set), (Mode::Rw, None));
+    set.disks.main_away(true);
+    assert_eq!(set.repair(800, 8, 0x44), Ok(()));
+    assert_eq!(mode(&set), (Mode::NoRemap, Some("breaker")));
 }
 
 #[test]

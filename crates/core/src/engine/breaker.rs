@@ -15,8 +15,15 @@ pub const UNPROVEN_GROUPS: usize = 8;
 pub const UNPROVEN_WINDOW_MS: u64 = 600_000;
 /// Slots that may be taken within [`SLOTS_WINDOW_MS`].
 pub const SLOTS_PER_WINDOW: u32 = 2048;
-/// Time over which slots are counted, in milliseconds.
+/// Time over which slots are counted, in milliseconds. It slides by [`SLOTS_STEP_MS`].
 pub const SLOTS_WINDOW_MS: u64 = 60_000;
+/// Slots are counted by so many milliseconds. What was taken up to so much before the window counts as well, never less.
+pub const SLOTS_STEP_MS: u64 = 5000;
+/// Counts that are kept: those of the steps that the window lies in.
+const SLOTS_STEPS: usize = (SLOTS_WINDOW_MS / SLOTS_STEP_MS) as usize + 1;
+
+/// Stands where no group is remembered: no main has one of this number.
+const NO_GROUP: Group = Group(u64::MAX);
 
 /// Why the breaker opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +64,12 @@ pub(super) struct Breaker {
     last: Success,
     /// Slots taken on its evidence.
     taken: u32,
-    /// Groups that failed without evidence, and when the first of them did.
-    unproven: [Option<Group>; UNPROVEN_GROUPS],
-    unproven_since_ms: u64,
-    slots: u32,
-    slots_since_ms: u64,
+    /// The last groups that failed without evidence, and when each did so last.
+    unproven: [(Group, u64); UNPROVEN_GROUPS],
+    /// Slots taken in each of the last steps of time; that of step *n* is the one of index *n* modulo their number.
+    slots: [u16; SLOTS_STEPS],
+    /// The step of time in which a slot was taken last: 32 bits last for centuries.
+    slots_step: u32,
 }
 
 impl Breaker {
@@ -71,28 +79,46 @@ impl Breaker {
             cause: BreakerCause::Unproven,
             last: Success::NONE,
             taken: 0,
-            unproven: [None; UNPROVEN_GROUPS],
-            unproven_since_ms: 0,
-            slots: 0,
-            slots_since_ms: 0,
+            unproven: [(NO_GROUP, 0); UNPROVEN_GROUPS],
+            slots: [0; SLOTS_STEPS],
+            slots_step: 0,
         }
     }
 
-    /// Counts a group that failed without evidence; whether they are too many.
+    /// Counts a group that failed without evidence; whether they are too many. The groups that failed last are remembered, as many as
+    /// open the breaker: if the one among them whose failure is the oldest lies in the window, all do.
     fn is_one_too_many(&mut self, group: Group, now_ms: u64) -> bool {
-        if now_ms.saturating_sub(self.unproven_since_ms) >= UNPROVEN_WINDOW_MS {
-            self.unproven = [None; UNPROVEN_GROUPS];
+        let recent =
+            |(g, ms): &(Group, u64)| *g != NO_GROUP && now_ms.saturating_sub(*ms) < UNPROVEN_WINDOW_MS;
+        // Its own place, or an empty one, or that of the oldest.
+        let rank = |(g, ms): &(Group, u64)| (*g != group, *g != NO_GROUP, *ms);
+        if let Some(place) = self.unproven.iter_mut().min_by_key(|place| rank(place)) {
+            *place = (group, now_ms);
         }
-        if self.unproven.iter().all(Option::is_none) {
-            self.unproven_since_ms = now_ms;
-        }
-        if !self.unproven.contains(&Some(group)) {
-            if let Some(place) = self.unproven.iter_mut().find(|place| place.is_none()) {
-                *place = Some(group);
+        self.unproven.iter().all(recent)
+    }
+
+    /// Counts a slot that was taken; whether there are too many of them.
+    fn is_slot_too_many(&mut self, now_ms: u64) -> bool {
+        // A clock that went back would be a fault of the host; then the last step goes on.
+        let step = u32::try_from(now_ms / SLOTS_STEP_MS).unwrap_or(u32::MAX).max(self.slots_step);
+        for passed in (self.slots_step..step).take(SLOTS_STEPS) {
+            if let Some(count) = self.slots.get_mut(index_of(passed + 1)) {
+                *count = 0;
             }
         }
-        self.unproven.iter().all(Option::is_some)
+        self.slots_step = step;
+        if let Some(count) = self.slots.get_mut(index_of(step)) {
+            *count = count.saturating_add(1);
+        }
+        let sum = self.slots.iter().fold(0u32, |sum, count| sum.saturating_add(u32::from(*count)));
+        sum >= SLOTS_PER_WINDOW
     }
+}
+
+/// Where a step of time is counted.
+fn index_of(step: u32) -> usize {
+    step as usize % SLOTS_STEPS
 }
 
 impl Engine<'_> {
@@ -131,12 +157,7 @@ impl Engine<'_> {
     pub(super) fn count_slot(&mut self, now_ms: u64) {
         let breaker = &mut self.breaker;
         breaker.taken = breaker.taken.saturating_add(1);
-        if now_ms.saturating_sub(breaker.slots_since_ms) >= SLOTS_WINDOW_MS {
-            breaker.slots_since_ms = now_ms;
-            breaker.slots = 0;
-        }
-        breaker.slots = breaker.slots.saturating_add(1);
-        if breaker.slots >= SLOTS_PER_WINDOW {
+        if breaker.is_slot_too_many(now_ms) {
             self.open_breaker(BreakerCause::Slots, now_ms);
         }
     }
@@ -207,5 +228,40 @@ impl Engine<'_> {
             self.breaker.state = State::Open { since_ms: now_ms };
         }
         offered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s16_slots_are_counted_over_any_minute_and_at_most_a_step_more() {
+        // Bursts of all sizes, with pauses between them.
+        let (mut breaker, mut now_ms) = (Breaker::new(), 0u64);
+        // When slots were taken, and how many.
+        let mut bursts = [(0u64, 0u32); 400];
+        for nth in 0..bursts.len() as u64 {
+            now_ms += nth * 7919 % 31 * [1, 100, 1000][(nth % 3) as usize];
+            for _ in 0..nth * 104_729 % 400 {
+                bursts[nth as usize] = (now_ms, bursts[nth as usize].1 + 1);
+                let too_many = breaker.is_slot_too_many(now_ms);
+                let within = |ms: u64| -> u32 {
+                    bursts[..=nth as usize].iter().filter(|(at, _)| now_ms - at < ms).map(|(_, n)| n).sum()
+                };
+                assert!(too_many || within(SLOTS_WINDOW_MS) < SLOTS_PER_WINDOW, "{now_ms}");
+                assert!(!too_many || within(SLOTS_WINDOW_MS + SLOTS_STEP_MS) >= SLOTS_PER_WINDOW, "{now_ms}");
+            }
+        }
+        assert!(breaker.is_slot_too_many(now_ms));
+    }
+
+    #[test]
+    fn s16_slots_of_long_ago_do_not_count() {
+        let mut breaker = Breaker::new();
+        for minute in [0, 1, 2, 1000] {
+            let at_ms = minute * 2 * SLOTS_WINDOW_MS;
+            assert!((1..SLOTS_PER_WINDOW).all(|_| !breaker.is_slot_too_many(at_ms)), "{minute}");
+        }
     }
 }
