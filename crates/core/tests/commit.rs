@@ -265,8 +265,11 @@ fn s13_a_failed_commit_may_have_landed_until_a_later_one_without_it_is_durable()
     set.fail_copies(&[1, 2], &[0, 1, 2], false);
     assert!(set.work(Work::Resume));
     assert_eq!((set.engine.mode(), set.engine.in_doubt()), (Mode::Rw, false));
-    // A lookup may still be looking at the slot: nobody gets it (S9).
-    assert_eq!(set.engine.table().record(Slot(0)).map(|r| r.usage()), Some(Use::Reserved));
+    // Lookups led to no content of the slot, so that it is free at once (S33).
+    assert_eq!(
+        (set.engine.used(), set.engine.table().record(Slot(0)).map(|r| r.usage())),
+        (0, Some(Use::Free))
+    );
     for copy in 0..3 {
         assert_eq!(set.on_disk(copy, 0).mask, 0, "copy {copy}");
     }

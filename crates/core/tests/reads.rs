@@ -51,6 +51,23 @@ fn slot_sector(set: &Set<'_>, sector: u64) -> u64 {
 }
 
 #[test]
+fn s03_lost_sectors_behind_suspect_ones_are_not_given() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 3);
+    set.repair(40, 8, 0x22).unwrap();
+    let old = slot_sector(&set, 40);
+    set.disks.bad_reads.insert((true, old + 6));
+    set.disks.bad_writes.insert((true, old));
+    // It moves to slot 1, and sector 46 is lost.
+    set.repair(40, 1, 0x33).unwrap();
+    set.engine.table().mark_suspect(Slot(1), 0b0011_0000);
+    set.disks.bad_reads.clear();
+    let (verdict, given) = set.reread(44, 4, MAIN);
+    assert!(verdict.is_err());
+    assert_eq!(given, [Some(0x22), Some(0x22), None, Some(0x22)]);
+}
+
+#[test]
 fn s02_every_readable_sector_is_delivered_and_the_bio_fails() {
     for physical in [1, 8, 32] {
         let mut disks = Disks::new();

@@ -46,6 +46,8 @@ pub struct Change {
     pub(super) owner: Option<u8>,
     pub(super) slot: Slot,
     pub(super) entry: Entry,
+    /// Sectors that a write, or a relocation, brought to the slot.
+    pub(super) brought: u8,
 }
 
 impl Default for Change {
@@ -56,7 +58,7 @@ impl Default for Change {
 
 impl Change {
     pub(super) fn new(kind: Kind, owner: Option<u8>, slot: Slot, entry: Entry) -> Change {
-        Change { kind, stage: Stage::Queued, owner, slot, entry }
+        Change { kind, stage: Stage::Queued, owner, slot, entry, brought: 0 }
     }
 }
 

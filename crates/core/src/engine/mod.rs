@@ -33,6 +33,7 @@ mod slots;
 pub use changes::Change;
 pub use mode::{FailReason, Mode, NoRemapReason};
 pub use notice::{Class, Counters, Notice, NOTICES_MAX};
+pub use slots::SlotCounts;
 
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -452,6 +453,16 @@ impl<'a> Engine<'a> {
         if let Some(c) = self.contexts.get_mut(context) {
             c.awaits_room = waits;
         }
+    }
+
+    /// Whether a machine works on any group, so that slots may be on their way (see [`Engine::count_slots`]).
+    pub fn is_at_work(&self) -> bool {
+        self.contexts.iter().any(|c| c.claim.is_some() || c.probe.is_some())
+    }
+
+    /// Sectors of a group that live in a slot.
+    fn mapped_mask(&self, group: Group) -> u8 {
+        self.table.record_of(group).filter(|(_, r)| r.usage() == Use::Mapped).map_or(0, |(_, r)| r.mask())
     }
 
     /// Number for the next write of metadata. `None` when the 56 bits are used up, which a write per nanosecond reaches in two years:

@@ -83,8 +83,9 @@ pub(super) struct Placer {
     written_kept: u8,
     /// The unreadable ones are being read a second time.
     read_again: bool,
-    /// Slots were given up and wait for a drain.
-    gave_up: bool,
+    /// A slot that was taken for the group, and that neither a lookup nor a change leads to yet. Whatever becomes of the group, it is given
+    /// back, retired or queued (S33).
+    taken: Option<Slot>,
 }
 
 impl Placer {
@@ -106,18 +107,13 @@ impl Placer {
             unread: 0,
             written_kept: 0,
             read_again: false,
-            gave_up: false,
+            taken: None,
         }
-    }
-
-    /// Whether slots were given up since the last time, which wait for a drain and [`Engine::leave_superseded`].
-    pub(super) fn take_gave_up(&mut self) -> bool {
-        core::mem::take(&mut self.gave_up)
     }
 
     /// Begins with a group, which the context has claimed.
     pub(super) fn begin(&mut self, engine: &mut Engine<'_>, what: Placement) -> Placed {
-        *self = Placer { what, gave_up: self.gave_up, ..Placer::new(self.context) };
+        *self = Placer { what, ..Placer::new(self.context) };
         match engine.table.record_of(what.group) {
             None => self.begin_slot(engine),
             Some((slot, record)) if record.is_reserved_hold() => {
@@ -143,8 +139,7 @@ impl Placer {
             engine.broken("a group that was asked is not held");
             return Placed::Failed(ErrorKind::Io);
         };
-        let placer = Placer::new(self.context);
-        *self = Placer { what, gave_up: self.gave_up, slot, slot_tries: 1, kept: mask, ..placer };
+        *self = Placer { what, slot, slot_tries: 1, kept: mask, ..Placer::new(self.context) };
         self.begin_writing(engine)
     }
 
@@ -225,7 +220,7 @@ impl Placer {
         self.slot_tries += 1;
         match engine.take_slot(self.what.group) {
             Some(slot) => {
-                self.slot = slot;
+                (self.slot, self.taken) = (slot, Some(slot));
                 self.begin_writing(engine)
             }
             None => self.give_up(engine, self.what.error),
@@ -246,7 +241,6 @@ impl Placer {
             return self.read_once_more(engine);
         }
         if left == 0 && self.unread != 0 && !self.what.may_lose {
-            engine.give_back(self.slot);
             return self.give_up(engine, ErrorKind::Medium);
         }
         if left == 0 {
@@ -289,16 +283,13 @@ impl Placer {
             let slot = self.slot;
             return self.begin_move(engine, slot);
         }
-        let holds = engine.table.record_of(self.what.group).is_some_and(|(found, _)| found == self.slot);
         if !error.can_mean_medium() {
-            if !holds {
-                engine.give_back(self.slot);
-            }
             return self.give_up(engine, error);
         }
-        if holds {
+        if engine.table.record_of(self.what.group).is_some_and(|(found, _)| found == self.slot) {
             return self.holder_failed(engine, error);
         }
+        self.taken = None;
         engine.queue_retirement(self.slot);
         if self.slot_tries >= SLOT_TRIES {
             return self.give_up(engine, error);
@@ -320,16 +311,20 @@ impl Placer {
             engine.broken("a held group is not in the map");
             return self.give_up(engine, ErrorKind::Io);
         }
-        // Without room in the list it stays reserved until the set is loaded again.
-        let _ = engine.supersede(self.slot, Some(self.context));
-        self.gave_up = true;
+        if !engine.supersede(self.slot, Some(self.context)) {
+            engine.broken("the list of changes is full though there was room");
+            return self.give_up(engine, ErrorKind::Io);
+        }
         self.slot = next;
         self.slot_tries += 1;
         self.begin_writing(engine)
     }
 
-    /// The group cannot be placed: what was mapped stays as it is.
+    /// The group cannot be placed: what was mapped stays as it is, and a slot that was taken for it is free again.
     fn give_up(&mut self, engine: &mut Engine<'_>, error: ErrorKind) -> Placed {
+        if let Some(slot) = self.taken.take() {
+            engine.give_back(slot);
+        }
         engine.unhold(self.what.group);
         Placed::Failed(error)
     }
@@ -353,12 +348,12 @@ impl Placer {
             return self.give_up(engine, ErrorKind::Io);
         };
         let entry = Entry { state, group: self.what.group, mask, lost, generation };
-        if !engine.queue(Change::new(kind, Some(self.context), self.slot, entry)) {
+        let change = Change { brought: need, ..Change::new(kind, Some(self.context), self.slot, entry) };
+        if !engine.queue(change) {
             engine.broken("the list of changes is full though there was room");
             return self.give_up(engine, ErrorKind::Io);
         }
-        engine.counters.remapped_sectors += u64::from(need.count_ones());
-        self.gave_up |= matches!(kind, Kind::Move { .. });
+        self.taken = None;
         Placed::Queued
     }
 }

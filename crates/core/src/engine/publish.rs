@@ -39,6 +39,11 @@ impl Engine<'_> {
         self.changes.iter().any(|c| c.stage == Stage::Queued)
     }
 
+    /// Whether a change waits for a commit that is possible.
+    pub fn awaits_commit(&self) -> bool {
+        self.has_queued() && self.commits()
+    }
+
     /// Moves queued changes into the commit that begins, as many as fit into `blocks` distinct table blocks; returns how many
     /// blocks there are.
     pub(super) fn begin_commit(&mut self, blocks: &mut [u32]) -> usize {
@@ -106,6 +111,7 @@ impl Engine<'_> {
         for sector in (0..8).filter(|i| e.mask & (1 << i) != 0) {
             self.pending.clear(Sector(group.0 + sector), 1);
         }
+        self.counters.remapped_sectors += u64::from(change.brought.count_ones());
         let ordered = change.owner.and_then(|o| self.contexts.get(usize::from(o))).is_some_and(|c| c.ordered);
         self.notices.push(Notice::Remapped { group, mask: e.mask, slot, ordered });
         if e.lost & !lost_before != 0 {
@@ -158,10 +164,15 @@ impl Engine<'_> {
             self.changes.take(|c| c.stage == Stage::Superseded && c.owner == Some(context))
         {
             match change.kind {
-                Kind::Release { .. } => self.free_released(change.slot),
+                Kind::Release { .. } => self.free_filled(change.slot),
                 _ => self.queue_retirement(change.slot),
             }
         }
+    }
+
+    /// Whether slots wait for a drain, and then for [`Engine::leave_superseded`], that `context` gave up or released.
+    pub(super) fn has_superseded(&self, context: u8) -> bool {
+        self.changes.iter().any(|c| c.stage == Stage::Superseded && c.owner == Some(context))
     }
 
     /// Tells the context that waits for a change what came of it.
@@ -172,11 +183,24 @@ impl Engine<'_> {
         }
     }
 
-    /// Nothing of the commit, or of what waits for one, was written: take it back as if it had never been.
+    /// Nothing of the commit, or of what waits for one, was written: take it back as if it had never been. The retirement of a slot
+    /// whose content has moved waits for a commit that can be: its entry still names the group, so that it can be nothing else.
     pub(super) fn take_back(&mut self, stage: Stage) {
-        while let Some(change) = self.changes.take(|c| c.stage == stage) {
+        let table = self.table;
+        let stays = |c: &Change| {
+            let mapped = table.record(c.slot).is_some_and(|r| r.usage() == Use::Mapped);
+            c.stage == stage && c.kind == Kind::Retire && mapped
+        };
+        while let Some(change) = self.changes.take(|c| c.stage == stage && !stays(c)) {
             self.undo(&change);
             self.settle(&change, false);
+        }
+        for change in self.changes.iter_mut().filter(|c| stays(c)) {
+            change.stage = Stage::Queued;
+            if let Some(c) = change.owner.take().and_then(|o| self.contexts.get_mut(usize::from(o))) {
+                c.outstanding = c.outstanding.saturating_sub(1);
+                c.failed = true;
+            }
         }
     }
 
@@ -188,7 +212,7 @@ impl Engine<'_> {
                 self.release_hold(from);
             }
             Kind::Extend | Kind::Release { .. } => self.release_hold(change.slot),
-            Kind::Retire => {}
+            Kind::Retire => self.forgo_retirement(change.slot),
         }
     }
 
@@ -238,14 +262,16 @@ impl Engine<'_> {
         }
     }
 
-    /// A table block without the changes in doubt is durable on every in-sync copy: they are settled (S13). A slot that a
-    /// lookup may still be looking at goes back to the free list only after a drain, so it stays reserved until the set is loaded again.
+    /// A table block without the changes in doubt is durable on every in-sync copy: they are settled (S13). Slots that were to get
+    /// content are free again at once: lookups lead to no content before its entry is published.
     pub(super) fn clear_doubt(&mut self, block: u32) {
         let settled = |c: &Change| c.stage == Stage::Doubt && block_of(c.slot) == block;
         while let Some(change) = self.changes.take(settled) {
             self.set_doubt(&change, false);
-            if change.kind == Kind::Retire {
-                self.queue_retirement(change.slot);
+            match change.kind {
+                Kind::New | Kind::Move { .. } => self.free_filled(change.slot),
+                Kind::Retire => self.queue_retirement(change.slot),
+                Kind::Extend | Kind::Release { .. } => {}
             }
         }
     }

@@ -92,8 +92,6 @@ pub struct Release {
     left: u8,
     /// A read of the slot at hand has failed: it is read block by block.
     by_block: bool,
-    /// Slots are to be freed after a drain.
-    freed: bool,
 }
 
 impl Release {
@@ -121,7 +119,6 @@ impl Release {
             nth: 0,
             left: 0,
             by_block: false,
-            freed: false,
         }
     }
 
@@ -206,7 +203,6 @@ impl Release {
     fn look(&mut self, engine: &Engine<'_>) {
         (self.queued, self.released) = (NO_SECTORS, NO_SECTORS);
         (self.unreadable, self.failed) = (NO_SECTORS, NO_SECTORS);
-        self.freed = false;
         for (nth, (wanted, lost)) in self.wanted.iter_mut().zip(&mut self.lost).enumerate() {
             let found = engine.table.record_of(self.window.group(nth));
             let mapped = found.map_or(0, |(_, record)| record.mask()) & self.window.mask(nth);
@@ -487,7 +483,7 @@ impl Release {
             return Some(Next::Commit);
         }
         self.state = State::DrainFreed;
-        core::mem::take(&mut self.freed).then_some(Next::Drain(Drain::ALL))
+        engine.has_superseded(self.context).then_some(Next::Drain(Drain::ALL))
     }
 
     fn remove(&mut self, engine: &mut Engine<'_>, wanted: u8) {
@@ -503,11 +499,12 @@ impl Release {
     fn committed(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
         let context = usize::from(self.context);
         engine.await_room(context, false);
-        let durable = engine.commit_outcome(context) == Some(true);
-        self.freed |= durable && self.queued != NO_SECTORS;
-        let to = if durable { &mut self.released } else { &mut self.failed };
-        for (queued, to) in self.queued.iter_mut().zip(to) {
-            *to |= core::mem::take(queued);
+        // Several commits may have carried the window, and some of them may have failed: the map says what is durable.
+        let done = self.released.iter_mut().zip(&mut self.failed);
+        for (nth, (queued, (released, failed))) in self.queued.iter_mut().zip(done).enumerate() {
+            let (queued, mapped) = (core::mem::take(queued), engine.mapped_mask(self.window.group(nth)));
+            *released |= queued & !mapped;
+            *failed |= queued & mapped;
         }
         self.remove_next(engine)
     }

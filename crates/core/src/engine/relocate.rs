@@ -341,12 +341,12 @@ impl Relocate {
             self.state = State::Commit;
             return Some(Next::Commit);
         }
-        self.drain_given_up()
+        self.drain_given_up(engine)
     }
 
-    fn drain_given_up(&mut self) -> Option<Next> {
+    fn drain_given_up(&mut self, engine: &Engine<'_>) -> Option<Next> {
         self.state = State::DrainGivenUp;
-        self.placer.take_gave_up().then_some(Next::Drain(Drain::ALL))
+        engine.has_superseded(self.context).then_some(Next::Drain(Drain::ALL))
     }
 
     fn obey(&mut self, engine: &mut Engine<'_>, placed: Placed) -> Option<Next> {
@@ -376,14 +376,14 @@ impl Relocate {
     fn committed(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
         let context = usize::from(self.context);
         engine.await_room(context, false);
-        let to = match engine.commit_outcome(context) {
-            Some(true) => &mut self.remapped,
-            _ => &mut self.failed,
-        };
-        for (queued, to) in self.queued.iter_mut().zip(to) {
-            *to |= core::mem::take(queued);
+        // Several commits may have carried the window, and some of them may have failed: the map says what is durable.
+        let done = self.remapped.iter_mut().zip(&mut self.failed);
+        for (nth, (queued, (remapped, failed))) in self.queued.iter_mut().zip(done).enumerate() {
+            let (queued, mapped) = (core::mem::take(queued), engine.mapped_mask(self.window.group(nth)));
+            *remapped |= queued & mapped;
+            *failed |= queued & !mapped;
         }
-        self.drain_given_up().or_else(|| self.place_next(engine))
+        self.drain_given_up(engine).or_else(|| self.place_next(engine))
     }
 
     fn end_window(&mut self, engine: &mut Engine<'_>) {

@@ -1,10 +1,34 @@
 //! Taking and giving back slots: O(1), by a list that is linked through the records of free slots.
 
-use super::changes::{Change, Kind};
+use super::changes::{Change, Kind, Stage};
 use super::{Engine, Notice};
 use crate::format::{Entry, SlotState};
 use crate::lookup::{Record, Use};
 use crate::units::{Group, Sector, Slot};
+
+/// How many slots there are of each kind (S33).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotCounts {
+    /// Serve a group.
+    pub used: u32,
+    /// Can be taken.
+    pub free: u32,
+    /// Failed, and are never used again.
+    pub retired: u32,
+    /// Are kept until it is settled what stands on the disks: a failed commit may have mapped or retired them (S13), or their retirement waits
+    /// for a commit.
+    pub reserved: u32,
+    /// All slots of the set.
+    pub total: u32,
+}
+
+impl SlotCounts {
+    /// Whether each slot is one of those.
+    pub fn are_all(&self) -> bool {
+        let sum = u64::from(self.used) + u64::from(self.free) + u64::from(self.retired);
+        sum + u64::from(self.reserved) == u64::from(self.total)
+    }
+}
 
 impl Engine<'_> {
     /// Takes a free slot for `group`. `None`: no slot is free, or the administrator's limit is reached (S22).
@@ -44,8 +68,9 @@ impl Engine<'_> {
         self.check_watermarks();
     }
 
-    /// A slot that was released is free, now that nobody can be looking at it. Watermarks above what is in use now are told again.
-    pub(super) fn free_released(&mut self, slot: Slot) {
+    /// A slot that counted as filled is free, now that nobody can be looking at its content: it was released, or a failed commit that was
+    /// to map it is settled. Watermarks above what is in use now are told again.
+    pub(super) fn free_filled(&mut self, slot: Slot) {
         self.give_back(slot);
         self.filled = self.filled.saturating_sub(1);
         self.watermark_percent = self.watermark_percent.min(self.filled_percent());
@@ -66,12 +91,53 @@ impl Engine<'_> {
     }
 
     /// Queues the retirement of a slot that failed. Until it is durable the slot stays what it is, which keeps it from being taken
-    /// again; if it never becomes durable, a later failure finds the slot bad once more.
+    /// again.
     pub(super) fn queue_retirement(&mut self, slot: Slot) {
-        let Some(generation) = self.next_generation() else { return };
-        let entry = Entry { state: SlotState::Retired, generation, ..Entry::default() };
-        // A full list loses only the durable record of the retirement.
-        let _ = self.changes.push(Change::new(Kind::Retire, None, slot, entry));
+        let queued = self.next_generation().is_some_and(|generation| {
+            let entry = Entry { state: SlotState::Retired, generation, ..Entry::default() };
+            self.changes.push(Change::new(Kind::Retire, None, slot, entry))
+        });
+        if !queued {
+            self.forgo_retirement(slot);
+        }
+    }
+
+    /// The retirement of a slot will not become durable. One that nothing was ever mapped to is free again, and a later failure finds it bad
+    /// once more; one whose content has moved keeps the entry that names its group.
+    pub(super) fn forgo_retirement(&mut self, slot: Slot) {
+        if self.table.record(slot).is_some_and(|r| r.usage() == Use::Reserved) {
+            self.give_back(slot);
+        }
+    }
+
+    /// Counts the slots, one by one. At rest, with no machine at work and no commit under way, they are all slots; see
+    /// [`SlotCounts::are_all`].
+    pub fn count_slots(&self) -> SlotCounts {
+        let mut counts = SlotCounts { total: self.table.slots(), ..SlotCounts::default() };
+        let serves =
+            |slot, r: Record| self.table.record_of(r.group()).is_some_and(|(found, _)| found == slot);
+        for slot in (0..counts.total).map(Slot) {
+            match self.table.record(slot) {
+                Some(r) if r.usage() == Use::Retired => counts.retired += 1,
+                Some(r) if r.usage() == Use::Mapped && serves(slot, r) => counts.used += 1,
+                _ => {}
+            }
+        }
+        let mut next = self.free_head;
+        while let Some(record) = next.and_then(|slot| self.table.record(slot)) {
+            if record.usage() != Use::Free || counts.free >= counts.total {
+                break;
+            }
+            counts.free += 1;
+            next = record.next_free();
+        }
+        let unsettled = |c: &&Change| match (c.kind, c.stage) {
+            (Kind::New | Kind::Move { .. }, stage) => stage == Stage::Doubt,
+            (Kind::Retire, stage) => matches!(stage, Stage::Doubt | Stage::Queued),
+            _ => false,
+        };
+        counts.reserved = self.changes.iter().filter(unsettled).count() as u32;
+        counts
     }
 
     /// Links every free slot into the free list, lowest first, and counts the others.

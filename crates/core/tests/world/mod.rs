@@ -217,6 +217,7 @@ pub fn load(disks: &mut Disks) -> Result<Set<'_>, LoadError> {
         now_ms: 1,
         io_ms: 0,
         busy: true,
+        tampered: false,
     })
 }
 
@@ -262,6 +263,8 @@ pub struct Set<'d> {
     pub io_ms: u64,
     /// Others write to the end of main all the time, and succeed.
     pub busy: bool,
+    /// Records were changed behind the engine's back, so that its counts say nothing.
+    pub tampered: bool,
 }
 
 impl Set<'_> {
@@ -325,7 +328,21 @@ impl Set<'_> {
     /// Orders work and does it; whether it succeeded.
     pub fn work(&mut self, work: Work) -> bool {
         assert!(self.committer.order(work));
-        self.commit() == Some((work, true))
+        let ended = self.commit();
+        self.account();
+        ended == Some((work, true))
+    }
+
+    /// At rest used, free, retired and reserved slots are all slots, and the counts of the status line say the same (S33).
+    pub fn account(&self) {
+        if self.tampered || self.engine.is_at_work() {
+            return;
+        }
+        assert!(!self.engine.awaits_commit(), "the committer has not taken all");
+        let counts = self.engine.count_slots();
+        assert!(counts.are_all(), "slots that nobody owns: {counts:?}");
+        let status = (self.engine.used(), self.engine.retired());
+        assert_eq!((counts.used + counts.reserved, counts.retired), status, "{counts:?}");
     }
 
     /// Repairs a failed write of `sectors` sectors that are all `byte`.
@@ -437,6 +454,7 @@ impl Set<'_> {
                 Next::Wait => panic!("nobody else repairs"),
                 Next::Done(verdict) => {
                     self.commit();
+                    self.account();
                     return verdict;
                 }
             };

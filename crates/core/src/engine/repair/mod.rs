@@ -305,7 +305,7 @@ impl Repair {
             self.state = State::Commit;
             return Next::Commit;
         }
-        self.end_window(engine)
+        self.drain_given_up(engine)
     }
 
     fn committed(&mut self, engine: &mut Engine<'_>) -> Next {
@@ -320,7 +320,7 @@ impl Repair {
     }
 
     fn drain_given_up(&mut self, engine: &mut Engine<'_>) -> Next {
-        if self.placer.take_gave_up() {
+        if engine.has_superseded(self.context) {
             self.state = State::DrainGivenUp;
             return Next::Drain(Drain::ALL);
         }

@@ -3,6 +3,11 @@
 //! The window is written again from its start, as much at once as the current step says. A failure halves the step, a success
 //! doubles it, so that a single bad block among n costs about 2 log n attempts. A part of one physical block that has failed
 //! `error_threshold` times is bad. What the deadline cuts off counts as bad as well: its content is at hand, and a slot is safe.
+//!
+//! What lives in slots is narrowed likewise, down to the slot: one that fails alone is given up, and no other (S33). The deadline gives up no
+//! slot; from then on each is tried once, alone.
+
+use core::num::NonZeroU32;
 
 use super::{Repair, State};
 use crate::engine::bisect::{is_in_one_unit, piece};
@@ -11,7 +16,13 @@ use crate::engine::Engine;
 use crate::error::ErrorKind;
 use crate::io::Device;
 use crate::lookup::Run;
-use crate::units::{sector_mask, Sector};
+use crate::units::{sector_mask, Sector, SECTORS_PER_BLOCK};
+
+/// Sectors of a slot: the unit in which the spare is given up.
+const SLOT: NonZeroU32 = match NonZeroU32::new(SECTORS_PER_BLOCK) {
+    Some(sectors) => sectors,
+    None => NonZeroU32::MIN,
+};
 
 impl Repair {
     pub(super) fn begin_narrowing(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
@@ -56,6 +67,8 @@ impl Repair {
                     return Next::Io(self.write_window(Device::Main, at.0, at, sectors));
                 }
                 Run::Slot { slot, .. } => {
+                    let step_sectors = if now_ms >= self.deadline_ms { 0 } else { self.step_sectors };
+                    let sectors = piece(self.cursor.0, sectors, step_sectors, SLOT);
                     self.state = State::NarrowSlot { sectors };
                     let in_slot = engine.geometry().slot_block(slot).first_sector();
                     let sector = in_slot + u64::from(self.cursor.in_group());
@@ -105,7 +118,7 @@ impl Repair {
                 self.wrote_main = true;
                 engine.pending.clear(self.cursor, u64::from(sectors));
                 self.main_took(engine, self.cursor);
-                self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit.get()));
+                self.lengthen_step(unit);
                 self.skip(sectors);
             }
             Err(error) if !error.can_mean_medium() => {
@@ -133,16 +146,28 @@ impl Repair {
         match result {
             Ok(()) => {
                 self.wrote_spare = true;
+                self.lengthen_step(SLOT);
                 self.skip(sectors);
             }
             Err(error) if !error.can_mean_medium() => {
                 self.fail(error);
                 return self.end_window(engine);
             }
-            // Which slot of several failed is found by placing each group anew (S7).
-            Err(_) => self.mark(sectors, true),
+            Err(_) if !is_in_one_unit(self.cursor.0, sectors, SLOT) => {
+                self.step_sectors = (sectors / 2).max(SLOT.get());
+            }
+            // This slot, and no other, is given up (S7, S33).
+            Err(_) => {
+                self.step_sectors = SLOT.get();
+                self.mark(sectors, true);
+            }
         }
         self.narrow(engine, now_ms)
+    }
+
+    /// What was tried succeeded: more at once is next.
+    fn lengthen_step(&mut self, unit: NonZeroU32) {
+        self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit.get()));
     }
 
     /// Notes that the next `sectors` sectors must go to slots, to new ones if the present is to be given up, and goes on behind them.
