@@ -196,6 +196,8 @@ fn resume(set: &KArc<Set>, out: &mut StatusText<'_>) -> Result<(), Errno> {
     set.stepped();
     // What there is to do core knows; what came of it shows in the mode.
     commits::drive(set, Some(Work::Resume));
+    // Retirements that waited until metadata can be written go on now.
+    set.kick_commit();
     let mode = set.store.with(|engine| engine.mode().name()).ok_or(Errno::ENXIO)?;
     whole(writeln!(out, "mode={mode}"))
 }

@@ -1,7 +1,7 @@
 //! Tells what happened: log lines here, events by the caller (S30).
 
 use remap_core::engine::breaker::BreakerCause;
-use remap_core::engine::{Class, Engine, FailReason, NoRemapReason, Notice};
+use remap_core::engine::{Class, Engine, FailReason, NoRemapReason, Notice, SlotCounts};
 use remap_core::units::Sector;
 
 use crate::bind::dm::Handle;
@@ -142,6 +142,21 @@ fn why(reason: NoRemapReason) -> &'static str {
         NoRemapReason::Commit => "metadata could not be written; see resume_remap",
         NoRemapReason::Copies => "fewer than two copies of the metadata are in sync; see resume_remap",
         NoRemapReason::Features => "the set has features that this version does not know",
+    }
+}
+
+/// Logs what the slots are used for, all of them. For a set at rest: each is looked at (S33).
+pub fn slots(handle: &Handle, engine: &Engine<'_>) {
+    if debug_level() >= REMAPPINGS {
+        let SlotCounts { used, free, retired, reserved, total } = engine.count_slots();
+        print_limited(
+            Limit::None,
+            Level::Info,
+            format_args!(
+                "{}: {total} slots: {used} used, {free} free, {retired} retired, {reserved} reserved",
+                handle.device_name()
+            ),
+        );
     }
 }
 

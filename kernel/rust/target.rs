@@ -20,7 +20,7 @@ use crate::bind::{Errno, Result};
 use crate::open::{self, Found};
 use crate::registry::refusal;
 use crate::set::{Pair, PerBio, Set, Shared};
-use crate::{answer, bios, commits, params, registry};
+use crate::{answer, bios, commits, params, registry, report};
 
 /// One table of a mapped device.
 pub struct Remap {
@@ -239,6 +239,7 @@ impl Target for Remap {
         self.set.quiesce();
         // A worker that did not run any more may have had something to tell.
         self.set.stepped();
+        self.set.store.with(|engine| report::slots(self.set.handle(), engine));
     }
 
     fn preresume(&self) -> Result<()> {

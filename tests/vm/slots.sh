@@ -107,6 +107,38 @@ a_write_over_slots_moves_the_bad_ones() {
 	same
 }
 
+# One long write, which is one bio where the slots lie one behind the other: those that fail are retired, and no other.
+a_write_over_slots_retires_the_bad_ones() {
+	put 8192 240
+	retired=$(status r 6) used=$(used r)
+	BAD=writes under s "$SPARE" "$(place 8232)+8" "$(place 8352)+8"
+	put 8192 240
+	sleep 1
+	equal "$(status r 6)" $((retired + 2))
+	equal "$(used r)" "$used"
+	same 8180 260
+	under s "$SPARE"
+	recreate
+	same
+}
+
+# Each slot of the set is used, free, retired or reserved when the device is at rest.
+all_slots_are_accounted_for() {
+	level=$(param debug_level)
+	param debug_level 2
+	dmsetup suspend r
+	dmsetup resume r
+	param debug_level "$level"
+	total=$(status r 2)
+	total=${total#*/}
+	counted=$(dmesg | sed -n "s/.*: $total slots: \(.*\) used, \(.*\) free, \(.*\) retired, \(.*\) reserved$/\1 \2 \3 \4/p" | tail -n 1)
+	echo "$counted"
+	# shellcheck disable=SC2086 # a list of words
+	set -- $counted
+	equal $(($1 + $2 + $3 + $4)) "$total"
+	equal "$(($1 + $4)) $3" "$(used r) $(status r 6)"
+}
+
 # The next slots fail when they are written first.
 a_bad_new_slot_is_passed_over() {
 	put 3000 8
@@ -195,8 +227,10 @@ t s07_write_to_a_suspect_sector_moves_it write_to_a_suspect_sector_moves_it
 t s07_what_cannot_be_moved_is_lost what_cannot_be_moved_is_lost
 t s07_failed_slot_write_takes_a_new_slot failed_slot_write_takes_a_new_slot
 t s07_a_write_over_slots_moves_the_bad_ones a_write_over_slots_moves_the_bad_ones
+t s33_a_write_over_slots_retires_the_bad_ones a_write_over_slots_retires_the_bad_ones
 t s07_a_bad_new_slot_is_passed_over a_bad_new_slot_is_passed_over
 t s09_a_write_under_way_goes_along a_write_under_way_goes_along
 t s09_no_write_is_lost_while_groups_move no_write_is_lost_while_groups_move
+t s33_all_slots_are_accounted_for all_slots_are_accounted_for
 t kernel_log_is_clean clean_log
 finish

@@ -130,6 +130,12 @@ impl Session<'_, '_> {
         }
     }
 
+    /// A planted bug forgets an order that waits for nothing but the end of a drain, after which slots would be free or retired.
+    pub(crate) fn planted_leak(&self, running: &Running, lanes: Lanes) -> bool {
+        let last = matches!(running.work, Work::Order(_)) && lanes == Lanes::ALL;
+        last && self.world.options.planted == Some(Planted::LeakSlot)
+    }
+
     /// What is said of a drain whose time is over; a planted bug says that all have left.
     pub(crate) fn planted_timeout(&self) -> Event {
         match self.world.options.planted {

@@ -60,11 +60,13 @@ pub enum Planted {
     DiscardMapped,
     /// A discard does not stay in the gate while it is under way (S9).
     DiscardWithoutGate,
+    /// An order is forgotten when it asks for its last drain, before the slots that it emptied are free (S33).
+    LeakSlot,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 26] = [
+    pub const ALL: [(&'static str, Planted); 27] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -91,6 +93,7 @@ impl Planted {
         ("nowait-waits", Planted::NowaitWaits),
         ("discard-mapped", Planted::DiscardMapped),
         ("discard-without-gate", Planted::DiscardWithoutGate),
+        ("leak-slot", Planted::LeakSlot),
     ];
 
     /// The bug of that name.

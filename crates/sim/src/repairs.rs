@@ -106,6 +106,13 @@ impl Default for Context {
     }
 }
 
+impl Context {
+    /// Whether it is at work.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+}
+
 impl Session<'_, '_> {
     /// Whether a context can go on, or begin with a job that waits.
     pub fn context_ready(&self, index: usize) -> bool {
@@ -244,6 +251,7 @@ impl Session<'_, '_> {
                 self.commit_awaited(&mut running);
                 Wait::Commit
             }
+            Next::Drain(drain) if self.planted_leak(&running, drain.lanes) => return Ok(()),
             Next::Drain(drain) => {
                 self.planted_unhold(&running);
                 self.let_in_while_probed();
@@ -521,6 +529,8 @@ impl Session<'_, '_> {
         }
         if accept && self.engine.fail_reason() == Some(FailReason::Flush) {
             self.flush_failed &= !self.access.resume(&mut self.engine);
+            // What waited for a commit may become durable.
+            self.commit_ready = true;
         }
     }
 }

@@ -275,7 +275,9 @@ impl<'w, 'e> Session<'w, 'e> {
         if ready.is_empty() {
             return Ok(false);
         }
-        match ready[self.world.rng.index(ready.len())] {
+        let action = self.world.rng.index(ready.len());
+        let works = matches!(ready[action], Action::Context(_) | Action::Commit);
+        match ready[action] {
             Action::End(i) => self.end_flight(i)?,
             Action::Map(i) => {
                 let piece = self.to_map.swap_remove(i);
@@ -293,6 +295,9 @@ impl<'w, 'e> Session<'w, 'e> {
         self.access.update(&mut self.engine);
         self.hear_notices()?;
         self.look_at_slots()?;
+        if works {
+            self.check_slots()?;
+        }
         Ok(true)
     }
 

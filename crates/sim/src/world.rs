@@ -102,6 +102,8 @@ pub struct Stats {
     pub discards: u64,
     /// Parts of discards that were left out.
     pub discards_left: u64,
+    /// Times that all slots were accounted for.
+    pub accounts: u64,
 }
 
 impl Stats {
@@ -134,6 +136,7 @@ impl Stats {
             (&mut self.again, o.again),
             (&mut self.discards, o.discards),
             (&mut self.discards_left, o.discards_left),
+            (&mut self.accounts, o.accounts),
         ];
         pairs.into_iter().for_each(|(sum, n)| *sum += n);
     }

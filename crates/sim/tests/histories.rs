@@ -35,6 +35,7 @@ fn every_promise_is_kept_in_all_histories() {
     assert!(happened.iter().chain(&asked).all(|n| *n > 20), "{sum:?}");
     assert!([sum.again, sum.discards, sum.discards_left].iter().all(|n| *n > 500), "{sum:?}");
     assert!(sum.refused > 5 && sum.breaker > 5, "{sum:?}");
+    assert!(sum.accounts > 10_000, "{sum:?}");
     assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }
 
@@ -165,6 +166,11 @@ fn s12_copies_that_are_not_made_equal_are_found() {
 #[test]
 fn s12_a_copy_that_is_counted_in_again_without_having_been_written_is_found() {
     found(Planted::ReadmitWithoutRewrite, 200);
+}
+
+#[test]
+fn s33_slots_that_nobody_frees_are_found() {
+    found(Planted::LeakSlot, 50);
 }
 
 #[test]
