@@ -4,6 +4,7 @@
     improper_ctypes_definitions,
     missing_docs,
     dead_code,
+    unknown_lints,
     unsafe_op_in_unsafe_fn,
     unnecessary_transmutes
 )]

@@ -3,6 +3,7 @@
 mod args;
 mod checks;
 mod cmd;
+mod compilers;
 mod initramfs;
 mod kernels;
 mod layout;

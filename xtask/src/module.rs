@@ -22,8 +22,22 @@ pub struct Built {
 /// C sources that Kbuild compiles, and its own file.
 const KBUILD_SOURCES: [&str; 5] = ["Kbuild", "module.c", "helpers.c", "helpers.h", "bindings.h"];
 
-/// Builds the module for a kernel.
+/// What becomes of a warning of the Rust compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warnings {
+    /// It is printed: a compiler of tomorrow warns of what none does today.
+    Print,
+    /// It is an error.
+    Deny,
+}
+
+/// Builds the module for a kernel with the compiler that is installed.
 pub fn build(kernel: &Kernel) -> Result<Built> {
+    build_with(kernel, Rustc::find()?, Warnings::Print)
+}
+
+/// Builds the module for a kernel.
+pub fn build_with(kernel: &Kernel, rustc: Rustc, warnings: Warnings) -> Result<Built> {
     let source = paths::checkout().join("kernel");
     let dir = paths::build_dir()?.join(&kernel.version);
     mkdir(&dir)?;
@@ -31,7 +45,7 @@ pub fn build(kernel: &Kernel) -> Result<Built> {
         let content = std::fs::read(source.join(name)).context(|| format!("cannot read kernel/{name}"))?;
         write_if_changed(&dir.join(name), &content)?;
     }
-    let job = Job { kernel, source, dir, rustc: Rustc::find()? };
+    let job = Job { kernel, source, dir, rustc, warnings };
     let probed = job.probe_features()?;
     // Not helpers.o: a target that begins with "help" is taken by the kernel's Makefile as a wish for help.
     job.kbuild(&probed, "module.o")?;
@@ -50,8 +64,8 @@ pub fn clippy(kernel: &Kernel) -> Result<()> {
     build(kernel)?;
     let source = paths::checkout().join("kernel");
     let dir = paths::build_dir()?.join(&kernel.version);
-    let job = Job { kernel, source, dir, rustc: Rustc::find()? };
-    let flags = rustflags::for_kernel(&kernel.config()?, &job.rustc);
+    let job = Job { kernel, source, dir, rustc: Rustc::find()?, warnings: Warnings::Deny };
+    let flags = rustflags::for_kernel(&kernel.config()?, &job.rustc)?;
     let core = job.rustc.core_for(&flags)?;
     let out = job.dir.join("clippy");
     mkdir(&out)?;
@@ -77,6 +91,7 @@ struct Job<'a> {
     source: PathBuf,
     dir: PathBuf,
     rustc: Rustc,
+    warnings: Warnings,
 }
 
 impl Job<'_> {
@@ -162,15 +177,15 @@ impl Job<'_> {
         let stamp = self.dir.join("bindings.stamp");
         let allow = read(&self.source.join("bindgen.allow"))?;
         let flags = self.preprocessor_flags()?;
-        let mut key = format!("{allow}\n{flags:?}\n");
+        let program = toolchain::bindgen()?;
+        let mut key = format!("{}\n{allow}\n{flags:?}\n", program.display());
         for name in ["bindings.h", "helpers.h"] {
             key.push_str(&read(&self.source.join(name))?);
         }
         if out.exists() && std::fs::read_to_string(&stamp).is_ok_and(|old| old == key) {
             return Ok(());
         }
-        let mut bindgen =
-            cmd(toolchain::bindgen()?, ["--use-core", "--no-doc-comments", "--no-prepend-enum-name"]);
+        let mut bindgen = cmd(program, ["--use-core", "--no-doc-comments", "--no-prepend-enum-name"]);
         bindgen.args(["--ctypes-prefix", "core::ffi", "--rust-edition", "2021", "--rust-target", "1.85"]);
         for line in allow.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (option, value) =
@@ -188,7 +203,7 @@ impl Job<'_> {
     /// Compiles core's host and everything it stands on into one relocatable object.
     fn rust_object(&self) -> Result<()> {
         let config = self.kernel.config()?;
-        let flags = rustflags::for_kernel(&config, &self.rustc);
+        let flags = rustflags::for_kernel(&config, &self.rustc)?;
         let core = self.rustc.core_for(&flags)?;
         let libs = self.dir.join("rlib");
         mkdir(&libs)?;
@@ -220,13 +235,16 @@ impl Job<'_> {
     fn compile(&self, name: &str, source: &Path, flags: &[String], core: &Path, out: &Path) -> Result<()> {
         let mut rustc = self.rustc.command();
         self.arguments(&mut rustc, name, source, flags, core);
-        output(rustc.arg("--out-dir").arg(out)).map(|_| ())
+        let printed = output(rustc.arg("--out-dir").arg(out))?;
+        eprint!("{}", rustflags::without_expected(&printed.err));
+        Ok(())
     }
 
     /// What the compiler, or clippy in its place, is told about a crate.
     fn arguments(&self, rustc: &mut Command, name: &str, source: &Path, flags: &[String], core: &Path) {
         rustc
-            .args(["--crate-name", name, "--crate-type", "rlib", "--edition", "2021", "-Dwarnings"])
+            .args(["--crate-name", name, "--crate-type", "rlib", "--edition", "2021"])
+            .args((self.warnings == Warnings::Deny).then_some("-Dwarnings"))
             .args(flags)
             .args(["--sysroot", "/dev/null", "-L"])
             .arg(core)

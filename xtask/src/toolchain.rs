@@ -12,13 +12,15 @@ pub struct Rustc {
     program: PathBuf,
     /// One word that names the compiler and its version, for cache names.
     pub id: String,
-    /// The minor number of its version: 85 for 1.85.0.
-    pub minor: u32,
+    /// Minor number and patch level: 85 and 1 for 1.85.1.
+    pub release: (u32, u32),
     library: PathBuf,
+    /// Where the compiler's own libraries are, if it is not installed.
+    libraries: Option<PathBuf>,
 }
 
 /// Compilers older than this lack the code generation options that the kernel's mitigations need.
-const MINOR_MIN: u32 = 85;
+pub const MINOR_MIN: u32 = 85;
 
 impl Rustc {
     /// The first compiler on this machine that has its sources installed.
@@ -28,7 +30,7 @@ impl Rustc {
             if !program.is_file() {
                 continue;
             }
-            match Rustc::probe(&program) {
+            match Rustc::probe(&program, None) {
                 Ok(rustc) => return Ok(rustc),
                 Err(e) => seen.push(e.0),
             }
@@ -37,34 +39,73 @@ impl Rustc {
         Err(Error(format!("no usable Rust compiler: {}", seen.join("; "))))
     }
 
-    fn probe(program: &Path) -> Result<Rustc> {
-        let version = output(&mut cmd(program, ["--version"]))?.out;
-        let number = version.split_whitespace().nth(1).unwrap_or_default().to_string();
-        let minor = number.split('.').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
-        if minor < MINOR_MIN {
+    /// A compiler that was unpacked and not installed; its own libraries are in `libraries`.
+    pub fn unpacked(program: &Path, libraries: &Path) -> Result<Rustc> {
+        Rustc::probe(program, Some(libraries))
+    }
+
+    fn probe(program: &Path, libraries: Option<&Path>) -> Result<Rustc> {
+        let mut rustc = Rustc {
+            program: program.to_path_buf(),
+            id: String::new(),
+            release: (0, 0),
+            library: PathBuf::new(),
+            libraries: libraries.map(Path::to_path_buf),
+        };
+        let version = output(rustc.bare().arg("--version"))?.out;
+        let number = version.split_whitespace().nth(1).unwrap_or_default();
+        let mut parts = number.split(['.', '-']).skip(1).map(|part| part.parse().unwrap_or(0));
+        rustc.release = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if rustc.release.0 < MINOR_MIN {
             return Err(Error(format!("{} is {number}, older than 1.{MINOR_MIN}", program.display())));
         }
-        let sysroot = output(&mut cmd(program, ["--print", "sysroot"]))?.out;
+        let sysroot = output(rustc.bare().args(["--print", "sysroot"]))?.out;
         let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
         if !library.join("core/src/lib.rs").is_file() {
             return Err(Error(format!("{} has no sources of core", program.display())));
         }
-        let id = version.trim().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
-        Ok(Rustc { program: program.to_path_buf(), id, minor, library })
+        rustc.id = version.trim().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+        rustc.library = library;
+        Ok(rustc)
+    }
+
+    fn bare(&self) -> Command {
+        let mut command = cmd(&self.program, [""; 0]);
+        if let Some(libraries) = &self.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        command
     }
 
     /// A command that compiles for the kernel: unstable options are allowed, nothing is taken from outside.
     pub fn command(&self) -> Command {
-        let mut command = cmd(&self.program, ["--target", "x86_64-unknown-none"]);
+        let mut command = self.bare();
+        command.args(["--target", "x86_64-unknown-none"]);
         command.env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTFLAGS");
         command
+    }
+
+    /// Whether the compiler knows an option. It reads all of them before it prints anything.
+    pub fn knows(&self, option: &str) -> bool {
+        output(self.command().args([option, "--print", "sysroot"])).is_ok()
+    }
+
+    /// The first of several options for the same thing that the compiler knows.
+    pub fn first_known<'a>(&self, options: &[&'a str]) -> Result<&'a str> {
+        let known = options.iter().find(|option| self.knows(option));
+        known
+            .copied()
+            .ok_or_else(|| Error(format!("{} knows none of {}", self.program.display(), options.join(", "))))
     }
 
     /// The same for clippy, which must be of the compiler's own version.
     pub fn clippy_command(&self) -> Result<Command> {
         let driver = self.program.with_file_name("clippy-driver");
         if !driver.is_file() {
-            return Err(Error(format!("{} is missing: install rust-web-clippy", driver.display())));
+            return Err(Error(format!(
+                "{} is missing: install rust-web-clippy or rust-clippy, of the compiler's version",
+                driver.display()
+            )));
         }
         let mut command = cmd(driver, ["--target", "x86_64-unknown-none"]);
         command.env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTFLAGS");
@@ -127,7 +168,7 @@ fn fingerprint(flags: &[String]) -> u64 {
     })
 }
 
-/// bindgen, from PATH if recent enough, else built once into the cache.
+/// bindgen: the cache's, else that of PATH if it is recent enough, else built once into the cache.
 pub fn bindgen() -> Result<PathBuf> {
     const VERSION: &str = "0.73.2";
     let name = format!("bindgen-{VERSION}");
@@ -136,7 +177,10 @@ pub fn bindgen() -> Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    eprintln!("building bindgen {VERSION} (once)");
+    if let Some(found) = which("bindgen").filter(|found| is_recent_bindgen(found)) {
+        return Ok(found);
+    }
+    eprintln!("building bindgen {VERSION} (once; usually two to five minutes)");
     let staged = paths::staging(&name)?;
     let mut install =
         cmd("cargo", ["install", "--quiet", "--locked", "--version", VERSION, "bindgen-cli", "--root"]);
@@ -146,4 +190,30 @@ pub fn bindgen() -> Result<PathBuf> {
     output(&mut install).context(|| "bindgen is needed to read the kernel's headers")?;
     paths::commit(&staged, &name)?;
     Ok(program)
+}
+
+/// The oldest bindgen whose bindings are known to be right.
+const BINDGEN_MIN: (u32, u32, u32) = (0, 71, 1);
+
+fn is_recent_bindgen(program: &Path) -> bool {
+    output(&mut cmd(program, ["--version"])).is_ok_and(|said| version(&said.out) >= Some(BINDGEN_MIN))
+}
+
+/// The three numbers in a text such as `bindgen 0.71.1`.
+fn version(text: &str) -> Option<(u32, u32, u32)> {
+    let mut parts = text.split_whitespace().nth(1)?.split(['.', '-', '+']).map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert_eq!(version("bindgen 0.71.1\n"), Some((0, 71, 1)));
+        assert!(version("bindgen 0.100.0") >= Some(BINDGEN_MIN));
+        assert!(version("bindgen 0.60.1") < Some(BINDGEN_MIN));
+        assert!(version("bindgen") < Some(BINDGEN_MIN));
+    }
 }

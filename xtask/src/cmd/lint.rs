@@ -6,6 +6,7 @@ use std::process::Command as Process;
 
 use super::Command;
 use crate::args::Args;
+use crate::compilers::oldest_and_newest;
 use crate::kernels::Kernel;
 use crate::module;
 use crate::paths;
@@ -15,11 +16,15 @@ pub const COMMAND: Command = Command {
     name: "lint",
     about: "check formatting, warnings and the rules of the sources",
     help: "\
-usage: ./x lint
+usage: ./x lint [--compilers]
 
 Formatting and clippy for all crates and the module, shellcheck for scripts, and
 the project's own rules: no long file, nothing that can panic in code that runs
 in the kernel, and no test named in a document that is not there.
+
+  --compilers  also build the module with the oldest Rust that is supported and
+               with the newest that the package lists know, for every kernel;
+               a warning is an error (each is downloaded once, some 150 MB)
 ",
     run,
 };
@@ -45,11 +50,15 @@ const CHECKS: [Check; 8] = [
 ];
 
 fn run(mut args: Args) -> Result<i32> {
-    if let Some(word) = args.next() {
-        return Err(Args::unknown(&word));
+    let mut checks = CHECKS.to_vec();
+    while let Some(word) = args.next() {
+        match word.as_str() {
+            "--compilers" => checks.push(("module with the oldest and the newest Rust", compilers)),
+            _ => return Err(Args::unknown(&word)),
+        }
     }
     let mut failed = 0;
-    for (name, check) in CHECKS {
+    for (name, check) in checks {
         match check() {
             Ok(()) => println!("ok {name}"),
             Err(e) => {
@@ -84,6 +93,18 @@ fn clippy() -> Result<()> {
 
 fn kernel_clippy() -> Result<()> {
     module::clippy(&Kernel::fetch(crate::kernels::SERIES[1])?)
+}
+
+fn compilers() -> Result<()> {
+    for rustc in oldest_and_newest()? {
+        for series in crate::kernels::SERIES {
+            let kernel = Kernel::fetch(series)?;
+            let built = module::build_with(&kernel, rustc.clone(), module::Warnings::Deny);
+            built.context(|| format!("{}, for {}", rustc.id, kernel.version))?;
+            println!("   {}, for {}", rustc.id, kernel.version);
+        }
+    }
+    Ok(())
 }
 
 fn scripts() -> Result<()> {

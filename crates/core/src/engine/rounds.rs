@@ -22,6 +22,16 @@ fn block_mut(buffer: &mut [u8], section: usize) -> Option<&mut Block> {
     buffer.get_mut(from..from + BLOCK_BYTES)?.try_into().ok()
 }
 
+/// Copies the block in section `from` of the buffer to section `to`, which is another; the copy. `None` if the host's buffer is too
+/// small. `copy_within` would do, but for some compilers a panic is left in it.
+fn copy_block(buffer: &mut [u8], from: usize, to: usize) -> Option<&mut Block> {
+    let (head, tail) = buffer.split_at_mut_checked(from.max(to).checked_mul(BLOCK_BYTES)?)?;
+    let (low, high) = (block_mut(head, from.min(to))?, block_mut(tail, 0)?);
+    let (source, target) = if from < to { (low, high) } else { (high, low) };
+    *target = *source;
+    Some(target)
+}
+
 fn write(at: SpareBlock, section: usize) -> IoRequest {
     IoRequest {
         device: Device::Spare,
@@ -72,13 +82,7 @@ impl Committer {
         let copy = nth_copy(others, nth.checked_div(self.block_count)?)?;
         let nth = nth.checked_rem(self.block_count)?;
         let index = *self.blocks.get(nth)?;
-        let from = section(self.primary, nth).checked_mul(BLOCK_BYTES)?;
-        let to = section(copy, nth).checked_mul(BLOCK_BYTES)?;
-        if from + BLOCK_BYTES > buffer.len() || to + BLOCK_BYTES > buffer.len() {
-            return None;
-        }
-        buffer.copy_within(from..from + BLOCK_BYTES, to);
-        restamp(copy, block_mut(buffer, section(copy, nth))?);
+        restamp(copy, copy_block(buffer, section(self.primary, nth), section(copy, nth))?);
         Some(write(engine.geometry().table_block(copy, index), section(copy, nth)))
     }
 
@@ -109,5 +113,28 @@ impl Committer {
     ) -> Option<IoRequest> {
         proposal.encode(copy, block_mut(buffer, section(copy, 0))?);
         Some(write(proposal.geometry.superblock(copy), section(copy, 0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{copy_block, BLOCK_BYTES};
+    use std::vec::Vec;
+
+    #[test]
+    fn a_block_is_copied_up_and_down_and_to_no_other_place() {
+        let fresh = || (0..4 * BLOCK_BYTES).map(|at| (at / BLOCK_BYTES) as u8).collect::<Vec<u8>>();
+        let firsts = |buffer: &[u8]| buffer.chunks(BLOCK_BYTES).map(|block| block[0]).collect::<Vec<u8>>();
+        for (from, to, wanted) in [(0, 2, [0, 1, 0, 3]), (3, 1, [0, 3, 2, 3])] {
+            let mut buffer = fresh();
+            assert!(
+                copy_block(&mut buffer, from, to).is_some_and(|block| block[BLOCK_BYTES - 1] == from as u8)
+            );
+            assert_eq!(firsts(&buffer), wanted);
+            assert!(buffer.chunks(BLOCK_BYTES).all(|block| block.iter().all(|byte| *byte == block[0])));
+        }
+        for (from, to) in [(0, 4), (4, 0), (usize::MAX, 0)] {
+            assert!(copy_block(&mut fresh(), from, to).is_none());
+        }
     }
 }

@@ -70,13 +70,13 @@ impl fmt::Display for EntryError {
 }
 
 const GROUP_BITS: u32 = 40;
-const MASK_SHIFT: u32 = 40;
+const MASK_SHIFT: u32 = GROUP_BITS;
 const LOST_SHIFT: u32 = 48;
 const STATE_SHIFT: u32 = 56;
 const POOL_SHIFT: u32 = 60;
 const GENERATION_BITS: u32 = 48;
 
-const _: () = assert!(MASK_SHIFT == GROUP_BITS && LOST_SHIFT == MASK_SHIFT + 8);
+const _: () = assert!(LOST_SHIFT == MASK_SHIFT + 8);
 const _: () = assert!(STATE_SHIFT == LOST_SHIFT + 8 && POOL_SHIFT == STATE_SHIFT + 4);
 const _: () = assert!(Group::MAX.0 == (1 << GROUP_BITS) - 1);
 

@@ -7,7 +7,7 @@ use super::samples::{AT_SAMPLES, AT_SAMPLES_END};
 use super::{Block, BlockError, Geometry, MainShape, Samples, SetId, Text64, COPIES_MAX, COPIES_MIN};
 
 const AT_COMPAT: usize = 64;
-const AT_RO_COMPAT: usize = 68;
+const AT_RO_COMPAT: usize = AT_COMPAT + 4;
 const AT_INCOMPAT: usize = 72;
 const AT_FLAGS: usize = 76;
 const AT_EPOCH: usize = 80;

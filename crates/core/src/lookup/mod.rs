@@ -41,11 +41,11 @@ impl TableSizes {
     }
 }
 
-/// Bytes per slot in the engine's own arrays: generation and lost mask, and the state of the table block.
-const ENGINE_BYTES_PER_SLOT_X252: u64 = 8 * 252 + 8;
 // The promise of docs/lookup.md: at most 24 bytes per slot, for any number of slots that outgrows the constant part.
 const _: () = {
     let n: u64 = 1 << 20;
-    let total = TableSizes::for_slots(n as u32).bytes() + n * ENGINE_BYTES_PER_SLOT_X252 / 252;
+    // In the engine's own arrays: generation and lost mask, and the state of the table block.
+    let engine_bytes = n * (8 * 252 + 8) / 252;
+    let total = TableSizes::for_slots(n as u32).bytes() + engine_bytes;
     assert!(total <= 24 * n);
 };

@@ -1,6 +1,6 @@
 //! The table: any number of readers, one writer.
 
-use core::num::NonZeroU32;
+use core::num::{NonZeroU32, NonZeroU64};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::record::{bad_bits, Record, Use};
@@ -106,8 +106,10 @@ impl<'a> Table<'a> {
             return None;
         }
         let slots_per_area = NonZeroU32::new(slots_per_area)?;
-        let bits = summary.len() as u64 * 64;
-        let region_shift = groups.div_ceil(bits).next_power_of_two().trailing_zeros();
+        // Never 0, which not every compiler sees by itself.
+        let bits = NonZeroU64::new(summary.len() as u64 * 64)?;
+        let groups_per_bit = (groups - 1) / bits + 1;
+        let region_shift = groups_per_bit.next_power_of_two().trailing_zeros();
         buckets.iter().for_each(|b| b.store(EMPTY, Ordering::Relaxed));
         summary.iter().for_each(|w| w.store(0, Ordering::Relaxed));
         Some(Table { records, buckets, summary, region_shift, slots_per_area })
