@@ -70,7 +70,11 @@ fn get(offer: &Offer) -> Result<Rustc> {
     if !dir.exists() {
         let mut packages = needed(compiler, &offer.version)?;
         packages.insert(format!("{sources}={}", offer.version));
-        eprintln!("downloading {compiler} {} (once, some 150 MB, into {})", offer.version, dir.display());
+        eprintln!(
+            "downloading {compiler} {} (once, some 150 MB, usually a minute, into {})",
+            offer.version,
+            dir.display()
+        );
         let staged = paths::staging(&name)?;
         unpack(&packages, &staged)?;
         paths::commit(&staged, &name)?;

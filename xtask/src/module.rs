@@ -195,7 +195,7 @@ impl Job<'_> {
         bindgen.arg("--output").arg(&out).arg(self.dir.join("bindings.h")).arg("--");
         bindgen.args(&flags).args(["-fms-extensions", "-fshort-wchar", "-fno-builtin", "-w"]);
         bindgen.args(["--target=x86_64-linux-gnu", "-mno-sse", "-fno-strict-aliasing"]);
-        bindgen.current_dir(&self.kernel.headers);
+        bindgen.current_dir(&self.kernel.headers).env("LIBCLANG_PATH", toolchain::libclang()?);
         output(&mut bindgen)?;
         std::fs::write(&stamp, key).context(|| format!("cannot write {}", stamp.display()))
     }

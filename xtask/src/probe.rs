@@ -2,15 +2,14 @@
 
 use crate::kernels::Kernel;
 use crate::sh::which;
-use crate::toolchain::Rustc;
+use crate::toolchain::{self, Rustc};
 
 /// Programs that a build runs, and the Debian packages they come from.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("make", "make"),
     ("ld", "binutils"),
     ("objcopy", "binutils"),
     ("readelf", "binutils"),
-    ("clang-14", "clang-14 (for libclang)"),
     ("cargo", "cargo 1.85 or newer"),
 ];
 
@@ -48,5 +47,5 @@ pub fn missing(kernel: &Kernel) -> Option<String> {
     {
         return Some("pahole, which makes type information for modules, is missing: install pahole".into());
     }
-    Rustc::find().err().map(|e| e.0)
+    toolchain::libclang().err().or(Rustc::find().err()).map(|e| e.0)
 }

@@ -119,7 +119,7 @@ impl Rustc {
         if dir.exists() {
             return Ok(dir);
         }
-        eprintln!("building core for this kernel's flags (once)");
+        eprintln!("building core for this kernel's flags (once; usually 20 s)");
         let staged = paths::staging(&name)?;
         let manifest = read(&self.library.join("core/Cargo.toml"))?;
         let edition = manifest
@@ -192,6 +192,34 @@ pub fn bindgen() -> Result<PathBuf> {
     Ok(program)
 }
 
+/// The oldest libclang that reads the headers of every kernel.
+const CLANG_MIN: u32 = 14;
+
+/// The library that bindgen reads C with: the newest one of Debian's, by the directory that its version has.
+pub fn libclang() -> Result<PathBuf> {
+    if let Some(chosen) = std::env::var_os("LIBCLANG_PATH") {
+        return Ok(chosen.into());
+    }
+    let versions = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        let major = name.to_str()?.strip_prefix("llvm-")?.parse().ok()?;
+        (major >= CLANG_MIN).then_some(major)
+    });
+    newest_libclang(Path::new("/usr/lib"), versions.collect())
+        .ok_or_else(|| Error(format!("libclang {CLANG_MIN} or newer is missing: install libclang1")))
+}
+
+fn newest_libclang(lib: &Path, mut majors: Vec<u32>) -> Option<PathBuf> {
+    majors.sort_unstable();
+    majors.into_iter().rev().find_map(|major| {
+        let dir = lib.join(format!("llvm-{major}/lib"));
+        ["libclang.so.1".to_string(), format!("libclang-{major}.so.1")]
+            .iter()
+            .map(|name| dir.join(name))
+            .find(|path| path.is_file())
+    })
+}
+
 /// The oldest bindgen whose bindings are known to be right.
 const BINDGEN_MIN: (u32, u32, u32) = (0, 71, 1);
 
@@ -208,6 +236,19 @@ fn version(text: &str) -> Option<(u32, u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_libclang_that_is_there_is_taken() {
+        let lib = std::env::temp_dir().join(format!("dm-remap-libclang-{}", std::process::id()));
+        let wanted = lib.join("llvm-19/lib/libclang-19.so.1");
+        for path in [&wanted, &lib.join("llvm-14/lib/libclang.so.1"), &lib.join("llvm-20/lib/libLLVM.so")] {
+            std::fs::create_dir_all(path.parent().expect("has one")).expect("made");
+            std::fs::write(path, "").expect("written");
+        }
+        assert_eq!(newest_libclang(&lib, vec![19, 20, 14]), Some(wanted));
+        assert_eq!(newest_libclang(&lib, vec![20]), None);
+        std::fs::remove_dir_all(&lib).expect("removed");
+    }
 
     #[test]
     fn versions_are_compared_as_numbers() {
