@@ -1,0 +1,108 @@
+//! Which packages `./x` asks for, by what a machine's lists have.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs lines of shell after reading xtask/packages.sh; what they printed.
+fn sh(lines: &str) -> String {
+    let text = format!(
+        "set -eu\nsay() {{ echo \"./x: $*\" >&2; }}\nstop() {{ say \"$*\"; exit 1; }}\nas_owner() {{ \"$@\"; }}\n\
+         has() {{ w=$1; shift; for a; do [ \"$a\" != \"$w\" ] || return 0; done; return 1; }}\n\
+         home=\n. ./packages.sh\nDOC=/nonexistent\n{lines}\n"
+    );
+    let said = Command::new("sh").arg("-c").arg(text).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let said = said.expect("sh runs");
+    String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr)
+}
+
+/// The lists of a suite, as `candidate` is told of them.
+fn lists(versions: &str) -> String {
+    let cases: String = versions
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, version)| format!("{name}) echo '{version}' ;; "))
+        .collect();
+    format!("candidate() {{ case $1 in {cases} esac; }}\n")
+}
+
+const DEB12_NOSEC: &str = "rustc=1.63.0+dfsg1-2 rustc-web=1.85.0+dfsg3-1~deb12u3 bindgen=0.60.1-2+b2";
+const DEB13: &str =
+    "rustc=1.85.1+dfsg1-1+deb13u1 rustc-web=1.96.0+dfsg1-1~deb13u1 bindgen=0.71.1-6 gcc-12=12.4.0-5";
+
+const RESOLVE: &str = "resolve; echo \"$packages\"";
+
+#[test]
+fn rust_is_the_suites_own_if_it_is_new_enough() {
+    let missing = "missing=' <cargo> <rust> <bindgen> libclang1 <rustfmt> <clippy>'\n";
+    assert_eq!(
+        sh(&(lists(DEB12_NOSEC) + missing + RESOLVE)),
+        "cargo-web libclang1 rust-web-clippy rust-web-src rustc-web rustfmt-web\n"
+    );
+    assert_eq!(
+        sh(&(lists(DEB13) + missing + RESOLVE)),
+        "bindgen cargo libclang1 rust-clippy rust-src rustc rustfmt\n"
+    );
+}
+
+#[test]
+fn a_family_that_is_installed_is_kept() {
+    let doc = Path::new(env!("CARGO_TARGET_TMPDIR")).join("doc");
+    std::fs::create_dir_all(doc.join("rustc-web")).expect("made");
+    let lines = format!("DOC='{}'\nmissing=' <rust>'\n{RESOLVE}", doc.display());
+    assert_eq!(sh(&(lists(DEB13) + &lines)), "rust-web-src rustc-web\n");
+}
+
+#[test]
+fn lists_without_a_usable_rust_are_told() {
+    let said = sh(&(lists("rustc=1.48.0+dfsg1-2") + "missing=' <rust>'\n" + RESOLVE));
+    assert!(said.contains("no Rust 1.85") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_kernels_compiler_is_asked_for_where_the_lists_have_it() {
+    let missing = "missing=' make <gcc-12> <gcc-9>'\n";
+    assert_eq!(sh(&(lists(DEB13) + missing + RESOLVE)), "gcc-12 make\n");
+}
+
+/// What commands lack on a machine that has nothing.
+fn needs(command: &str) -> String {
+    let nothing = "cargo_is_there() { false; }; rust_is_there() { false; }; libclang_is_there() { false; }\n\
+                   bindgen_is_there() { false; }; compiler_of() { :; }\n\
+                   files() { for item in $1; do missing=\"$missing ${item%%=*}\"; done; }\n";
+    sh(&format!("{nothing}needs {command}; echo \"$missing \""))
+}
+
+#[test]
+fn what_needs_no_guest_and_no_module_asks_for_neither() {
+    for command in
+        ["test --fast", "sim", "build --probe", "install --no-build", "uninstall", "test --bare deb13"]
+    {
+        let wanted = needs(command);
+        assert!(wanted.contains(" <cargo> "), "{command}: {wanted}");
+        for package in ["qemu-system-x86", "libclang1", "<rust>", "<bindgen>", "pahole", "make"] {
+            assert!(!wanted.contains(&format!(" {package} ")), "{command}: {wanted}");
+        }
+    }
+    let build = needs("build");
+    assert!(
+        build.contains(" libclang1 ") && build.contains(" <rust> ") && !build.contains("qemu"),
+        "{build}"
+    );
+    let demo = needs("demo");
+    assert!(demo.contains(" qemu-system-x86 ") && !demo.contains(" stress-ng "), "{demo}");
+    assert!(needs("test").contains(" stress-ng "));
+}
+
+#[test]
+fn lists_are_old_after_a_day_and_when_there_are_none() {
+    let dir: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apt/lists");
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(dir.join("partial")).expect("made");
+    let old = format!("LISTS='{}'\nif lists_are_old; then echo old; else echo new; fi", dir.display());
+    assert_eq!(sh(&old), "old\n", "there are none");
+    std::fs::write(dir.join("x_dists_y_main_binary-amd64_Packages.lz4"), "").expect("written");
+    assert_eq!(sh(&old), "new\n");
+    let touched = Command::new("touch").args(["-d", "25 hours ago"]).arg(dir.join("partial")).status();
+    assert!(touched.expect("runs").success());
+    assert_eq!(sh(&old), "old\n");
+}

@@ -1,0 +1,152 @@
+//! `./x` gives help and refuses words before anything is built or installed; what it says is what the commands say.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the checkout")
+}
+
+/// A directory with programs that leave a mark when they run: none of them may be needed.
+fn traps(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("made");
+    for program in ["cargo", "rustc", "apt-get", "apt-cache", "sudo"] {
+        let path = dir.join(program);
+        std::fs::write(&path, format!("#!/bin/sh\n: >'{}/ran'\n", dir.display())).expect("written");
+        assert!(Command::new("chmod").arg("755").arg(&path).status().expect("runs").success());
+    }
+    dir
+}
+
+fn x(traps: &Path, words: &[&str]) -> Output {
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", traps.display());
+    Command::new("sh")
+        .arg(checkout().join("x"))
+        .args(words)
+        .env("PATH", path)
+        .env("DM_REMAP_ONLY_CHECK", "y")
+        .output()
+        .expect("sh runs")
+}
+
+fn xtask(words: &[&str]) -> String {
+    let said = Command::new(env!("CARGO_BIN_EXE_xtask")).args(words).output().expect("xtask runs");
+    String::from_utf8(said.stdout).expect("text")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The commands, as `--help` lists them.
+fn verbs() -> Vec<String> {
+    let lines = xtask(&["--help"]);
+    let names = lines.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    names.map(str::to_string).collect()
+}
+
+/// The options that a help text describes, each with whether it takes a value.
+fn options(help: &str) -> Vec<(String, Option<String>)> {
+    let lines = help.lines().filter(|line| line.starts_with("  -"));
+    lines
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let option = words.next()?.to_string();
+            let value = words.next().filter(|word| word.chars().all(|c| c.is_ascii_uppercase()));
+            Some((option, value.map(str::to_string)))
+        })
+        .collect()
+}
+
+#[test]
+fn help_is_the_same_and_needs_nothing() {
+    let traps = traps("help");
+    assert_eq!(text(&x(&traps, &["--help"]).stdout), xtask(&["--help"]));
+    assert_eq!(text(&x(&traps, &[]).stdout), xtask(&[]));
+    assert!(verbs().len() >= 9);
+    for verb in verbs() {
+        let said = x(&traps, &[&verb, "--help"]);
+        assert_eq!(text(&said.stdout), xtask(&[&verb, "--help"]), "{verb}");
+        assert!(said.status.success() && said.stdout.len() > 100, "{verb}");
+    }
+    assert!(!traps.join("ran").exists(), "help ran something");
+}
+
+#[test]
+fn what_help_describes_is_accepted() {
+    let traps = traps("accepted");
+    let headers = traps.join("headers");
+    std::fs::create_dir_all(headers.join("include/config")).expect("made");
+    std::fs::write(headers.join("include/config/auto.conf"), "").expect("written");
+    let headers = headers.to_string_lossy();
+    for verb in verbs() {
+        for (option, value) in options(&xtask(&[&verb, "--help"])) {
+            let mut words = vec![verb.as_str(), option.as_str()];
+            words.extend(value.as_deref().map(|value| match value {
+                "DIR" => headers.as_ref(),
+                _ => "7",
+            }));
+            let said = x(&traps, &words);
+            assert!(said.status.success(), "{words:?}: {}", text(&said.stderr));
+            if value.is_some() {
+                assert_eq!(x(&traps, &words[..2]).status.code(), Some(2), "{words:?} without its value");
+            }
+        }
+    }
+    for words in [&["test", "--fast"][..], &["test", "slots", "flush.sh"], &["vm", "--", "ls", "--colour"]] {
+        assert!(x(&traps, words).status.success(), "{words:?}");
+    }
+    assert!(x(&traps, &["test", "--bare", "deb13"]).status.success());
+}
+
+#[test]
+fn wrong_words_are_refused_at_once() {
+    let traps = traps("refused");
+    for words in [
+        &["tset"][..],
+        &["test", "--fsat"],
+        &["test", "no_such_scenario"],
+        &["test", "--minutes", "x"],
+        &["test", "--bare", "deb11"],
+        &["build", "slots"],
+        &["build", "--headers", "/nonexistent"],
+        &["build", "--", "x"],
+        &["lint", "--fast"],
+        &["vm", "ls"],
+        &["vm", "--memory", "much", "--", "ls"],
+        &["sim", "--seed"],
+    ] {
+        let said = x(&traps, words);
+        assert_eq!(said.status.code(), Some(2), "{words:?}");
+        assert_eq!(text(&said.stderr).lines().count(), 1, "{words:?}");
+        assert!(said.stdout.is_empty(), "{words:?}");
+    }
+    assert!(!traps.join("ran").exists(), "a refusal ran something");
+}
+
+/// Each option that a command's source compares a word with stands in that file's help, and the other way round.
+#[test]
+fn help_describes_what_the_sources_take() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(checkout().join("xtask/src/cmd")).expect("listed") {
+        let path = entry.expect("listed").path();
+        let source = std::fs::read_to_string(&path).expect("read");
+        // `sim` hands its words on.
+        if !source.contains("help: \"\\") || path.ends_with("sim.rs") {
+            continue;
+        }
+        let arms = source.lines().filter(|line| line.contains(" => ")).map(str::trim_start);
+        let taken: BTreeSet<String> = arms
+            .filter_map(|line| line.strip_prefix("\"-")?.split_once('"'))
+            .map(|(word, _)| format!("-{word}"))
+            .collect();
+        let taken: BTreeSet<String> = taken.into_iter().filter(|word| word != "--").collect();
+        let described: BTreeSet<String> = options(&source).into_iter().map(|(option, _)| option).collect();
+        assert_eq!(taken, described, "{}", path.display());
+        seen += taken.len();
+    }
+    assert!(seen > 15, "{seen} options seen");
+}
