@@ -1,12 +1,12 @@
 //! Debian's kernels, downloaded and unpacked side by side without being installed.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::debian::{self, Series, Version};
+use crate::kbuild;
 use crate::paths;
-use crate::sh::{cmd, output, read, Context, Error, Result};
-
-/// The kernel series that every change is built for and tested on.
-pub const SERIES: [&str; 2] = ["6.1", "6.12"];
+use crate::sh::{cmd, mkdir, output, read, which, Context, Error, Result};
 
 /// A kernel to build the module for, and perhaps to boot.
 #[derive(Clone, Debug)]
@@ -33,28 +33,48 @@ pub struct Boot {
 impl Kernel {
     /// The kernel of that series, from the cache or downloaded now.
     pub fn fetch(series: &str) -> Result<Kernel> {
-        if !SERIES.contains(&series) {
-            return Err(Error(format!("no kernel {series}: choose one of {}", SERIES.join(", "))));
-        }
-        let name = format!("kernel-{series}");
-        let dir = paths::cache_dir()?.join(&name);
-        if !dir.exists() {
-            download(series, &name, &dir).or_else(|first| {
-                // The package lists may be missing, or name versions that are gone.
-                output(&mut cmd("apt-get", ["update", "-q"])).map_err(|_| first)?;
-                download(series, &name, &dir)
-            })?;
-        }
-        let version = read(&dir.join("version"))?;
-        Ok(Kernel {
+        let all = all_series()?;
+        let known = debian::versions().into_iter().chain(cached()?.into_iter().map(|(version, _)| version));
+        let Some(wanted) = known.map(|version| version.series()).find(|one| one.to_string() == series) else {
+            return Err(Error(format!(
+                "no kernel {series}: the package lists of this machine have {}",
+                all.join(" and ")
+            )));
+        };
+        let listed = debian::newest(wanted);
+        let (version, dir) = match (fitting(cached()?, wanted, listed.as_ref()), listed) {
+            (Some(found), _) => found,
+            (None, None) => {
+                return Err(Error(format!(
+                    "no image and headers of one kernel {series} can be had: {NO_KERNELS}"
+                )))
+            }
+            (None, Some(version)) => match download(&version) {
+                Ok(dir) => (version, dir),
+                // Old lists name versions that are gone.
+                Err(first) => {
+                    let newer = debian::update().ok().and_then(|()| debian::newest(wanted));
+                    let newer = newer.filter(|newer| *newer != version).ok_or(first)?;
+                    let dir = download(&newer)?;
+                    (newer, dir)
+                }
+            },
+        };
+        Ok(Kernel::unpacked(series, version.text, &dir))
+    }
+
+    /// A kernel whose packages are unpacked below a directory.
+    fn unpacked(series: &str, version: String, dir: &Path) -> Kernel {
+        let modules = dir.join("lib/modules").join(&version);
+        // Since 7.x the image is beside the modules.
+        let images = [dir.join("boot").join(format!("vmlinuz-{version}")), modules.join("vmlinuz")];
+        let image = images.into_iter().find(|image| image.is_file());
+        Kernel {
             name: series.to_string(),
             headers: dir.join("usr/src").join(format!("linux-headers-{version}")),
-            boot: Some(Boot {
-                image: dir.join("boot").join(format!("vmlinuz-{version}")),
-                modules: dir.join("lib/modules").join(&version),
-            }),
+            boot: image.map(|image| Boot { image, modules }),
             version,
-        })
+        }
     }
 
     /// An installed kernel, by the directory of its headers.
@@ -77,10 +97,26 @@ impl Kernel {
         Kernel::from_headers(&headers)
     }
 
+    /// The compiler that the kernel was built with, or one of the same major version.
+    pub fn compiler(&self) -> Result<PathBuf> {
+        kbuild::compiler_of(&self.config()?, &which, &kbuild::major_version)
+            .map_err(|e| Error(format!("{}: {e}", self.version)))
+    }
+
+    /// A run of Kbuild for the directory `dir`, with the kernel's own compiler.
+    pub fn kbuild(&self, dir: &Path) -> Result<Command> {
+        let mut make = cmd("make", ["-s", "-C"]);
+        make.arg(&self.headers)
+            .arg(format!("M={}", dir.display()))
+            .arg(format!("CC={}", self.compiler()?.display()));
+        make.env("LC_ALL", "C").env_remove("MAKEFLAGS").env_remove("MFLAGS");
+        Ok(make)
+    }
+
     /// The kernel's build configuration: the names set to `y` or `m`, and their values.
     pub fn config(&self) -> Result<Config> {
         let path = self.headers.join("include/config/auto.conf");
-        Ok(Config { text: read(&path)? })
+        Ok(Config::new(read(&path)?))
     }
 }
 
@@ -90,6 +126,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// From the text of an `auto.conf`.
+    pub fn new(text: String) -> Config {
+        Config { text }
+    }
+
     /// Whether any of the names is `y`; an option that was renamed is asked for by all its names.
     pub fn any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.value(name) == Some("y"))
@@ -101,73 +142,69 @@ impl Config {
     }
 }
 
-/// Fills the cache with a series: all of it, or nothing.
-fn download(series: &str, name: &str, dir: &Path) -> Result<()> {
-    let staged = paths::staging(name)?;
-    let version = newest(series)?;
-    eprintln!("downloading kernel {version} (once, into {})", dir.display());
-    unpack(series, &version, &staged)?;
-    relocate(&version, &staged, dir)?;
-    std::fs::write(staged.join("version"), &version).context(|| "cannot write version")?;
-    paths::commit(&staged, name).map(|_| ())
+/// Fills the cache with a kernel: all of it, or nothing.
+fn download(version: &Version) -> Result<PathBuf> {
+    let name = format!("kernel-{}", version.text);
+    let dir = paths::cache_dir()?.join(&name);
+    let staged = paths::staging(&name)?;
+    debian::unpack(&version.text, &staged, &|sizes| {
+        eprintln!("downloading kernel {}: {sizes}, once, into {}", version.text, dir.display());
+    })?;
+    relocate(&version.text, &staged, &dir)?;
+    kbuild::programs_run(&staged.join("usr/src").join(format!("linux-headers-{}", version.text)))?;
+    std::fs::write(staged.join("version"), &version.text).context(|| "cannot write version")?;
+    paths::commit(&staged, &name)
 }
 
-/// The newest version of a series for which an image and headers are to be had.
-fn newest(series: &str) -> Result<String> {
-    let (prefix, suffix) = match series {
-        "6.1" => ("linux-headers-6.1.0-", "-amd64"),
-        _ => ("linux-headers-6.12.", "+deb12-amd64"),
-    };
-    let listed = output(&mut cmd("apt-cache", ["pkgnames", prefix]))?.out;
-    let newest = listed
-        .lines()
-        .filter(|package| package.starts_with(prefix) && package.ends_with(suffix))
-        .filter_map(|package| {
-            let number = package.strip_prefix(prefix)?.strip_suffix(suffix)?;
-            number.parse::<u32>().ok().map(|number| (number, package))
-        })
-        .filter(|(_, package)| image_package(&package["linux-headers-".len()..]).is_some())
-        .max();
-    match newest {
-        Some((_, package)) => Ok(package["linux-headers-".len()..].to_string()),
-        None => Err(Error(format!(
-            "apt knows no linux-headers of {series}: run apt-get update, with bookworm and bookworm-security as sources"
-        ))),
+/// The kernels in the cache, the oldest first, each with its directory.
+fn cached() -> Result<Vec<(Version, PathBuf)>> {
+    let cache = paths::cache_dir()?;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&cache).context(|| format!("cannot list {}", cache.display()))? {
+        let dir = entry.context(|| format!("cannot list {}", cache.display()))?.path();
+        let is_kernel = dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kernel-"));
+        let text = if is_kernel { std::fs::read_to_string(dir.join("version")).ok() } else { None };
+        found.extend(text.and_then(|text| Version::parse(text.trim())).map(|version| (version, dir)));
     }
+    found.sort();
+    Ok(found)
 }
 
-/// The image package of a version: signed if there is one.
-fn image_package(version: &str) -> Option<String> {
-    [format!("linux-image-{version}"), format!("linux-image-{version}-unsigned")].into_iter().find(
-        |package| {
-            output(&mut cmd("apt-cache", ["policy", package.as_str()])).is_ok_and(|policy| {
-                policy.out.contains("Candidate:") && !policy.out.contains("Candidate: (none)")
-            })
-        },
-    )
+/// Which of the kernels in the cache serves where the lists know `listed` as the newest of the series: the newest of the same release
+/// of Debian, which is also the compiler's and the C library's.
+fn fitting(
+    cached: Vec<(Version, PathBuf)>,
+    series: Series,
+    listed: Option<&Version>,
+) -> Option<(Version, PathBuf)> {
+    let of_series = cached.into_iter().rev().filter(|(version, _)| version.series() == series);
+    of_series.into_iter().find(|(version, _)| listed.is_none_or(|listed| listed.suite() == version.suite()))
 }
 
-/// Downloads a kernel's packages and unpacks them below `dir`.
-fn unpack(series: &str, version: &str, dir: &Path) -> Result<()> {
-    let flavourless = version.strip_suffix("-amd64").unwrap_or(version);
-    let image = image_package(version).ok_or_else(|| Error(format!("no image of {version}")))?;
-    let kbuild = match series {
-        "6.1" => "linux-kbuild-6.1".to_string(),
-        _ => format!("linux-kbuild-{flavourless}"),
-    };
-    let packages =
-        [image, format!("linux-headers-{version}"), format!("linux-headers-{flavourless}-common"), kbuild];
-    let downloads = dir.join("deb");
-    crate::sh::mkdir(&downloads)?;
-    let mut download = cmd("apt-get", ["download", "-q"]);
-    download.args(&packages).current_dir(&downloads);
-    output(&mut download)?;
-    for entry in std::fs::read_dir(&downloads).context(|| "cannot list downloads")? {
-        let deb = entry.context(|| "cannot list downloads")?.path();
-        output(cmd("dpkg", ["-x"]).arg(&deb).arg(dir))?;
+/// All series that this machine's package lists know, and those in the cache where the lists know none; the oldest first.
+pub fn all_series() -> Result<Vec<String>> {
+    let mut known: Vec<Series> = debian::versions().iter().map(Version::series).collect();
+    if known.is_empty() {
+        known = cached()?.iter().map(|(version, _)| version.series()).collect();
     }
-    std::fs::remove_dir_all(&downloads).context(|| "cannot remove downloads")
+    if known.is_empty() && debian::update().is_ok() {
+        known = debian::versions().iter().map(Version::series).collect();
+    }
+    known.sort();
+    known.dedup();
+    if known.is_empty() {
+        return Err(NO_KERNELS.into());
+    }
+    Ok(known.iter().map(Series::to_string).collect())
 }
+
+/// The newest of them.
+pub fn newest_series() -> Result<String> {
+    all_series()?.pop().ok_or_else(|| NO_KERNELS.into())
+}
+
+const NO_KERNELS: &str =
+    "the package lists know no kernel: run `apt-get update` as root, with Debian's main archive as a source";
 
 /// Makes the unpacked tree usable where it will be: one absolute path in the headers' Makefile, and
 /// the module lists that a package's installation would have made.
@@ -175,7 +212,42 @@ fn relocate(version: &str, staged: &Path, dir: &Path) -> Result<()> {
     let makefile = staged.join("usr/src").join(format!("linux-headers-{version}/Makefile"));
     let text = read(&makefile)?.replace("/usr/src/", &format!("{}/usr/src/", dir.display()));
     std::fs::write(&makefile, text).context(|| format!("cannot write {}", makefile.display()))?;
-    let depmod = crate::sh::which("depmod").ok_or("depmod is missing: install kmod")?;
+    // Packages of one release have their modules below /lib, those of another below /usr/lib; so have versions of depmod.
+    let (modules, usr_modules) = (staged.join("lib/modules"), staged.join("usr/lib/modules"));
+    for (there, link, target) in
+        [(&usr_modules, &modules, "../usr/lib/modules"), (&modules, &usr_modules, "../../lib/modules")]
+    {
+        if there.is_dir() && !link.exists() {
+            mkdir(link.parent().unwrap_or(staged))?;
+            std::os::unix::fs::symlink(target, link).context(|| format!("cannot link {}", link.display()))?;
+        }
+    }
+    let depmod = which("depmod").ok_or("depmod is missing: install kmod")?;
     output(cmd(depmod, ["-b"]).arg(staged).arg(version))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(text: &str) -> (Version, PathBuf) {
+        (Version::parse(text).expect("is a version"), PathBuf::from(text))
+    }
+
+    #[test]
+    fn the_cache_serves_as_long_as_the_release_is_the_same() {
+        let cached =
+            || ["6.1.0-56-amd64", "6.12.100+deb12-amd64", "6.12.107+deb12-amd64"].map(kernel).to_vec();
+        let series = |text: &str| kernel(text).0.series();
+        let fits = |listed: &str| {
+            let listed = kernel(listed).0;
+            fitting(cached(), listed.series(), Some(&listed)).map(|(version, _)| version.text)
+        };
+        assert_eq!(fits("6.12.117+deb12-amd64").as_deref(), Some("6.12.107+deb12-amd64"));
+        assert_eq!(fits("6.12.117+deb13-amd64"), None);
+        assert_eq!(fits("6.1.0-57-amd64").as_deref(), Some("6.1.0-56-amd64"));
+        let offline = fitting(cached(), series("6.12.1-amd64"), None).map(|(version, _)| version.text);
+        assert_eq!(offline.as_deref(), Some("6.12.107+deb12-amd64"));
+    }
 }

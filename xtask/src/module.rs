@@ -97,13 +97,8 @@ struct Job<'a> {
 impl Job<'_> {
     /// Runs Kbuild; what it printed.
     fn kbuild(&self, probed: &[String], target: &str) -> Result<String> {
-        let mut make = cmd("make", ["-s", "-C"]);
-        make.arg(&self.kernel.headers)
-            .arg(format!("M={}", self.dir.display()))
-            .arg(format!("DM_REMAP_PROBED={}", probed.join(" ")))
-            .arg(target)
-            .env_remove("MAKEFLAGS")
-            .env_remove("MFLAGS");
+        let mut make = self.kernel.kbuild(&self.dir)?;
+        make.arg(format!("DM_REMAP_PROBED={}", probed.join(" "))).arg(target);
         let printed = output(&mut make)?;
         Ok(printed.out + &printed.err)
     }
@@ -139,8 +134,8 @@ impl Job<'_> {
             return Ok(read(&answer)? == "y");
         }
         write_if_changed(&dir.join("Kbuild"), b"ccflags-y += -Werror\n")?;
-        let mut make = cmd("make", ["-s", "-C"]);
-        make.arg(&self.kernel.headers).arg(format!("M={}", dir.display())).arg(format!("{stem}.o"));
+        let mut make = self.kernel.kbuild(dir)?;
+        make.arg(format!("{stem}.o"));
         let yes = output(&mut make).is_ok();
         write_if_changed(&answer, if yes { b"y" } else { b"n" })?;
         Ok(yes)

@@ -1,5 +1,6 @@
 //! Whether the module can be built here, and if not, the first thing that is missing.
 
+use crate::kbuild;
 use crate::kernels::Kernel;
 use crate::sh::which;
 use crate::toolchain::{self, Rustc};
@@ -36,10 +37,8 @@ pub fn missing(kernel: &Kernel) -> Option<String> {
             return Some(format!("{program} is missing: install {package}"));
         }
     }
-    let gcc =
-        format!("gcc-{}", config.value("CONFIG_GCC_VERSION").map_or("12", |v| v.get(..2).unwrap_or("12")));
-    if which(&gcc).is_none() {
-        return Some(format!("{gcc}, the kernel's compiler, is missing: install {gcc}"));
+    if let Err(e) = kernel.compiler().and_then(|_| kbuild::programs_run(&kernel.headers)) {
+        return Some(e.0);
     }
     if config.any(&["CONFIG_DEBUG_INFO_BTF_MODULES"])
         && kernel.headers.join("vmlinux").is_file()

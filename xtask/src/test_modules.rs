@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::kernels::Kernel;
 use crate::paths;
-use crate::sh::{cmd, mkdir, output, write_if_changed, Context, Result};
+use crate::sh::{mkdir, output, write_if_changed, Context, Result};
 
 /// Builds them for a kernel; the directory that they are in.
 pub fn build(kernel: &Kernel) -> Result<PathBuf> {
@@ -17,8 +17,6 @@ pub fn build(kernel: &Kernel) -> Result<PathBuf> {
         let content = std::fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
         write_if_changed(&dir.join(name), &content)?;
     }
-    let mut make = cmd("make", ["-s", "-C"]);
-    make.arg(&kernel.headers).arg(format!("M={}", dir.display())).arg("modules");
-    output(make.env_remove("MAKEFLAGS").env_remove("MFLAGS"))?;
+    output(kernel.kbuild(&dir)?.arg("modules"))?;
     Ok(dir)
 }

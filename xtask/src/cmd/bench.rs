@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::Command;
 use crate::args::Args;
-use crate::kernels::{Kernel, SERIES};
+use crate::kernels::{self, Kernel};
 use crate::module;
 use crate::paths;
 use crate::sh::{cmd, output, Context, Error, Result};
@@ -21,7 +21,7 @@ Counts the guest instructions of a direct 4 KiB read and write on null_blk, on
 dm-linear and on remap, with nothing mapped and through mapped slots. QEMU
 counts (-icount), so the numbers do not depend on how busy the machine is.
 
-  --kernel NAME  6.1 or 6.12; both unless told otherwise
+  --kernel NAME  such as 6.12; all that the package lists know unless told otherwise
   --groups N     groups to map for the runs through slots (default 4096)
   --write        put the table into docs/performance.md
 ",
@@ -42,7 +42,7 @@ fn run(mut args: Args) -> Result<i32> {
         }
     }
     if series.is_empty() {
-        series = SERIES.iter().map(|name| name.to_string()).collect();
+        series = kernels::all_series()?;
     }
     let mut text = head(&groups)?;
     for name in &series {

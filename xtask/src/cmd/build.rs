@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Command;
 use crate::args::Args;
-use crate::kernels::{Kernel, SERIES};
+use crate::kernels::{self, Kernel};
 use crate::module;
 use crate::probe;
 use crate::sh::Result;
@@ -18,7 +18,8 @@ usage: ./x build [--kernel NAME]... [--headers DIR] [--running] [--probe]
 Builds dm_remap.ko and checks it: no code that can panic, no warning, no
 unresolved import, no export, within the size budget.
 
-  --kernel NAME   for Debian's kernel 6.1 or 6.12; both unless told otherwise
+  --kernel NAME   for Debian's kernel of that series, such as 6.12; for all that
+                  the package lists know unless told otherwise
   --headers DIR   for the kernel whose headers are in DIR
   --running       for the kernel that runs now
   --probe         build nothing; say in one line what is missing, or \"y\"
@@ -27,23 +28,23 @@ unresolved import, no export, within the size budget.
 };
 
 fn run(mut args: Args) -> Result<i32> {
-    let mut kernels = Vec::new();
+    let mut chosen = Vec::new();
     let mut probe_only = false;
     while let Some(word) = args.next() {
         match word.as_str() {
-            "--kernel" => kernels.push(Kernel::fetch(&args.value("--kernel")?)?),
-            "--headers" => kernels.push(Kernel::from_headers(Path::new(&args.value("--headers")?))?),
-            "--running" => kernels.push(Kernel::running()?),
+            "--kernel" => chosen.push(Kernel::fetch(&args.value("--kernel")?)?),
+            "--headers" => chosen.push(Kernel::from_headers(Path::new(&args.value("--headers")?))?),
+            "--running" => chosen.push(Kernel::running()?),
             "--probe" => probe_only = true,
             _ => return Err(Args::unknown(&word)),
         }
     }
-    if kernels.is_empty() {
-        for series in SERIES {
-            kernels.push(Kernel::fetch(series)?);
+    if chosen.is_empty() {
+        for series in kernels::all_series()? {
+            chosen.push(Kernel::fetch(&series)?);
         }
     }
-    for kernel in &kernels {
+    for kernel in &chosen {
         if probe_only {
             if let Some(missing) = probe::missing(kernel) {
                 println!("{}: {missing}", kernel.version);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Command;
 use crate::args::Args;
-use crate::kernels::{Kernel, SERIES};
+use crate::kernels::{self, Kernel};
 use crate::module;
 use crate::paths;
 use crate::sh::{cmd, mkdir, output, Context, Result};
@@ -28,7 +28,7 @@ map of the disk.
 Every sentence about what was seen is checked. Exit status 1: something was not
 so; it is printed with what was expected and what was found.
 
-  --kernel NAME  6.1 or 6.12 (default 6.12)
+  --kernel NAME  such as 6.12 (default: the newest that the package lists know)
 ",
     run,
 };
@@ -37,14 +37,14 @@ so; it is printed with what was expected and what was found.
 const SECONDS_PER_BOOT: u64 = 300;
 
 fn run(mut args: Args) -> Result<i32> {
-    let mut series = SERIES[1].to_string();
+    let mut series = None;
     while let Some(word) = args.next() {
         match word.as_str() {
-            "--kernel" => series = args.value(&word)?,
+            "--kernel" => series = Some(args.value(&word)?),
             _ => return Err(Args::unknown(&word)),
         }
     }
-    let mut vm = Vm::new(Kernel::fetch(&series)?);
+    let mut vm = Vm::new(Kernel::fetch(&series.map_or_else(kernels::newest_series, Ok)?)?);
     eprintln!("building the module for {}, and the tool", vm.kernel.version);
     vm.module = Some(module::build(&vm.kernel)?.ko);
     vm.tool = Some(tool::build()?);

@@ -92,7 +92,7 @@ fn clippy() -> Result<()> {
 }
 
 fn kernel_clippy() -> Result<()> {
-    module::clippy(&Kernel::fetch(crate::kernels::SERIES[1])?)
+    module::clippy(&Kernel::fetch(&crate::kernels::newest_series()?)?)
 }
 
 fn compilers() -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Command;
 use crate::args::Args;
-use crate::kernels::{Kernel, SERIES};
+use crate::kernels::{self, Kernel};
 use crate::module;
 use crate::paths;
 use crate::scenarios::{self, Scenario};
@@ -21,12 +21,12 @@ pub const COMMAND: Command = Command {
 usage: ./x test [--fast] [--kernel NAME]... [--minutes N] [SCENARIO]...
        ./x test --bare [TREE]...
 
-Runs the tests of all crates, builds and checks the module for both kernels, and
-runs the scenarios in tests/vm on both. The last line counts what passed and what
+Runs the tests of all crates, builds and checks the module for all of Debian's
+kernels that the package lists know, and runs the scenarios in tests/vm on each. The last line counts what passed and what
 failed. With names of scenarios, only those are run, and no other tests.
 
   --fast         no guests, no module
-  --kernel NAME  only on 6.1, or only on 6.12
+  --kernel NAME  only on this kernel, such as 6.12
   --minutes N    how long the scenario `stress` loads a device (default 1)
   --bare         the README's first commands on bare trees of Debian, made by
                  debootstrap: deb12-nosec (without the security suite), deb12 and
@@ -50,12 +50,12 @@ impl Count {
 }
 
 fn run(mut args: Args) -> Result<i32> {
-    let (mut fast, mut kernels, mut names, mut minutes) = (false, Vec::new(), Vec::new(), 1);
+    let (mut fast, mut chosen_kernels, mut names, mut minutes) = (false, Vec::new(), Vec::new(), 1);
     while let Some(word) = args.next() {
         match word.as_str() {
             "--fast" => fast = true,
             "--bare" => return bare(&args.rest()),
-            "--kernel" => kernels.push(args.value(&word)?),
+            "--kernel" => chosen_kernels.push(args.value(&word)?),
             "--minutes" => {
                 let value = args.value(&word)?;
                 let number = value.parse().ok().filter(|n| (1..=10_000).contains(n));
@@ -64,9 +64,6 @@ fn run(mut args: Args) -> Result<i32> {
             _ if word.starts_with('-') => return Err(Args::unknown(&word)),
             _ => names.push(word.trim_end_matches(".sh").to_string()),
         }
-    }
-    if kernels.is_empty() {
-        kernels = SERIES.map(str::to_string).to_vec();
     }
     let chosen: Vec<Scenario> =
         scenarios::all()?.into_iter().filter(|one| names.is_empty() || names.contains(&one.name)).collect();
@@ -78,7 +75,11 @@ fn run(mut args: Args) -> Result<i32> {
         crates(&mut count)?;
     }
     if !fast {
-        let mut built: Vec<Vm> = kernels.iter().filter_map(|series| ready(series, &mut count)).collect();
+        if chosen_kernels.is_empty() {
+            chosen_kernels = kernels::all_series()?;
+        }
+        let mut built: Vec<Vm> =
+            chosen_kernels.iter().filter_map(|series| ready(series, &mut count)).collect();
         for vm in &mut built {
             vm.env.push(("MINUTES", minutes.to_string()));
         }
@@ -131,7 +132,7 @@ fn cargo_results(text: &str) -> (u32, u32) {
     })
 }
 
-/// Processors of guests that do not say how many they want: two on one kernel and one on the other, so that each scenario is seen with
+/// Processors of guests that do not say how many they want: two on one kernel and one on the others, so that each scenario is seen with
 /// both. With more of them than the host has to spare most of QEMU's time goes by waiting for one another.
 fn processors(series: &str) -> u32 {
     if series == "6.1" {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Command;
 use crate::args::Args;
-use crate::kernels::{Kernel, SERIES};
+use crate::kernels::{self, Kernel};
 use crate::module;
 use crate::sh::{Error, Result};
 use crate::test_modules;
@@ -24,7 +24,7 @@ writes to them is forgotten. COMMAND runs as root in the checkout, with this
 checkout's dm_remap.ko loaded and its tool built, as $DMREMAP; its output is passed through and its exit status
 returned. A single argument with spaces in it is run by the shell.
 
-  --kernel NAME      6.1 or 6.12 (default 6.12)
+  --kernel NAME      such as 6.12 (default: the newest that the package lists know)
   --disk PATH        a raw image as a disk, writable: /dev/vda, /dev/vdb, ...
   --share DIR        a directory that the guest may write to, at /mnt/share
   --build-only       build the module, boot nothing
@@ -44,13 +44,12 @@ oops or the like. 124: the time was over. 125: the guest went away.
 };
 
 fn run(mut args: Args) -> Result<i32> {
-    let (mut series, mut build_only, mut no_module, mut ignore_log) =
-        (SERIES[1].to_string(), false, false, false);
+    let (mut series, mut build_only, mut no_module, mut ignore_log) = (None, false, false, false);
     let mut settings: Vec<Setting> = Vec::new();
     let mut command = Vec::new();
     while let Some(word) = args.next() {
         match word.as_str() {
-            "--kernel" => series = args.value(&word)?,
+            "--kernel" => series = Some(args.value(&word)?),
             "--build-only" => build_only = true,
             "--no-module" => no_module = true,
             "--ignore-log" => ignore_log = true,
@@ -58,7 +57,7 @@ fn run(mut args: Args) -> Result<i32> {
             _ => settings.push(setting(&word, &mut args)?),
         }
     }
-    let mut vm = Vm::new(Kernel::fetch(&series)?);
+    let mut vm = Vm::new(Kernel::fetch(&series.map_or_else(kernels::newest_series, Ok)?)?);
     for setting in settings {
         setting(&mut vm);
     }
