@@ -274,6 +274,11 @@ void dmr_limits_keep(struct queue_limits *limits, struct block_device *bdev, sec
 void dmr_limits_cap_write_zeroes(struct queue_limits *limits, unsigned int sectors)
 {
 	limits->max_write_zeroes_sectors = min(limits->max_write_zeroes_sectors, sectors);
+#ifdef DM_REMAP_LIMITS_WZEROES_UNMAP
+	/* Where writes of zeroes unmap, the block layer takes no limit for it but the same. */
+	if (limits->max_hw_wzeroes_unmap_sectors)
+		limits->max_hw_wzeroes_unmap_sectors = limits->max_write_zeroes_sectors;
+#endif
 }
 
 void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector)

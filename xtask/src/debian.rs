@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::sh::{cmd, mkdir, output, Context, Error, Result};
+use crate::step::Step;
 
 /// How the names of packages for 64-bit PCs end.
 const ARCH: &str = "-amd64";
@@ -80,8 +81,8 @@ pub fn newest(series: Series) -> Option<Version> {
 
 /// Brings the lists up to date, which takes root.
 pub fn update() -> Result<()> {
-    eprintln!("bringing the package lists up to date (some seconds)");
-    output(&mut cmd("apt-get", ["update", "-q"])).map(|_| ())
+    let step = Step::new("bringing the package lists up to date").usually("10 s");
+    step.run(&mut cmd("apt-get", ["update", "-q"])).map(|_| ())
 }
 
 fn has_candidate(package: &str) -> bool {
@@ -108,7 +109,9 @@ pub fn unpack(version: &str, dir: &Path, says: &dyn Fn(&str)) -> Result<()> {
     ));
     let downloads = dir.join("deb");
     mkdir(&downloads)?;
-    output(cmd("apt-get", ["download", "-q"]).args(&packages).current_dir(&downloads))?;
+    let remedy = "look at the network, and at the package lists: they may be older than the archive";
+    let step = Step::new("downloading a kernel").usually("half a minute").remedy(remedy);
+    step.run(cmd("apt-get", ["download", "-q"]).args(&packages).current_dir(&downloads))?;
     for entry in std::fs::read_dir(&downloads).context(|| "cannot list downloads")? {
         let deb = entry.context(|| "cannot list downloads")?.path();
         output(cmd("dpkg", ["-x"]).arg(&deb).arg(dir))?;

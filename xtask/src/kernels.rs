@@ -109,7 +109,9 @@ impl Kernel {
         make.arg(&self.headers)
             .arg(format!("M={}", dir.display()))
             .arg(format!("CC={}", self.compiler()?.display()));
-        make.env("LC_ALL", "C").env_remove("MAKEFLAGS").env_remove("MFLAGS");
+        // The kernel's Makefile forgets LC_ALL, and without it gcc quotes names as the language has it.
+        make.envs([("LANG", "C"), ("LC_CTYPE", "C"), ("LC_MESSAGES", "C")]);
+        make.env_remove("LC_ALL").env_remove("LANGUAGE").env_remove("MAKEFLAGS").env_remove("MFLAGS");
         Ok(make)
     }
 

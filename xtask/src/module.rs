@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::checks;
+use crate::features;
 use crate::kernels::Kernel;
 use crate::paths;
+use crate::probe;
 use crate::rustflags;
-use crate::sh::{cmd, mkdir, output, read, write_if_changed, Context, Error, Result};
+use crate::sh::{cmd, findings, mkdir, output, read, write_if_changed, Context, Error, Result};
+use crate::step::Step;
 use crate::toolchain::{self, Rustc};
 
 /// A module that was built and has passed every check.
@@ -38,6 +41,10 @@ pub fn build(kernel: &Kernel) -> Result<Built> {
 
 /// Builds the module for a kernel.
 pub fn build_with(kernel: &Kernel, rustc: Rustc, warnings: Warnings) -> Result<Built> {
+    paths::fit_for_kbuild()?;
+    if let Some(refusal) = probe::refused(&kernel.config()?) {
+        return Err(Error(format!("no module for {}: {refusal}", kernel.version)));
+    }
     let source = paths::checkout().join("kernel");
     let dir = paths::build_dir()?.join(&kernel.version);
     mkdir(&dir)?;
@@ -46,7 +53,7 @@ pub fn build_with(kernel: &Kernel, rustc: Rustc, warnings: Warnings) -> Result<B
         write_if_changed(&dir.join(name), &content)?;
     }
     let job = Job { kernel, source, dir, rustc, warnings };
-    let probed = job.probe_features()?;
+    let probed = features::probe_all(kernel, &job.source.join("probes"), &job.dir)?;
     // Not helpers.o: a target that begins with "help" is taken by the kernel's Makefile as a wish for help.
     job.kbuild(&probed, "module.o")?;
     job.bindings()?;
@@ -78,7 +85,7 @@ pub fn clippy(kernel: &Kernel) -> Result<()> {
         "-Aclippy::large_enum_variant",
     ]);
     job.arguments(&mut clippy, "dm_remap", &job.source.join("rust/lib.rs"), &flags, &core);
-    output(clippy.arg("--out-dir").arg(&out)).map(|_| ())
+    findings("clippy of the module", "20 s", clippy.arg("--out-dir").arg(&out))
 }
 
 /// Removes what Kbuild writes about a file so that a prebuilt object is taken as it is.
@@ -99,46 +106,9 @@ impl Job<'_> {
     fn kbuild(&self, probed: &[String], target: &str) -> Result<String> {
         let mut make = self.kernel.kbuild(&self.dir)?;
         make.arg(format!("DM_REMAP_PROBED={}", probed.join(" "))).arg(target);
-        let printed = output(&mut make)?;
+        let what = format!("building {target} for {}", self.kernel.version);
+        let printed = Step::new(&what).usually("10 s").shown().run(&mut make)?;
         Ok(printed.out + &printed.err)
-    }
-
-    /// Asks the kernel's headers what they offer, by compiling; a version number would not tell, since
-    /// distributions carry interface changes back into old kernels.
-    fn probe_features(&self) -> Result<Vec<String>> {
-        let mut defines = Vec::new();
-        let probes = self.source.join("probes");
-        let mut entries: Vec<PathBuf> = std::fs::read_dir(&probes)
-            .context(|| format!("cannot list {}", probes.display()))?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-            .collect();
-        entries.sort();
-        let dir = self.dir.join("probes");
-        mkdir(&dir)?;
-        for path in entries {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            if self.probe(&dir, &path, &stem)? {
-                defines.push(format!("-DDM_REMAP_{}", stem.to_uppercase()));
-            }
-        }
-        Ok(defines)
-    }
-
-    /// Whether one probe compiles; the answer is kept as long as the probe does not change.
-    fn probe(&self, dir: &Path, path: &Path, stem: &str) -> Result<bool> {
-        let content = read(path)?;
-        let changed = write_if_changed(&dir.join(format!("{stem}.c")), content.as_bytes())?;
-        let answer = dir.join(format!("{stem}.answer"));
-        if !changed && answer.exists() {
-            return Ok(read(&answer)? == "y");
-        }
-        write_if_changed(&dir.join("Kbuild"), b"ccflags-y += -Werror\n")?;
-        let mut make = self.kernel.kbuild(dir)?;
-        make.arg(format!("{stem}.o"));
-        let yes = output(&mut make).is_ok();
-        write_if_changed(&answer, if yes { b"y" } else { b"n" })?;
-        Ok(yes)
     }
 
     /// The preprocessor's part of the command line with which Kbuild compiled `module.c`.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::step::Step;
+
 /// What went wrong, in one text for the person at the terminal.
 #[derive(Debug)]
 pub struct Error(pub String);
@@ -67,17 +69,25 @@ pub struct Printed {
     pub err: String,
 }
 
-/// Runs a command quietly; its output appears only in the error when it fails.
+/// Runs a command quietly. When it fails, the error is one sentence and the log that it names has the output.
 pub fn output(command: &mut Command) -> Result<Printed> {
-    let done = command.output().context(|| format!("cannot run {}", show(command)))?;
-    let printed = Printed {
-        out: String::from_utf8_lossy(&done.stdout).into_owned(),
-        err: String::from_utf8_lossy(&done.stderr).into_owned(),
-    };
-    if done.status.success() {
-        return Ok(printed);
+    let program = command.get_program().to_os_string();
+    let name = Path::new(&program).file_name().unwrap_or(&program).to_string_lossy().into_owned();
+    // The first argument tells one run of a program from another, if it is a word.
+    let first = command.get_args().next().map(|word| word.to_string_lossy().into_owned());
+    let first =
+        first.filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+    let what = first.map_or(name.clone(), |word| format!("{name} {word}"));
+    Step::new(&what).run(command)
+}
+
+/// Runs a command whose output is the message: when it fails, the error is all that it printed.
+pub fn findings(what: &str, usually: &str, command: &mut Command) -> Result<()> {
+    let (printed, status) = Step::new(what).usually(usually).capture(command)?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Error(format!("{}{}{what}: {status}", printed.out, printed.err))),
     }
-    Err(Error(format!("{} failed ({}):\n{}{}", show(command), done.status, printed.out, printed.err)))
 }
 
 /// Reads a whole file as text.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::kernels::Kernel;
 use crate::paths;
-use crate::sh::{mkdir, output, write_if_changed, Context, Result};
+use crate::sh::{mkdir, write_if_changed, Context, Result};
+use crate::step::Step;
 
 /// Builds them for a kernel; the directory that they are in.
 pub fn build(kernel: &Kernel) -> Result<PathBuf> {
@@ -17,6 +18,7 @@ pub fn build(kernel: &Kernel) -> Result<PathBuf> {
         let content = std::fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
         write_if_changed(&dir.join(name), &content)?;
     }
-    output(kernel.kbuild(&dir)?.arg("modules"))?;
+    let what = format!("building the scenarios' own modules for {}", kernel.version);
+    Step::new(&what).usually("10 s").shown().run(kernel.kbuild(&dir)?.arg("modules"))?;
     Ok(dir)
 }

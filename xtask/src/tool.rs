@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::paths;
-use crate::sh::{cmd, output, Result};
+use crate::sh::{cmd, Result};
+use crate::step::Step;
 
 /// Where a build leaves it.
 pub fn path() -> PathBuf {
@@ -13,6 +14,7 @@ pub fn path() -> PathBuf {
 /// Builds it; where it is.
 pub fn build() -> Result<PathBuf> {
     let mut cargo = cmd("cargo", ["build", "--release", "--quiet", "--package", "dmremap"]);
-    output(cargo.current_dir(paths::checkout()))?;
+    let step = Step::new("building dmremap").usually("1 minute the first time").shown();
+    step.run(cargo.current_dir(paths::checkout()))?;
     Ok(path())
 }

@@ -92,7 +92,8 @@ asmlinkage void fail_call_return(void);
 asm(".text\n"
     ".type fail_call_return, @function\n"
     "fail_call_return:\n"
-    ANNOTATE_NOENDBR
+    /* Its last line has an end of its own only in older kernels. */
+    ANNOTATE_NOENDBR "\n"
     ASM_RET
     ".size fail_call_return, .-fail_call_return\n");
 

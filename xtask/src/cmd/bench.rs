@@ -32,6 +32,7 @@ counts (-icount), so the numbers do not depend on how busy the machine is.
 const MARKS: [&str; 2] = ["<!-- instructions: begin -->", "<!-- instructions: end -->"];
 
 fn run(mut args: Args) -> Result<i32> {
+    paths::fit_for_kbuild()?;
     let (mut series, mut groups, mut write) = (Vec::new(), "4096".to_string(), false);
     while let Some(word) = args.next() {
         match word.as_str() {
@@ -76,6 +77,7 @@ fn one_kernel(name: &str, groups: &str) -> Result<String> {
     let transfer = transfer_program()?;
     let mut printed = Vec::new();
     let script = format!("sh tests/bench/instructions.sh {groups} {}", quote(&transfer.to_string_lossy()));
+    eprintln!("counting on {} (usually some minutes)", vm.kernel.version);
     let outcome = vm.run(&script, &mut |bytes| printed.extend_from_slice(bytes))?;
     explain(&outcome)?;
     let printed = String::from_utf8_lossy(&printed).into_owned();

@@ -6,6 +6,7 @@ use super::Command;
 use crate::args::Args;
 use crate::kernels::{self, Kernel};
 use crate::module;
+use crate::paths;
 use crate::probe;
 use crate::sh::Result;
 
@@ -28,6 +29,7 @@ unresolved import, no export, within the size budget.
 };
 
 fn run(mut args: Args) -> Result<i32> {
+    paths::fit_for_kbuild()?;
     let mut chosen = Vec::new();
     let mut probe_only = false;
     while let Some(word) = args.next() {

@@ -37,6 +37,7 @@ so; it is printed with what was expected and what was found.
 const SECONDS_PER_BOOT: u64 = 300;
 
 fn run(mut args: Args) -> Result<i32> {
+    paths::fit_for_kbuild()?;
     let mut series = None;
     while let Some(word) = args.next() {
         match word.as_str() {
@@ -45,7 +46,10 @@ fn run(mut args: Args) -> Result<i32> {
         }
     }
     let mut vm = Vm::new(Kernel::fetch(&series.map_or_else(kernels::newest_series, Ok)?)?);
-    eprintln!("building the module for {}, and the tool", vm.kernel.version);
+    eprintln!(
+        "building the module for {}, and the tool (usually 2 minutes the first time)",
+        vm.kernel.version
+    );
     vm.module = Some(module::build(&vm.kernel)?.ko);
     vm.tool = Some(tool::build()?);
     let started = Instant::now();
@@ -58,7 +62,7 @@ fn run(mut args: Args) -> Result<i32> {
     vm.timeout = Some(Duration::from_secs(SECONDS_PER_BOOT));
     let mut status = 0;
     for script in ["first", "second"] {
-        eprintln!("booting {}", vm.kernel.version);
+        eprintln!("booting {} (the whole usually takes 1 to 2 minutes)", vm.kernel.version);
         status = boot(&vm, script)?;
         if status != 0 {
             break;

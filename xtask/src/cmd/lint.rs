@@ -10,7 +10,7 @@ use crate::compilers::oldest_and_newest;
 use crate::kernels::Kernel;
 use crate::module;
 use crate::paths;
-use crate::sh::{cmd, output, read, which, Context, Error, Result};
+use crate::sh::{cmd, findings, read, which, Context, Error, Result};
 
 pub const COMMAND: Command = Command {
     name: "lint",
@@ -77,18 +77,18 @@ fn in_checkout(program: &str, args: &[&str]) -> Process {
 }
 
 fn formatting() -> Result<()> {
-    output(&mut in_checkout("cargo", &["fmt", "--all", "--check"])).map(|_| ())
+    findings("cargo fmt", "1 s", &mut in_checkout("cargo", &["fmt", "--all", "--check"]))
 }
 
 fn kernel_formatting() -> Result<()> {
     let mut rustfmt =
         in_checkout("rustfmt", &["--check", "--edition", "2021", "--config-path", "rustfmt.toml"]);
-    output(rustfmt.arg("kernel/rust/lib.rs")).map(|_| ())
+    findings("rustfmt", "1 s", rustfmt.arg("kernel/rust/lib.rs"))
 }
 
 fn clippy() -> Result<()> {
     let args = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    output(&mut in_checkout("cargo", &args)).map(|_| ())
+    findings("cargo clippy", "1 minute the first time", &mut in_checkout("cargo", &args))
 }
 
 fn kernel_clippy() -> Result<()> {
@@ -97,8 +97,8 @@ fn kernel_clippy() -> Result<()> {
 
 fn compilers() -> Result<()> {
     for rustc in oldest_and_newest()? {
-        for series in crate::kernels::SERIES {
-            let kernel = Kernel::fetch(series)?;
+        for series in crate::kernels::all_series()? {
+            let kernel = Kernel::fetch(&series)?;
             let built = module::build_with(&kernel, rustc.clone(), module::Warnings::Deny);
             built.context(|| format!("{}, for {}", rustc.id, kernel.version))?;
             println!("   {}, for {}", rustc.id, kernel.version);
@@ -113,7 +113,7 @@ fn scripts() -> Result<()> {
     }
     let mut shellcheck = in_checkout("shellcheck", &["-x", "x", ".ci/run", "xtask/src/guest-init.sh"]);
     shellcheck.arg("xtask/packages.sh").args(files(&["tests"], &["sh"])?);
-    output(shellcheck.args(["--severity", "warning"])).map(|_| ())
+    findings("shellcheck", "5 s", shellcheck.args(["--severity", "warning"]))
 }
 
 fn length() -> Result<()> {

@@ -4,6 +4,7 @@ use super::Command;
 use crate::args::Args;
 use crate::paths;
 use crate::sh::{cmd, Context, Result};
+use crate::step::Step;
 
 pub const COMMAND: Command = Command {
     name: "sim",
@@ -27,6 +28,9 @@ history and can be run again. Ends at the first promise that is broken.
 };
 
 fn run(mut args: Args) -> Result<i32> {
+    let mut build = cmd("cargo", ["build", "--quiet", "--release", "--package", "remap-sim"]);
+    let step = Step::new("building the simulator").usually("1 minute the first time").shown();
+    step.run(build.current_dir(paths::checkout()))?;
     let mut cargo = cmd("cargo", ["run", "--quiet", "--release", "--package", "remap-sim", "--"]);
     cargo.args(args.rest()).current_dir(paths::checkout());
     let status = cargo.status().context(|| "cannot run cargo")?;

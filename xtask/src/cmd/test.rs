@@ -10,6 +10,7 @@ use crate::module;
 use crate::paths;
 use crate::scenarios::{self, Scenario};
 use crate::sh::{cmd, Context, Error, Result};
+use crate::step::Step;
 use crate::test_modules;
 use crate::tool;
 use crate::vm::Vm;
@@ -70,6 +71,9 @@ fn run(mut args: Args) -> Result<i32> {
     if let Some(name) = names.iter().find(|name| chosen.iter().all(|one| one.name != **name)) {
         return Err(format!("no scenario tests/vm/{name}.sh").into());
     }
+    if !fast {
+        paths::fit_for_kbuild()?;
+    }
     let mut count = Count::default();
     if names.is_empty() {
         crates(&mut count)?;
@@ -103,12 +107,13 @@ fn bare(trees: &[String]) -> Result<i32> {
 fn crates(count: &mut Count) -> Result<()> {
     println!("tests of the crates");
     let mut cargo = cmd("cargo", ["test", "--workspace", "--no-fail-fast"]);
-    let done = cargo.current_dir(paths::checkout()).output().context(|| "cannot run cargo")?;
-    let text = String::from_utf8_lossy(&done.stdout);
-    let (passed, failed) = cargo_results(&text);
+    let step = Step::new("tests of the crates").usually("5 minutes the first time, then 2");
+    let (printed, status) = step.capture(cargo.current_dir(paths::checkout()))?;
+    let text = &printed.out;
+    let (passed, failed) = cargo_results(text);
     count.passed += passed;
-    if failed > 0 || !done.status.success() {
-        println!("{text}{}", String::from_utf8_lossy(&done.stderr));
+    if failed > 0 || !status.success() {
+        println!("{text}{}", printed.err);
         let names = text.lines().filter(|line| line.starts_with("test ") && line.ends_with("FAILED"));
         count.failed.extend(names.map(str::to_string));
         if failed == 0 {
@@ -172,15 +177,24 @@ fn ready(series: &str, count: &mut Count) -> Option<Vm> {
 /// than they compute.
 fn in_guests(guests: &[Vm], chosen: Vec<Scenario>, minutes: u64, count: &mut Count) {
     let turns = scenarios::turns(chosen);
-    let queue = Mutex::new(turns.iter().flat_map(|turn| guests.iter().map(move |vm| (vm, turn))));
+    let total = guests.len() * turns.iter().map(Vec::len).sum::<usize>();
+    let runs = turns.iter().flat_map(|turn| guests.iter().map(move |vm| (vm, turn)));
+    // The number of each run's last scenario.
+    let numbered = runs.scan(0, |count, (vm, turn)| {
+        *count += turn.len();
+        Some((vm, turn, *count))
+    });
+    let queue = Mutex::new(numbered);
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
         let mut done = Vec::new();
-        while let Some((vm, turn)) = next() {
+        while let Some((vm, turn, last)) = next() {
             let started = Instant::now();
-            let tally = scenarios::run(vm, turn, minutes);
             let names: Vec<&str> = turn.iter().map(|one| one.name.as_str()).collect();
-            println!("{} {}: took {} s", vm.kernel.name, names.join(" "), started.elapsed().as_secs());
+            let names = names.join(" ");
+            println!("{}", begins(&vm.kernel.name, &names, last, turn.len(), total, minutes));
+            let tally = scenarios::run(vm, turn, minutes);
+            println!("{} {names}: took {} s", vm.kernel.name, started.elapsed().as_secs());
             done.push((vm, tally));
         }
         done
@@ -207,8 +221,26 @@ fn in_guests(guests: &[Vm], chosen: Vec<Scenario>, minutes: u64, count: &mut Cou
     }
 }
 
+/// What is said when a guest begins with `count` scenarios, of which the last has number `last` of `total`.
+fn begins(kernel: &str, names: &str, last: usize, count: usize, total: usize, minutes: u64) -> String {
+    let numbers = match count {
+        1 => format!("scenario {last}"),
+        _ => format!("scenarios {} to {last}", last + 1 - count),
+    };
+    let load = if names == "stress" { minutes } else { 0 };
+    format!("{kernel} {names}: begins, {numbers} of {total} (usually {} to {} minutes)", 1 + load, 4 + load)
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn it_is_said_how_many_scenarios_there_are() {
+        let one = super::begins("6.12", "stress", 3, 1, 60, 30);
+        assert_eq!(one, "6.12 stress: begins, scenario 3 of 60 (usually 31 to 34 minutes)");
+        let four = super::begins("6.1", "a b c d", 8, 4, 60, 1);
+        assert_eq!(four, "6.1 a b c d: begins, scenarios 5 to 8 of 60 (usually 1 to 4 minutes)");
+    }
+
     #[test]
     fn results_of_several_programs_add_up() {
         let text = "test a ... ok\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured\n\

@@ -8,6 +8,7 @@ use super::Command;
 use crate::args::Args;
 use crate::kernels::{self, Kernel};
 use crate::module;
+use crate::paths;
 use crate::sh::{Error, Result};
 use crate::test_modules;
 use crate::tool;
@@ -44,6 +45,7 @@ oops or the like. 124: the time was over. 125: the guest went away.
 };
 
 fn run(mut args: Args) -> Result<i32> {
+    paths::fit_for_kbuild()?;
     let (mut series, mut build_only, mut no_module, mut ignore_log) = (None, false, false, false);
     let mut settings: Vec<Setting> = Vec::new();
     let mut command = Vec::new();
@@ -75,7 +77,7 @@ fn run(mut args: Args) -> Result<i32> {
     if command.is_empty() {
         return Err(Error("no command: ./x vm [options] -- COMMAND".into()));
     }
-    eprintln!("booting {}", vm.kernel.version);
+    eprintln!("booting {} (usually 5 to 30 s)", vm.kernel.version);
     let mut stdout = std::io::stdout();
     let outcome = vm.run(&script(&command), &mut |bytes| {
         // Nobody reading any more is no reason to stop the guest half-way.
