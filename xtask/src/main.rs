@@ -6,6 +6,7 @@ mod cmd;
 mod compilers;
 mod debian;
 mod features;
+mod host_clock;
 mod initramfs;
 mod kbuild;
 mod kernels;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::host_clock;
 use crate::initramfs;
 use crate::kernels::Kernel;
 use crate::paths;
@@ -180,6 +181,13 @@ impl Vm {
         Ok(dir)
     }
 
+    /// What the guest is told about its clock. Where QEMU counts instructions, its counter is not the host's.
+    fn clock(&self) -> String {
+        let counts = self.qemu_args.iter().any(|word| word == "-icount");
+        let word = if counts { None } else { host_clock::guest_word() };
+        word.map(|word| format!(" {word}")).unwrap_or_default()
+    }
+
     fn qemu(&self, dir: &Path, console: &Path) -> Result<Command> {
         let boot = self.kernel.boot.as_ref().ok_or("this kernel can't be booted here")?;
         let program = which("qemu-system-x86_64").ok_or("QEMU is missing: install qemu-system-x86")?;
@@ -190,7 +198,8 @@ impl Vm {
         qemu.arg("-smp").arg(self.cpus.to_string()).arg("-m").arg(format!("{}M", self.memory_mib));
         qemu.arg("-kernel").arg(&boot.image).arg("-initrd").arg(dir.join("initramfs"));
         qemu.arg("-append").arg(format!(
-            "console=ttyS0 loglevel=7 no_timer_check panic=-1 oops=panic audit=0 apparmor=0 selinux=0 {}",
+            "console=ttyS0 loglevel=7 no_timer_check panic=-1 oops=panic audit=0 apparmor=0 selinux=0{} {}",
+            self.clock(),
             self.append
         ));
         qemu.arg("-chardev").arg(option("file,id=console,path=", console));

@@ -14,6 +14,7 @@ pub const INSTALL: Command = Command {
     about: "build and install module and tool for the running kernel",
     help: "\
 usage: sudo ./x install [--prefix DIR] [--destdir DIR] [--headers DIR] [--no-build]
+                        [--build-only]
 
 Builds dm_remap.ko for the kernel that runs now, and the tool dmremap, and
 installs them:
@@ -22,13 +23,15 @@ installs them:
   PREFIX/sbin/dmremap
   PREFIX/share/man/man8/dmremap.8
 
-A new kernel needs a new module: run it again after an upgrade.
+A new kernel needs a new module: run it again after an upgrade. As root in
+another user's checkout it builds as that user, who then owns what is built.
 
   --prefix DIR   where tool and man page go (default /usr/local)
   --destdir DIR  put everything below DIR, for packages
   --headers DIR  for the kernel whose headers are in DIR
   --no-build     install what `./x build --running` and `cargo build --release`
                  have built, so that nothing is built as root
+  --build-only   build both and install nothing
 ",
     run: install,
 };
@@ -39,8 +42,9 @@ pub const UNINSTALL: Command = Command {
     help: "\
 usage: sudo ./x uninstall [--prefix DIR] [--destdir DIR] [--headers DIR]
 
-Removes the module, the tool and its man page, for the same words that install was given. The
-module must not be in use.
+Removes the tool, its man page, and the module from every kernel, or from that
+of --headers alone; for the same words that install was given. The module must
+not be in use.
 ",
     run: uninstall,
 };
@@ -52,7 +56,11 @@ struct Places {
     /// What `uname -r` says under the kernel.
     version: String,
     build: bool,
-    module: PathBuf,
+    build_only: bool,
+    /// The words that all this was read from.
+    words: Vec<String>,
+    /// The directory that has one of modules for each kernel.
+    all_modules: PathBuf,
     tool: PathBuf,
     page: PathBuf,
     destdir: Option<PathBuf>,
@@ -60,14 +68,17 @@ struct Places {
 
 impl Places {
     fn parse(mut args: Args) -> Result<Places> {
-        let (mut prefix, mut destdir, mut headers, mut build) =
-            (PathBuf::from("/usr/local"), None, None, true);
+        let words = args.rest();
+        let mut args = Args::new(words.clone());
+        let (mut prefix, mut destdir, mut headers, mut build, mut build_only) =
+            (PathBuf::from("/usr/local"), None, None, true, false);
         while let Some(word) = args.next() {
             match word.as_str() {
                 "--prefix" => prefix = args.value(&word)?.into(),
                 "--destdir" => destdir = Some(PathBuf::from(args.value(&word)?)),
                 "--headers" => headers = Some(PathBuf::from(args.value(&word)?)),
                 "--no-build" => build = false,
+                "--build-only" => build_only = true,
                 _ => return Err(Args::unknown(&word)),
             }
         }
@@ -80,16 +91,53 @@ impl Places {
             Some(root) => root.join(path.strip_prefix("/").unwrap_or(&path)),
             None => path,
         };
-        let modules = PathBuf::from("/lib/modules").join(&version);
         Ok(Places {
-            module: below(modules.join("updates/dm_remap.ko")),
+            all_modules: below(PathBuf::from("/lib/modules")),
             tool: below(prefix.join("sbin/dmremap")),
             page: below(prefix.join("share/man/man8/dmremap.8")),
             headers,
             version,
             build,
+            build_only,
+            words,
             destdir,
         })
+    }
+
+    /// Where the module of a kernel goes.
+    fn module(&self, version: &str) -> PathBuf {
+        self.all_modules.join(version).join("updates/dm_remap.ko")
+    }
+
+    /// The kernels that have the module, with its places; only the one whose headers were given, if they were.
+    fn installed(&self) -> Result<Vec<(String, PathBuf)>> {
+        let mut versions = match (&self.headers, std::fs::read_dir(&self.all_modules)) {
+            (Some(_), _) => vec![self.version.clone()],
+            (None, Err(e)) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            (None, entries) => {
+                let here = || format!("cannot list {}", self.all_modules.display());
+                let mut names = Vec::new();
+                for entry in entries.context(here)? {
+                    names.push(entry.context(here)?.file_name().to_string_lossy().into_owned());
+                }
+                names
+            }
+        };
+        versions.sort();
+        let places = versions.into_iter().map(|version| (version.clone(), self.module(&version)));
+        Ok(places.filter(|(_, path)| path.exists()).collect())
+    }
+
+    /// Builds module and tool, as the checkout's owner where root need not; where they are.
+    fn build_as_owner(&self) -> Result<(PathBuf, PathBuf)> {
+        let program = std::env::current_exe().context(|| "cannot find this program")?;
+        let Some(mut owner) = paths::as_owner(&program)? else { return self.build() };
+        owner.arg("install").args(&self.words).arg("--build-only");
+        let status = owner.status().context(|| "cannot run setpriv")?;
+        match status.success() {
+            true => self.built(),
+            false => Err("what is to be installed does not build: see above".into()),
+        }
     }
 
     /// Builds module and tool; where they are.
@@ -116,9 +164,9 @@ impl Places {
     }
 
     /// Has modprobe find the module, or forget it. A package does that itself.
-    fn depmod(&self) -> Result<()> {
+    fn depmod(&self, version: &str) -> Result<()> {
         if self.destdir.is_none() {
-            output(cmd("/sbin/depmod", ["-a"]).arg(&self.version))?;
+            output(cmd("/sbin/depmod", ["-a"]).arg(version))?;
         }
         Ok(())
     }
@@ -143,11 +191,16 @@ fn put_page(tool: &Path, to: &Path) -> Result<()> {
 
 fn install(args: Args) -> Result<i32> {
     let places = Places::parse(args)?;
-    let (module, tool) = if places.build { places.build()? } else { places.built()? };
-    put(&module, &places.module, "0644")?;
+    if places.build_only {
+        let (module, tool) = places.build()?;
+        println!("{}\n{}", module.display(), tool.display());
+        return Ok(0);
+    }
+    let (module, tool) = if places.build { places.build_as_owner()? } else { places.built()? };
+    put(&module, &places.module(&places.version), "0644")?;
     put(&tool, &places.tool, "0755")?;
     put_page(&tool, &places.page)?;
-    places.depmod()?;
+    places.depmod(&places.version)?;
     if places.destdir.is_none() {
         println!("next: modprobe dm_remap; dmremap help");
         println!("A kernel that asks for signed modules (secure boot) refuses it until it is signed with a key that");
@@ -175,7 +228,9 @@ fn uninstall(args: Args) -> Result<i32> {
         }
     }
     let mut found = false;
-    for path in [&places.module, &places.tool, &places.page] {
+    let modules = places.installed()?;
+    let paths = modules.iter().map(|(_, path)| path).chain([&places.tool, &places.page]);
+    for path in paths {
         if path.exists() {
             std::fs::remove_file(path).context(|| format!("cannot remove {}", path.display()))?;
             println!("removed {}", path.display());
@@ -185,13 +240,48 @@ fn uninstall(args: Args) -> Result<i32> {
     if !found {
         return Err(Error("nothing is installed there".into()));
     }
-    places.depmod()?;
+    for (version, _) in &modules {
+        places.depmod(version)?;
+    }
     Ok(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_module_is_taken_out_of_every_kernel() {
+        let root = std::env::temp_dir().join(format!("dm-remap-uninstall-{}", std::process::id()));
+        let words = |more: &[&str]| {
+            let all = ["--destdir", root.to_str().unwrap()]
+                .into_iter()
+                .chain(more.iter().copied())
+                .map(|word| word.to_string());
+            Args::new(all.collect())
+        };
+        let places = Places::parse(words(&[])).unwrap();
+        assert!(places.installed().unwrap().is_empty());
+        let all = ["6.1.0-56-amd64", "6.12.117+deb12-amd64"];
+        for version in all {
+            let path = places.module(version);
+            mkdir(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        mkdir(&places.all_modules.join("7.3.4/updates")).unwrap();
+        let found: Vec<String> =
+            places.installed().unwrap().into_iter().map(|(version, _)| version).collect();
+        assert_eq!(found, all);
+        let headers = root.join("headers");
+        mkdir(&headers.join("include/config")).unwrap();
+        std::fs::write(headers.join("include/config/kernel.release"), all[0]).unwrap();
+        let one = Places::parse(words(&["--headers", headers.to_str().unwrap()])).unwrap();
+        assert_eq!(one.installed().unwrap().len(), 1);
+        assert_eq!(uninstall(words(&[])).unwrap(), 0);
+        assert!(places.installed().unwrap().is_empty());
+        assert!(uninstall(words(&[])).is_err());
+        std::fs::remove_dir_all(&root).unwrap();
+    }
 
     #[test]
     fn an_unknown_word_is_refused() {
