@@ -139,6 +139,26 @@ alignment() {
 	rmmod scsi_debug
 }
 
+# Both devices unmap where zeroes are written, as thin SCSI disks do. Since 6.17 the block layer compares how much of a write of zeroes
+# unmaps with how much can be written; kernels before say nothing of it.
+zeroes_that_unmap() {
+	sd=$(scsi_disk 32 lbpu=1 lbpws=1 lbprz=1)
+	half=$(($(sectors "$sd") / 2))
+	dmsetup create front --table "0 $half linear $sd 0"
+	dmsetup create back --table "0 $half linear $sd $half"
+	remap r /dev/mapper/front /dev/mapper/back format
+	unmaps=/sys/dev/block/$(number /dev/mapper/r)/queue/write_zeroes_unmap_max_hw_bytes
+	if [ -e "$unmaps" ]; then
+		[ "$(queue /dev/mapper/front write_zeroes_unmap_max_hw_bytes)" -gt 0 ]
+		equal "$(cat "$unmaps")" "$(queue /dev/mapper/r write_zeroes_max_bytes)"
+	fi
+	head -c 1048576 /dev/urandom | dd of=/dev/mapper/r bs=1M oflag=direct iflag=fullblock status=none
+	blkdiscard -z -l 1048576 /dev/mapper/r
+	cmp -n 1048576 /dev/mapper/r /dev/zero
+	for name in r front back; do dmsetup remove $name; done
+	rmmod scsi_debug
+}
+
 zoned_is_refused() {
 	told() { dmesg | grep -c 'zoned devices are not supported' || true; }
 	zoned=$(cacheless zoned 16 zoned=1 zone_size=4)
@@ -192,6 +212,7 @@ t s23_emulated_sectors emulated_sectors
 t s23_small_transfers_from_unaligned_memory small_transfers_from_unaligned_memory
 t s23_unlike_devices unlike_devices
 t s23_alignment alignment
+t s23_zeroes_that_unmap zeroes_that_unmap
 t s23_zoned_is_refused zoned_is_refused
 t s23_the_top_of_the_range the_top_of_the_range
 t kernel_log_is_clean clean_log
