@@ -100,12 +100,12 @@ fn image_package(version: &str) -> Option<String> {
 pub fn unpack(version: &str, dir: &Path, says: &dyn Fn(&str)) -> Result<()> {
     let packages = packages(version)?;
     let mut show = cmd("apt-cache", ["show", "--no-all-versions"]);
-    let (download_bytes, disk_kib) = sizes(&output(show.args(&packages))?.out);
+    let (download_bytes, disk_bytes) = sizes(&output(show.args(&packages))?.out);
     says(&format!(
         "{} packages, {} MB to download, {} MB on disk",
         packages.len(),
         download_bytes / 1_000_000,
-        disk_kib / 1000
+        disk_bytes / 1_000_000
     ));
     let downloads = dir.join("deb");
     mkdir(&downloads)?;
@@ -149,12 +149,13 @@ fn parts_in(depends: &str) -> Vec<String> {
     names.filter(is_part).map(str::to_string).collect()
 }
 
-/// Bytes to download and KiB on disk of the packages that `apt-cache show` describes.
+/// Bytes to download, and bytes on disk, of the packages that `apt-cache show` describes.
 fn sizes(shown: &str) -> (u64, u64) {
     let sum = |field: &str| -> u64 {
         shown.lines().filter_map(|line| line.strip_prefix(field)?.trim().parse::<u64>().ok()).sum()
     };
-    (sum("Size:"), sum("Installed-Size:"))
+    // dpkg counts what is installed in KiB.
+    (sum("Size:"), sum("Installed-Size:") * 1024)
 }
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
     fn sizes_add_up() {
         assert_eq!(
             sizes("Package: a\nSize: 100\nInstalled-Size: 7\n\nPackage: b\nSize: 11\nInstalled-Size: 2\n"),
-            (111, 9)
+            (111, 9 * 1024)
         );
     }
 }
