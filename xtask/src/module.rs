@@ -161,7 +161,8 @@ impl Job<'_> {
         bindgen.args(&flags).args(["-fms-extensions", "-fshort-wchar", "-fno-builtin", "-w"]);
         bindgen.args(["--target=x86_64-linux-gnu", "-mno-sse", "-fno-strict-aliasing"]);
         bindgen.current_dir(&self.kernel.headers).env("LIBCLANG_PATH", toolchain::libclang()?);
-        output(&mut bindgen)?;
+        let step = Step::new("reading the kernel's headers with bindgen").usually("2 s").shown();
+        step.run(&mut bindgen)?;
         std::fs::write(&stamp, key).context(|| format!("cannot write {}", stamp.display()))
     }
 
@@ -200,7 +201,8 @@ impl Job<'_> {
     fn compile(&self, name: &str, source: &Path, flags: &[String], core: &Path, out: &Path) -> Result<()> {
         let mut rustc = self.rustc.command();
         self.arguments(&mut rustc, name, source, flags, core);
-        let printed = output(rustc.arg("--out-dir").arg(out))?;
+        let what = format!("compiling {name} for {}", self.kernel.version);
+        let printed = Step::new(&what).usually("20 s").shown().run(rustc.arg("--out-dir").arg(out))?;
         eprint!("{}", rustflags::without_expected(&printed.err));
         Ok(())
     }

@@ -113,10 +113,10 @@ pub fn commit(staged: &Staged, name: &str) -> Result<PathBuf> {
 
 /// Refuses a place in which Kbuild cannot work: make takes some characters for its own.
 pub fn fit_for_kbuild() -> Result<()> {
-    for (what, path) in [("this checkout", target_dir()), ("the cache", cache_dir()?)] {
+    for (what, path) in [("this checkout builds", target_dir()), ("downloads are kept", cache_dir()?)] {
         if let Some(c) = unfit_character(&path) {
             return Err(Error(format!(
-                "{what} is in {}: the kernel's build does not work below a directory with {c:?} in its name; move it",
+                "{what} in {}: the kernel's build does not work below a directory with {c:?} in its name; move it",
                 path.display()
             )));
         }

@@ -141,7 +141,7 @@ impl Rustc {
         .arg(&staged)
         .args(flags)
         .arg(self.library.join("core/src/lib.rs"));
-        output(&mut core)?;
+        crate::step::Step::new("building core").usually("20 s").run(&mut core)?;
         // The real compiler_builtins are what the kernel provides itself: memcpy and its kin. Nothing else may be
         // needed; an unresolved symbol at link time says so.
         let stub = staged.join("compiler_builtins.rs");
@@ -187,7 +187,8 @@ pub fn bindgen() -> Result<PathBuf> {
     install.arg(&staged).env_remove("CARGO_TARGET_DIR");
     // It runs for a second; more optimization would take longer than it saves.
     install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_LTO", "off");
-    output(&mut install).context(|| "bindgen is needed to read the kernel's headers")?;
+    let remedy = "it comes from crates.io: look at the network, and run this again";
+    crate::step::Step::new("building bindgen").usually("3 minutes").remedy(remedy).run(&mut install)?;
     paths::commit(&staged, &name)?;
     Ok(program)
 }

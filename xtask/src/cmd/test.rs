@@ -23,8 +23,9 @@ usage: ./x test [--fast] [--kernel NAME]... [--minutes N] [SCENARIO]...
        ./x test --bare [TREE]...
 
 Runs the tests of all crates, builds and checks the module for all of Debian's
-kernels that the package lists know, and runs the scenarios in tests/vm on each. The last line counts what passed and what
-failed. With names of scenarios, only those are run, and no other tests.
+kernels that the package lists know, and runs the scenarios in tests/vm on each.
+The last line counts what passed and what failed. With names of scenarios, only
+those are run, and no other tests.
 
   --fast         no guests, no module
   --kernel NAME  only on this kernel, such as 6.12
