@@ -50,7 +50,13 @@ stays_while_in_use() {
 
 uninstalls() {
 	(cd "$MODULES" && find . -type f ! -name 'modules.*' ! -name dm_remap.ko | sort) >"$WORK/before"
+	# One that an upgrade has left behind.
+	other=/lib/modules/0.0.0-other/updates
+	mkdir -p "$other"
+	cp "$UPDATES" "$other/"
 	"$XTASK" uninstall
+	fails [ -e "$other/dm_remap.ko" ]
+	rm -r /lib/modules/0.0.0-other
 	fails grep -q '^dm_remap ' /proc/modules
 	fails modprobe dm_remap
 	fails [ -e $TOOL ]
