@@ -59,6 +59,7 @@ mod tests {
     fn a_frequency_is_told_only_where_there_is_one() {
         assert!(is_constant("processor\t: 0\nflags\t\t: fpu tsc constant_tsc nonstop_tsc\n"));
         assert!(!is_constant("flags\t\t: fpu tsc constant_tsc\n"));
+        assert!(!is_constant("flags\t\t: fpu tsc nonstop_tsc\n"));
         assert!(!is_constant("Features\t: fp asimd\n"));
         assert_eq!(khz("2595124\n"), Some(2_595_124));
         assert_eq!((khz("0\n"), khz("-nan\n"), khz("")), (None, None, None));
