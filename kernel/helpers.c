@@ -164,12 +164,6 @@ bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work 
 	return queue_delayed_work(queue, work, msecs_to_jiffies(milliseconds));
 }
 
-bool dmr_delayed_work_requeue(struct workqueue_struct *queue, struct delayed_work *work,
-			      unsigned int milliseconds)
-{
-	return mod_delayed_work(queue, work, msecs_to_jiffies(milliseconds));
-}
-
 u64 dmr_monotonic_ns(void)
 {
 	return ktime_get_ns();

@@ -60,8 +60,6 @@ struct workqueue_struct *dmr_workqueue_new(const char *name, int max_active);
 void dmr_delayed_work_init(struct delayed_work *work, void (*run)(struct work_struct *));
 bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work *work,
 			    unsigned int milliseconds);
-bool dmr_delayed_work_requeue(struct workqueue_struct *queue, struct delayed_work *work,
-			      unsigned int milliseconds);
 
 u64 dmr_monotonic_ns(void);
 

@@ -95,12 +95,16 @@ impl<T: Send + Sync + 'static> Work<T> {
         self.queue_ms(queue, context, 0)
     }
 
-    /// Has it run after so many milliseconds from now, whenever it was to run before. In any context.
+    /// Has it run after so many milliseconds from now, whenever it was to run before; not while it is being cancelled. In any context.
+    ///
+    /// Two steps, each of which says what it did. `mod_delayed_work` queues nothing while the work is being cancelled, and since
+    /// 6.10 answers as if it had queued it.
     pub fn requeue_ms(&self, queue: &Workqueue, context: &KArc<T>, milliseconds: u32) {
-        let (queue, work) = (queue.raw.as_ptr(), self.raw.work.get());
-        // SAFETY: an initialized work and a live queue, of which `queued` guards the share. Only a work that was not queued
-        // takes one; the other goes on with the share that it has.
-        self.queued(context, || !unsafe { sys::dmr_delayed_work_requeue(queue, work, milliseconds) });
+        // SAFETY: an initialized work, which is not freed while the caller has a share of the value.
+        if unsafe { sys::cancel_delayed_work(self.raw.work.get()) } {
+            self.unqueued();
+        }
+        self.queue_ms(queue, context, milliseconds);
     }
 
     /// Has it run after so many milliseconds; false if it is queued already.
@@ -132,13 +136,17 @@ impl<T: Send + Sync + 'static> Work<T> {
 
     /// Takes it out of the queue, or waits until it has run; it may be queued again. Not from within the work.
     pub fn cancel(&self) {
-        // SAFETY: an initialized work. If it was still queued, its share was not taken by `run` and never will be.
-        unsafe {
-            if sys::cancel_delayed_work_sync(self.raw.work.get()) {
-                self.raw.armed.fetch_sub(1, Ordering::Release);
-                drop(KArc::<T>::from_raw(self.raw.context.load(Ordering::Acquire)));
-            }
+        // SAFETY: an initialized work.
+        if unsafe { sys::cancel_delayed_work_sync(self.raw.work.get()) } {
+            self.unqueued();
         }
+    }
+
+    /// The kernel has said that it took the work out of its queue: the share that went with the queueing ends.
+    fn unqueued(&self) {
+        self.raw.armed.fetch_sub(1, Ordering::Release);
+        // SAFETY: `run` did not take this share, and never will.
+        drop(unsafe { KArc::<T>::from_raw(self.raw.context.load(Ordering::Acquire)) });
     }
 }
 
