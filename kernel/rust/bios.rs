@@ -67,7 +67,7 @@ fn keep(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, direction: Direction) -> Mapp
             bio.accept_partial(sectors);
             let (held, mapped) = bio.map_hold();
             // The hold may have ended before the bio was in the list: the worker looks again.
-            hand_over(set, &set.deferred, held, || set.kick_commit());
+            hand_over(set, &set.deferred, held, || set.kick_forward());
             mapped
         }
         Direction::AskEngine { sectors } => {
@@ -277,8 +277,9 @@ fn judge(set: &Set, bio: &Bio<'_, PerBio>, status: Status) -> AfterError {
     path::after_error(&set.access, failed)
 }
 
-/// Sends on the bios of groups that are no longer held.
-pub fn run_deferred(set: &KArc<Set>) {
+/// The worker that sends on the bios of groups that are no longer held. It may wait for room in a device's queue, so no other work
+/// is done here.
+pub fn forward(set: &KArc<Set>) {
     let seen = set.steps();
     let mut waiting = set.deferred.lock().take();
     while let Some(bio) = waiting.pop() {
@@ -289,8 +290,8 @@ pub fn run_deferred(set: &KArc<Set>) {
                 set.gate.leave(entered);
                 hand_over(set, &set.deferred, bio, || ());
                 if set.steps() != seen {
-                    // Whoever ended the hold meanwhile found the list empty.
-                    set.kick_commit();
+                    // The step that ended the hold meanwhile found the list empty.
+                    set.kick_forward();
                 }
             }
             direction => send(set, bio, direction, entered),
@@ -329,7 +330,7 @@ fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: Entered) 
         }
         Direction::Defer { .. } => {
             set.gate.leave(entered);
-            hand_over(set, &set.deferred, bio, || set.kick_commit());
+            hand_over(set, &set.deferred, bio, || set.kick_forward());
         }
         Direction::AskEngine { .. } => {
             set.gate.leave(entered);

@@ -23,7 +23,7 @@ use crate::bind::time::monotonic_ms;
 use crate::bind::work::{Work, Workqueue};
 use crate::bind::Result;
 use crate::commits::{self, CommitSide};
-use crate::repairs;
+use crate::{bios, repairs};
 
 /// Repair contexts of a set.
 pub const CONTEXTS: usize = 4;
@@ -161,11 +161,13 @@ pub struct Set {
     handle: Handle,
     repair_works: [Work<Set>; CONTEXTS],
     commit_work: Work<Set>,
+    forward_work: Work<Set>,
     tend_work: Work<Set>,
     /// Suspended, or not yet resumed: nothing is done by the clock.
     parked: AtomicBool,
     repair_queue: Workqueue,
     commit_queue: Workqueue,
+    forward_queue: Workqueue,
 }
 
 impl Set {
@@ -210,12 +212,15 @@ impl Set {
                 Work::new(repairs::work::<3>)?,
             ],
             commit_work: Work::new(commits::work)?,
+            forward_work: Work::new(bios::forward)?,
             tend_work: Work::new(commits::tend)?,
             parked: AtomicBool::new(true),
             // Twice the contexts: a work that is queued again while it runs counts twice, and would keep another from running.
             repair_queue: Workqueue::new(c"dm_remap_repair", 2 * CONTEXTS as u16)?,
             // A queue of its own, with a rescuer of its own: repairs wait for commits.
             commit_queue: Workqueue::new(c"dm_remap_commit", 1)?,
+            // And another: a bio that is sent on waits for room in main's queue, and main may fail what repairs then commit.
+            forward_queue: Workqueue::new(c"dm_remap_forward", 1)?,
         };
         KArc::new(set).map(Some)
     }
@@ -231,6 +236,7 @@ impl Set {
             work.cancel();
         }
         self.commit_work.cancel();
+        self.forward_work.cancel();
         // Last, as the others may have had it queued.
         self.tend_work.cancel();
     }
@@ -279,6 +285,8 @@ pub trait Shared {
     fn kick_repair(&self);
     /// Wakes the committer.
     fn kick_commit(&self);
+    /// Has the bios of held groups looked at again.
+    fn kick_forward(&self);
     /// Has the committer told the time after so many milliseconds.
     fn tend_later(&self, milliseconds: u32);
     /// Draws the consequences of a step of a machine: modes, news, and who waits for either.
@@ -294,6 +302,10 @@ impl Shared for KArc<Set> {
 
     fn kick_commit(&self) {
         self.commit_work.queue(&self.commit_queue, self);
+    }
+
+    fn kick_forward(&self) {
+        self.forward_work.queue(&self.forward_queue, self);
     }
 
     fn tend_later(&self, milliseconds: u32) {
@@ -313,6 +325,8 @@ impl Shared for KArc<Set> {
         }
         self.steps.fetch_add(1, Ordering::AcqRel);
         self.stepped.wake();
-        crate::bios::run_deferred(self);
+        if !self.deferred.lock().is_empty() {
+            self.kick_forward();
+        }
     }
 }

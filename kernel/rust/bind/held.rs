@@ -184,6 +184,11 @@ impl<D: Copy, S> HeldList<D, S> {
         HeldList { first: None, last: None, data: PhantomData }
     }
 
+    /// Whether there is none in it.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// Adds one at the end.
     pub fn push(&mut self, bio: HeldBio<D, S>) {
         let raw = bio.raw;
