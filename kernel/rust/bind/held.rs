@@ -127,7 +127,8 @@ impl<D: Copy> HeldBio<D, Fresh> {
         HeldBio { raw, data: PhantomData }
     }
 
-    /// Sends the whole clone as it was, to a sector of a device; `end_io` is called when it is done.
+    /// Sends the whole clone as it was, to a sector of a device; `end_io` is called when it is done. It is charged to the control group of the
+    /// bio that it was made of, whichever thread sends it. May wait for room in the device's queue.
     pub fn submit(self, device: &Device, sector: u64) {
         let (raw, sent) = (self.raw.as_ptr(), self.sent());
         let saved = beside_of(&self);
@@ -140,7 +141,7 @@ impl<D: Copy> HeldBio<D, Fresh> {
             (*raw).bi_opf &= !(1 << sys::__REQ_POLLED);
             sys::dmr_bio_redirect(raw, device.bdev(), sector);
             (*saved).bi_sector = sector;
-            sys::submit_bio_noacct(raw);
+            sys::dm_submit_bio_remap(raw, core::ptr::null_mut());
         }
     }
 }
