@@ -129,8 +129,7 @@ fn requeue_all<S>(mut list: HeldList<PerBio, S>) {
 }
 
 /// Gives a bio back to be mapped anew after the next resume.
-fn requeue<S>(mut bio: HeldBio<PerBio, S>) {
-    bio.data_mut().way = Way::Settled;
+fn requeue<S>(bio: HeldBio<PerBio, S>) {
     bio.complete(Status::REQUEUE);
 }
 
@@ -188,35 +187,35 @@ fn flush(set: &KArc<Set>, mut bio: Bio<'_, PerBio>) -> Mapped {
 /// Sees a bio end.
 #[inline]
 pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ended {
-    let data = *bio.data();
+    let PerBio { first, way, fua, .. } = *bio.data();
+    let entered = bio.data_mut().entered.take();
     let leave = || {
-        if let Some(entered) = data.entered {
+        if let Some(entered) = entered {
             set.gate.leave(entered);
         }
     };
-    match data.way {
+    match way {
         Way::Main if status.is_ok() => {
             // Written, or readable after all.
-            not_pending(set, data.first, &bio);
+            not_pending(set, first, &bio);
             if bio.op() == Op::Write {
-                main_took(set, data.first);
+                main_took(set, first);
             }
             leave();
             bio.done(status)
         }
         Way::Slot(_) if status.is_ok() => {
-            if bio.op().writes() && !data.fua {
+            if bio.op().writes() && !fua {
                 set.dirty.mark();
             }
             leave();
             bio.done(status)
         }
         Way::Main | Way::Slot(_) => {
-            if matches!(data.way, Way::Slot(_)) && bio.op().writes() {
+            if matches!(way, Way::Slot(_)) && bio.op().writes() {
                 // Part of it may have reached the slot.
                 set.dirty.mark();
             }
-            bio.data_mut().entered = None;
             leave();
             if judge(set, &bio, status) != AfterError::Repair {
                 if bio.op() == Op::Write && set.access.breaker_is_open() {
@@ -232,7 +231,7 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
             ended
         }
         Way::FlushMain | Way::FlushSpare(_) => {
-            if let (Way::FlushSpare(mark), true) = (data.way, status.is_ok()) {
+            if let (Way::FlushSpare(mark), true) = (way, status.is_ok()) {
                 set.dirty.flushed(mark);
             }
             set.access.flush_ended(status.is_ok());
@@ -244,7 +243,7 @@ pub fn end_io(set: &KArc<Set>, mut bio: Bio<'_, PerBio>, status: Status) -> Ende
         Way::Discard => {
             // A hint that main did not take is no failed write.
             if status.is_ok() {
-                not_pending(set, data.first, &bio);
+                not_pending(set, first, &bio);
             }
             leave();
             bio.done(status)
@@ -343,7 +342,6 @@ fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: Entered) 
         }
         Direction::Refuse(error) => {
             set.gate.leave(entered);
-            bio.data_mut().way = Way::Settled;
             bio.complete(status_of(error));
         }
     }

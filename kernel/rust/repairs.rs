@@ -86,7 +86,7 @@ fn run_job(
     set: &KArc<Set>,
     context: u8,
     machine: Option<Machine>,
-    mut bio: Spent,
+    bio: Spent,
     failed: Status,
     buffer: &mut PageBuf,
 ) {
@@ -97,7 +97,6 @@ fn run_job(
         None => Err(error),
     };
     set.stepped();
-    bio.data_mut().way = Way::Settled;
     bio.complete(match verdict {
         Ok(()) => Status::OK,
         // What a device said itself goes up as it was (S15).

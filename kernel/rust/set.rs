@@ -92,7 +92,7 @@ pub enum Way {
 }
 
 /// What is kept beside every bio.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub struct PerBio {
     /// First sector of the mapped device.
     pub first: u64,
@@ -104,6 +104,12 @@ pub struct PerBio {
     pub entered: Option<Entered>,
     /// How it failed, when it goes to a repair context.
     pub failed: Option<Status>,
+}
+
+impl held::Settle for PerBio {
+    fn settle(&mut self) {
+        self.way = Way::Settled;
+    }
 }
 
 /// A bio that the set keeps and may send.

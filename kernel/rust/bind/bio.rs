@@ -6,7 +6,7 @@ use core::mem::size_of;
 use core::ptr::NonNull;
 
 use super::dm::Device;
-use super::held::{Fresh, HeldBio, Spent};
+use super::held::{self, Fresh, HeldBio, Spent};
 use super::Errno;
 use crate::sys;
 
@@ -128,7 +128,7 @@ pub struct Mapped(pub(super) c_int);
 /// What `end_io` did with its bio.
 pub struct Ended(pub(super) c_int, pub(super) Status);
 
-impl<'a, D: Copy> Bio<'a, D> {
+impl<'a, D: held::Settle> Bio<'a, D> {
     /// # Safety
     /// `raw` must be a live clone with a `Beside<D>` that is initialized and that, like the clone, this callback alone
     /// may use.
@@ -226,12 +226,6 @@ impl<'a, D: Copy> Bio<'a, D> {
         self.flags() & (1 << sys::__REQ_FUA) != 0
     }
 
-    /// Whether the write cache must be flushed first; a flush without data has it as well.
-    #[inline]
-    pub fn is_preflush(&self) -> bool {
-        self.flags() & (1 << sys::__REQ_PREFLUSH) != 0
-    }
-
     /// Whether it is read-ahead, which nobody waits for.
     #[inline]
     pub fn is_readahead(&self) -> bool {
@@ -283,10 +277,11 @@ impl<'a, D: Copy> Bio<'a, D> {
     }
 
     /// Takes only the first `sectors` of it; dm core sends the rest as another bio. Only in `map`, and only for what has
-    /// sectors and of which dm core sends a single copy.
+    /// sectors and of which dm core sends a single copy: of flushes it sends several, but those have no sectors, as it sends what is
+    /// to be written after a flush when the flush is over, and without the flag.
     #[inline]
     pub fn accept_partial(&mut self, sectors: u32) {
-        if sectors == 0 || sectors >= self.sectors() || self.is_preflush() {
+        if sectors == 0 || sectors >= self.sectors() {
             return;
         }
         // SAFETY: the bio is in `map`, has data, and is longer than what is accepted.

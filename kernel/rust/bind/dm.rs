@@ -6,6 +6,8 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::bio::{Bio, Ended, Mapped, Status};
+use super::held::Settle;
+use super::tie::{Tie, Ties};
 use super::{Errno, Result};
 use crate::sys;
 
@@ -59,14 +61,16 @@ impl Offers {
 /// A target under construction.
 pub struct TargetInfo<'a> {
     raw: NonNull<sys::dm_target>,
+    ties: &'a Ties,
     borrow: PhantomData<&'a mut sys::dm_target>,
 }
 
-impl TargetInfo<'_> {
+impl<'a> TargetInfo<'a> {
     /// # Safety
-    /// `raw` must be a target that its constructor has to itself for the lifetime of the result.
-    pub(super) unsafe fn new(raw: NonNull<sys::dm_target>) -> Self {
-        TargetInfo { raw, borrow: PhantomData }
+    /// `raw` must be a target that its constructor has to itself for the lifetime of the result, and `ties` be dropped before it is
+    /// gone.
+    pub(super) unsafe fn new(raw: NonNull<sys::dm_target>, ties: &'a Ties) -> Self {
+        TargetInfo { raw, ties, borrow: PhantomData }
     }
 
     /// First sector of the target in its mapped device.
@@ -89,7 +93,7 @@ impl TargetInfo<'_> {
 
     /// Opens the device that a word names.
     pub fn open(&mut self, args: &Args<'_>, index: usize) -> Result<Device> {
-        Device::open(self.raw, args.get(index).ok_or(Errno::EINVAL)?)
+        Device::open(self.raw, args.get(index).ok_or(Errno::EINVAL)?, self.ties.tie())
     }
 
     /// Says what else than reads and writes may be sent.
@@ -104,19 +108,19 @@ impl TargetInfo<'_> {
         ti.set_discards_supported(offers.always_discard);
     }
 
-    /// A handle for events and questions, to be kept inside the target.
+    /// A handle for events and questions.
     pub fn handle(&self) -> Handle {
-        Handle { raw: self.raw }
+        Handle { raw: self.raw, _tie: self.ties.tie() }
     }
 }
 
-/// The target as dm core knows it. It must live inside the target.
-#[derive(Clone, Copy)]
+/// The target as dm core knows it. The target's destructor waits for it.
 pub struct Handle {
     raw: NonNull<sys::dm_target>,
+    _tie: Tie,
 }
 
-// SAFETY: the calls below may come from any thread, and dm core keeps the target until its destructor ends.
+// SAFETY: the calls below may come from any thread, and dm core keeps the target until its destructor ends, for which the tie stands.
 unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
@@ -153,7 +157,7 @@ impl Handle {
 /// another one after the value was dropped.
 pub trait Target: Sized + Send + Sync + 'static {
     /// Kept by dm core beside every bio, from `map`, where it is the default, to its end.
-    type PerBio: Copy + Default + Send + 'static;
+    type PerBio: Settle;
     /// The name in tables.
     const NAME: &'static CStr;
     /// Its version.

@@ -5,13 +5,14 @@
 
 use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::marker::PhantomData;
-use core::mem::{align_of, size_of};
+use core::mem::{align_of, needs_drop, size_of};
 use core::ptr::NonNull;
 
 use super::alloc::KBox;
 use super::bio::{Beside, Bio, Ended, Status};
-use super::dm::{Args, DeviceVisitor, Limits, StatusKind, StatusText, Target, TargetInfo};
+use super::dm::{Args, CtrError, DeviceVisitor, Limits, StatusKind, StatusText, Target, TargetInfo};
 use super::error::to_return;
+use super::tie::{Tied, Ties};
 use super::Errno;
 use crate::sys;
 
@@ -22,7 +23,7 @@ use crate::sys;
 #[inline]
 unsafe fn target<'a, T>(ti: *mut sys::dm_target) -> &'a T {
     // SAFETY: `private` is the box that `ctr` gave away, alive until `dtr`.
-    unsafe { &*(*ti).private.cast::<T>() }
+    unsafe { &*(*ti).private.cast::<Tied<T>>() }
 }
 
 pub(super) unsafe extern "C" fn ctr<T: Target>(
@@ -30,15 +31,12 @@ pub(super) unsafe extern "C" fn ctr<T: Target>(
     argc: c_uint,
     argv: *mut *mut c_char,
 ) -> c_int {
-    const { assert!(align_of::<T::PerBio>() <= 8) };
+    // What is beside a bio is written over when the bio is mapped anew, and goes with it.
+    const { assert!(align_of::<T::PerBio>() <= 8 && !needs_drop::<T::PerBio>()) };
     let Some(raw) = NonNull::new(ti) else { return Errno::EINVAL.to_return() };
     // SAFETY: dm core gives `argc` words that live until the constructor returns.
     let args = unsafe { Args::new(argc, argv) };
-    // SAFETY: the constructor has the target to itself.
-    let mut info = unsafe { TargetInfo::new(raw) };
-    let made = T::ctr(&mut info, &args).and_then(|target| {
-        KBox::new(target).map_err(|errno| super::dm::CtrError { errno, text: c"no memory for the target" })
-    });
+    let made = construct::<T>(raw, &args);
     match made {
         Ok(target) => {
             // SAFETY: as above; dm core reads both fields only after the constructor.
@@ -56,9 +54,22 @@ pub(super) unsafe extern "C" fn ctr<T: Target>(
     }
 }
 
+/// Out of line, so that what is moved here is on the stack no longer than this runs.
+#[inline(never)]
+fn construct<T: Target>(
+    ti: NonNull<sys::dm_target>,
+    args: &Args<'_>,
+) -> core::result::Result<KBox<Tied<T>>, CtrError> {
+    let no_memory = |errno| CtrError { errno, text: c"no memory for the target" };
+    let ties = Ties::new().map_err(no_memory)?;
+    // SAFETY: the constructor has the target to itself. The ties are dropped here, or with what is made of them, in the destructor.
+    let target = T::ctr(&mut unsafe { TargetInfo::new(ti, &ties) }, args)?;
+    KBox::new(Tied::new(target, ties)).map_err(no_memory)
+}
+
 pub(super) unsafe extern "C" fn dtr<T: Target>(ti: *mut sys::dm_target) {
     // SAFETY: `private` came from `into_raw` in `ctr`, and this is dm core's last call for the target.
-    drop(unsafe { KBox::<T>::from_raw((*ti).private.cast()) });
+    drop(unsafe { KBox::<Tied<T>>::from_raw((*ti).private.cast()) });
 }
 
 pub(super) unsafe extern "C" fn map<T: Target>(ti: *mut sys::dm_target, raw: *mut sys::bio) -> c_int {

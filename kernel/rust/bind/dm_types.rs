@@ -5,6 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+use super::tie::Tie;
 use super::{Errno, Result};
 use crate::sys;
 
@@ -61,24 +62,25 @@ pub struct CtrError {
     pub text: &'static CStr,
 }
 
-/// A device that the target holds open. It must live inside the target, whose construction opened it.
+/// A device that the target holds open. The target's destructor waits for it.
 pub struct Device {
     ti: NonNull<sys::dm_target>,
     dev: NonNull<sys::dm_dev>,
+    _tie: Tie,
 }
 
-// SAFETY: both pointers are to objects that dm core keeps until the target is destroyed, and that
+// SAFETY: both pointers are to objects that dm core keeps until the target is destroyed, for which the tie stands, and that
 // it allows to be used from any thread.
 unsafe impl Send for Device {}
 // SAFETY: as above; nothing reachable through a shared reference is changed without the kernel's own locks.
 unsafe impl Sync for Device {}
 
 impl Device {
-    pub(super) fn open(ti: NonNull<sys::dm_target>, path: &CStr) -> Result<Device> {
+    pub(super) fn open(ti: NonNull<sys::dm_target>, path: &CStr, tie: Tie) -> Result<Device> {
         let mut dev = core::ptr::null_mut();
         // SAFETY: called from the constructor with a live target; `path` is NUL-terminated.
         Errno::check(unsafe { sys::dmr_get_device(ti.as_ptr(), path.as_ptr(), &mut dev) })?;
-        NonNull::new(dev).map(|dev| Device { ti, dev }).ok_or(Errno::ENODEV)
+        NonNull::new(dev).map(|dev| Device { ti, dev, _tie: tie }).ok_or(Errno::ENODEV)
     }
 
     pub(super) fn raw(&self) -> *mut sys::dm_dev {
@@ -144,7 +146,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // SAFETY: opened by `open` for this target; dropped in its constructor or destructor, once.
+        // SAFETY: opened by `open` for this target, which is there as long as the tie is; put once.
         unsafe { sys::dm_put_device(self.ti.as_ptr(), self.dev.as_ptr()) }
     }
 }

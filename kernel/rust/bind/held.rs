@@ -7,6 +7,12 @@ use super::bio::{beside, Op, Status};
 use super::dm::Device;
 use crate::sys;
 
+/// What a target keeps beside a bio. It is written over and forgotten, never dropped.
+pub trait Settle: Default + Send + 'static {
+    /// The status with which the bio is completed next is final: `end_io` passes it on and does nothing else.
+    fn settle(&mut self);
+}
+
 /// Marks a clone that `map` kept: no device had it, so that it may be sent to one.
 pub struct Fresh;
 
@@ -15,16 +21,16 @@ pub struct Fresh;
 pub struct Spent;
 
 /// A clone that dm core waits for until it is given back. Dropping it completes it with an I/O error, so that
-/// no bio can be forgotten. `S` is [`Fresh`] or [`Spent`].
-pub struct HeldBio<D: Copy, S = Fresh> {
+/// no bio can be forgotten. Either way its status is final: `end_io` keeps it no second time. `S` is [`Fresh`] or [`Spent`].
+pub struct HeldBio<D: Settle, S = Fresh> {
     raw: NonNull<sys::bio>,
     data: PhantomData<(D, fn() -> S)>,
 }
 
 // SAFETY: a held clone belongs to its holder alone, on whatever thread; `D` is plain data, `S` a mere mark.
-unsafe impl<D: Copy + Send, S> Send for HeldBio<D, S> {}
+unsafe impl<D: Settle, S> Send for HeldBio<D, S> {}
 
-impl<D: Copy, S> HeldBio<D, S> {
+impl<D: Settle, S> HeldBio<D, S> {
     /// # Safety
     /// `raw` must be a clone, with `D` and the saved iterator beside it, that dm core is told to leave to us.
     pub(super) unsafe fn new(raw: NonNull<sys::bio>) -> Self {
@@ -110,16 +116,24 @@ impl<D: Copy, S> HeldBio<D, S> {
         self.part(skip, u32::try_from(bytes >> 9).ok()?)
     }
 
-    /// Ends it with a status; `end_io` is called once more, with that status.
-    pub fn complete(self, status: Status) {
-        let raw = self.raw;
+    /// Ends it with a status, which is final; `end_io` is called once more, with that status.
+    pub fn complete(mut self, status: Status) {
+        self.end(status);
         core::mem::forget(self);
-        // SAFETY: the clone is live and ours; this gives it back.
-        unsafe { end(raw, status) }
+    }
+
+    /// The last thing that is done with it.
+    fn end(&mut self, status: Status) {
+        self.data_mut().settle();
+        // SAFETY: the clone is live and ours; this gives it back, and neither caller uses it afterwards.
+        unsafe {
+            (*self.raw.as_ptr()).bi_status = status.0;
+            sys::bio_endio(self.raw.as_ptr());
+        }
     }
 }
 
-impl<D: Copy> HeldBio<D, Fresh> {
+impl<D: Settle> HeldBio<D, Fresh> {
     /// The same clone, which will not be sent any more.
     pub fn spent(self) -> HeldBio<D, Spent> {
         let raw = self.raw;
@@ -147,39 +161,28 @@ impl<D: Copy> HeldBio<D, Fresh> {
 }
 
 /// Where the saved iterator is.
-fn beside_of<D: Copy, S>(bio: &HeldBio<D, S>) -> *mut sys::bvec_iter {
+fn beside_of<D: Settle, S>(bio: &HeldBio<D, S>) -> *mut sys::bvec_iter {
     // SAFETY: computes an address inside what dm core keeps beside the clone.
     unsafe { &raw mut (*beside::<D>(bio.raw)).sent }
 }
 
-/// # Safety
-/// `raw` must be a held clone that nobody uses afterwards.
-unsafe fn end(raw: NonNull<sys::bio>, status: Status) {
-    // SAFETY: by contract.
-    unsafe {
-        (*raw.as_ptr()).bi_status = status.0;
-        sys::bio_endio(raw.as_ptr());
-    }
-}
-
-impl<D: Copy, S> Drop for HeldBio<D, S> {
+impl<D: Settle, S> Drop for HeldBio<D, S> {
     fn drop(&mut self) {
-        // SAFETY: the clone is live and ours; this is its last use.
-        unsafe { end(self.raw, Status::IOERR) }
+        self.end(Status::IOERR);
     }
 }
 
 /// Held bios in the order in which they came; takes no memory, since the bios themselves are linked.
-pub struct HeldList<D: Copy, S = Fresh> {
+pub struct HeldList<D: Settle, S = Fresh> {
     first: Option<NonNull<sys::bio>>,
     last: Option<NonNull<sys::bio>>,
     data: PhantomData<(D, fn() -> S)>,
 }
 
 // SAFETY: the list owns its bios alone.
-unsafe impl<D: Copy + Send, S> Send for HeldList<D, S> {}
+unsafe impl<D: Settle, S> Send for HeldList<D, S> {}
 
-impl<D: Copy, S> HeldList<D, S> {
+impl<D: Settle, S> HeldList<D, S> {
     /// An empty list.
     pub const fn new() -> Self {
         HeldList { first: None, last: None, data: PhantomData }
@@ -225,7 +228,7 @@ impl<D: Copy, S> HeldList<D, S> {
     }
 }
 
-impl<D: Copy, S> Drop for HeldList<D, S> {
+impl<D: Settle, S> Drop for HeldList<D, S> {
     fn drop(&mut self) {
         while let Some(bio) = self.pop() {
             bio.complete(Status::IOERR);

@@ -19,6 +19,7 @@ pub mod print;
 pub mod random;
 pub mod store;
 pub mod sync;
+mod tie;
 pub mod time;
 pub mod work;
 

@@ -2,6 +2,7 @@
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,14 +60,14 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         // SAFETY: an initialized mutex.
         unsafe { sys::dmr_mutex_lock(self.lock.get()) };
-        MutexGuard { mutex: self }
+        MutexGuard { mutex: self, not_send: PhantomData }
     }
 
     /// As [`Mutex::lock`], unless the process that calls is killed first.
     pub fn lock_killable(&self) -> Result<MutexGuard<'_, T>> {
         // SAFETY: an initialized mutex.
         Errno::check(unsafe { sys::dmr_mutex_lock_killable(self.lock.get()) })?;
-        Ok(MutexGuard { mutex: self })
+        Ok(MutexGuard { mutex: self, not_send: PhantomData })
     }
 }
 
@@ -76,9 +77,10 @@ pub fn is_being_killed() -> bool {
     unsafe { sys::dmr_fatal_signal_pending() }
 }
 
-/// The right to use a mutex's value.
+/// The right to use a mutex's value; stays with the thread that took it, which has to give it back.
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
+    not_send: PhantomData<*mut ()>,
 }
 
 impl<T> Deref for MutexGuard<'_, T> {
@@ -129,7 +131,7 @@ impl<T> SpinLock<T> {
     pub fn lock(&self) -> SpinGuard<'_, T> {
         // SAFETY: an initialized lock.
         let flags = unsafe { sys::dmr_spin_lock_irqsave(self.lock.get()) };
-        SpinGuard { lock: self, flags, not_send: core::marker::PhantomData }
+        SpinGuard { lock: self, flags, not_send: PhantomData }
     }
 }
 
@@ -137,7 +139,7 @@ impl<T> SpinLock<T> {
 pub struct SpinGuard<'a, T> {
     lock: &'a SpinLock<T>,
     flags: core::ffi::c_ulong,
-    not_send: core::marker::PhantomData<*mut ()>,
+    not_send: PhantomData<*mut ()>,
 }
 
 impl<T> Deref for SpinGuard<'_, T> {
@@ -215,8 +217,10 @@ unsafe impl Send for Gate {}
 // SAFETY: as above.
 unsafe impl Sync for Gate {}
 
-/// Having entered a [`Gate`]. It is a number, so that it can be kept beside a bio; give it to [`Gate::leave`] once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Having entered a [`Gate`]. It is a number, so that it can be kept beside a bio, and there is one for each entering: it goes to
+/// [`Gate::leave`].
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Entered {
     index: c_int,
     lane: Lane,
@@ -303,3 +307,37 @@ impl Drop for Gate {
         }
     }
 }
+
+/// Answers at compile time whether a type has a trait: the constant of `Is` comes first where its bound holds, that of `IsNot` is what
+/// is left.
+mod has {
+    use core::marker::PhantomData;
+
+    pub struct Is<T>(PhantomData<T>);
+
+    impl<T: Send> Is<T> {
+        pub const SEND: bool = true;
+    }
+
+    impl<T: Clone> Is<T> {
+        pub const CLONE: bool = true;
+    }
+
+    pub trait IsNot {
+        const SEND: bool = false;
+        const CLONE: bool = false;
+    }
+
+    impl<T> IsNot for Is<T> {}
+}
+
+#[allow(unused_imports)]
+use has::{Is, IsNot};
+
+// The question itself can be answered both ways.
+const _: () =
+    assert!(Is::<u32>::SEND && Is::<u32>::CLONE && !Is::<*mut u32>::SEND && !Is::<KBox<u32>>::CLONE);
+// A lock is given back by the thread that took it, interrupts are let in on the processor that kept them off.
+const _: () = assert!(!Is::<MutexGuard<'static, u32>>::SEND && !Is::<SpinGuard<'static, u32>>::SEND);
+// A gate that was left twice for one entering would not wait for another.
+const _: () = assert!(!Is::<Entered>::CLONE);
