@@ -235,13 +235,25 @@ bool dmr_bdev_discards(struct block_device *bdev)
 	return bdev_max_discard_sectors(bdev);
 }
 
+/* Where a queue's limits have a lock they change under it. */
+#ifdef DM_REMAP_LIMITS_LOCK
+#define lock_limits(queue) mutex_lock(&(queue)->limits_lock)
+#define unlock_limits(queue) mutex_unlock(&(queue)->limits_lock)
+#else
+#define lock_limits(queue)
+#define unlock_limits(queue)
+#endif
+
 /* Sizes, alignment and discards as they would be if nothing but this part of one device were stacked. */
 void dmr_limits_keep(struct queue_limits *limits, struct block_device *bdev, sector_t start)
 {
+	struct request_queue *queue = bdev_get_queue(bdev);
 	struct queue_limits from;
 
 	blk_set_stacking_limits(&from);
-	blk_stack_limits(&from, &bdev_get_queue(bdev)->limits, get_start_sect(bdev) + start);
+	lock_limits(queue);
+	blk_stack_limits(&from, &queue->limits, get_start_sect(bdev) + start);
+	unlock_limits(queue);
 	limits->physical_block_size = from.physical_block_size;
 	limits->alignment_offset = from.alignment_offset;
 	limits->io_min = from.io_min;

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Compiles where the limits of a queue have a lock. */
+#include <linux/blkdev.h>
+
+typedef char probe[offsetof(struct request_queue, limits_lock)];
