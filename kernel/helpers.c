@@ -96,6 +96,11 @@ void dmr_wait_event(wait_queue_head_t *queue, bool (*ready)(const void *), const
 	wait_event(*queue, ready(data));
 }
 
+void dmr_wait_event_idle(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data)
+{
+	wait_event_idle(*queue, ready(data));
+}
+
 void dmr_wake_up_all(wait_queue_head_t *queue)
 {
 	wake_up_all(queue);
@@ -104,6 +109,13 @@ void dmr_wake_up_all(wait_queue_head_t *queue)
 void dmr_completion_init(struct completion *done)
 {
 	init_completion(done);
+}
+
+/* In pieces: a device may take longer for a request than a task may sleep before the kernel calls it hung. */
+void dmr_wait_for_io(struct completion *done)
+{
+	while (!wait_for_completion_io_timeout(done, HZ))
+		;
 }
 
 struct page *dmr_alloc_pages(unsigned int order)

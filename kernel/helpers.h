@@ -47,8 +47,10 @@ int dmr_srcu_init(struct srcu_struct *srcu);
 void dmr_sleep_us(unsigned int us);
 void dmr_waitqueue_init(wait_queue_head_t *queue);
 void dmr_wait_event(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data);
+void dmr_wait_event_idle(wait_queue_head_t *queue, bool (*ready)(const void *), const void *data);
 void dmr_wake_up_all(wait_queue_head_t *queue);
 void dmr_completion_init(struct completion *done);
+void dmr_wait_for_io(struct completion *done);
 
 struct page *dmr_alloc_pages(unsigned int order);
 void dmr_free_pages(struct page *page, unsigned int order);

@@ -281,7 +281,7 @@ impl Set {
 
     /// Sleeps until a step is made after the count was `seen`.
     pub fn wait_after(&self, seen: u64) {
-        self.stepped.wait(|| self.steps() != seen);
+        self.stepped.wait_idle(|| self.steps() != seen);
     }
 }
 

@@ -185,6 +185,104 @@ polled_io_verifies() {
 	dmsetup remove r
 }
 
+# main_is [RANGE]: FAST, but for sectors 4000 to 4007, which are on NARROW, and, if they are given, sectors behind that fail.
+main_is() {
+	end=$(sectors "$FAST") first=${1-$(sectors "$FAST")+0}
+	first=${first%+*} count=${1#*+}
+	{
+		echo "0 4000 linear $FAST 0"
+		echo "4000 8 linear $NARROW 0"
+		echo "4008 $((first - 4008)) linear $FAST 4008"
+		[ $# = 0 ] || printf '%s\n' "$first $count error" "$((first + count)) $((end - first - count)) linear $FAST $((first + count))"
+	} >"$WORK/table"
+	becomes m "$WORK/table"
+}
+
+# slots_take MS: how long the spare takes for a write.
+slots_take() {
+	echo "0 $(sectors "$SLOTS") delay $SLOTS 0 0 $SLOTS 0 $1" >"$WORK/table"
+	becomes s "$WORK/table"
+}
+
+narrow_main() {
+	dmsetup remove m
+	dmsetup remove s
+	under m "$FAST"
+	under s "$SLOTS"
+	remap r /dev/mapper/m /dev/mapper/s format
+	fill
+	dd if="$WORK/model" of="$NARROW" bs=4096 count=1 skip=500 oflag=direct status=none
+	echo none >"/sys/block/${NARROW#/dev/}/queue/scheduler"
+	main_is
+	same 4000 8
+}
+
+# Six writes of a group wait until a part of it has moved. They are sent on to a main that has room for one at a time, and a write
+# elsewhere, which has to be remapped meanwhile, does not wait for that.
+nothing_waits_for_those_that_waited() {
+	mkdir "$WORK/cgroup"
+	mount -t cgroup2 none "$WORK/cgroup"
+	echo +io >"$WORK/cgroup/cgroup.subtree_control"
+	mkdir "$WORK/cgroup/payer"
+	slots_take 5000
+	dmsetup message r 0 remap 3992 10 &
+	order=$!
+	tries=0
+	until ! nowait read 3992 >"$WORK/out" 2>&1 && grep -q "$AGAIN" "$WORK/out"; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ]
+		sleep 0.1
+	done
+	for nth in 2 3 4 5 6 7; do
+		(
+			echo 0 >"$WORK/cgroup/payer/cgroup.procs"
+			JOB=$nth put $((4000 + nth)) 1
+		) &
+	done
+	# Each brings its content from a process of its own.
+	until [ "$(writing r)" = 6 ]; do sleep 0.1; done
+	equal "$(query r 3992) $(query r 4000) $(writing m)" 'main main 0'
+	main_is 16008+8
+	put 64 1
+	equal "$(query r 3992) $(writing r)" 'main 6'
+	under s "$SLOTS"
+	wait $order
+	equal "$(query r 4000)" mapped
+	put 16008 8
+	equal "$(query r 16008)" mapped
+	# At two seconds each.
+	[ "$(writing r)" -ge 3 ]
+	wait
+	same 3992 16
+	same 16008 8
+}
+
+# writing NAME: how many writes to the mapped device are under way.
+writing() { awk '{ print $2 }' "$(counters "$1")/inflight"; }
+
+# What those six wrote is on the account of the processes that wrote it.
+what_waited_is_charged_to_its_writer() {
+	cat "$WORK/cgroup/payer/io.stat"
+	grep "^$(number "$NARROW") .* wbytes=$((6 * 512)) .* wios=6 " "$WORK/cgroup/payer/io.stat"
+	rmdir "$WORK/cgroup/payer"
+	umount "$WORK/cgroup"
+}
+
+# A spare that takes six seconds for a write: a thread of the module that waits for it is no hung task.
+waiting_is_no_hang() {
+	seconds=$(cat /proc/sys/kernel/hung_task_timeout_secs)
+	echo 2 >/proc/sys/kernel/hung_task_timeout_secs
+	slots_take 6000
+	main_is 20000+8
+	put 64 1
+	put 20000 8
+	echo "$seconds" >/proc/sys/kernel/hung_task_timeout_secs
+	under s "$SLOTS"
+	equal "$(query r 20000)" mapped
+	same 20000 8
+	fails logged 'blocked for more than'
+}
+
 t start start
 t s17_nowait_is_as_of_linear nowait_is_as_of_linear
 t s17_nowait_does_not_wait nowait_does_not_wait_for_what_is_suspect_or_held
@@ -192,5 +290,14 @@ t s17_read_ahead_records_nothing read_ahead_records_nothing
 t s23_limits_are_as_of_linear limits_are_as_of_linear
 t s23_discards_are_mains discards_are_mains
 t s17_polled_io_verifies polled_io_verifies
+
+# A disk that takes one request at a time, and two seconds for it.
+NARROW=$(cacheless narrow 1 submit_queues=1 hw_queue_depth=1 irqmode=2 completion_nsec=2000000000)
+FAST=$(cacheless fast 32)
+SLOTS=$(cacheless slots 16)
+t narrow_main narrow_main
+t s09_nothing_waits_for_those_that_waited nothing_waits_for_those_that_waited
+t s09_what_waited_is_charged_to_its_writer what_waited_is_charged_to_its_writer
+t s09_waiting_is_no_hang waiting_is_no_hang
 t kernel_log_is_clean clean_log
 finish

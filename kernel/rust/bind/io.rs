@@ -51,7 +51,7 @@ impl BioPool {
         }
         batch.one_done();
         // SAFETY: initialized above. Nobody uses the batch after the completion that this waits for.
-        unsafe { sys::wait_for_completion_io(batch.done.get()) };
+        unsafe { sys::dmr_wait_for_io(batch.done.get()) };
     }
 
     /// Runs one request; its status.

@@ -190,9 +190,16 @@ impl WaitQueue {
         Ok(WaitQueue { queue })
     }
 
-    /// Sleeps until `ready` says so; it is asked again after each [`WaitQueue::wake`], and must not sleep.
-    pub fn wait<F: Fn() -> bool>(&self, ready: F) {
+    /// Sleeps until `ready` says so; it is asked again after each [`WaitQueue::wake`], and must not sleep. A long sleep is no load and no
+    /// hung task.
+    pub fn wait_idle<F: Fn() -> bool>(&self, ready: F) {
         // SAFETY: an initialized queue, and a closure that outlives the call.
+        unsafe { sys::dmr_wait_event_idle(self.queue.get(), Some(is_ready::<F>), (&raw const ready).cast()) }
+    }
+
+    /// As [`WaitQueue::wait_idle`], for what never takes long: the kernel tells of a task that is hung here.
+    pub fn wait<F: Fn() -> bool>(&self, ready: F) {
+        // SAFETY: as above.
         unsafe { sys::dmr_wait_event(self.queue.get(), Some(is_ready::<F>), (&raw const ready).cast()) }
     }
 
