@@ -195,7 +195,7 @@ fn resume(set: &KArc<Set>, out: &mut StatusText<'_>) -> Result<(), Errno> {
     set.store.with(|engine| set.access.resume(engine)).ok_or(Errno::ENXIO)?;
     set.stepped();
     // What there is to do core knows; what came of it shows in the mode.
-    commits::drive(set, Some(Work::Resume));
+    commits::carry_out(set, Work::Resume)?;
     // Retirements that waited until metadata can be written go on now.
     set.kick_commit();
     let mode = set.store.with(|engine| engine.mode().name()).ok_or(Errno::ENXIO)?;

@@ -54,13 +54,22 @@ fn tell_time(set: &KArc<Set>, side: &mut CommitSide) {
 
 /// Runs the committer until it is idle, or until the ordered work has ended; whether that succeeded. Sleeps.
 pub fn drive(set: &KArc<Set>, order: Option<Work>) -> bool {
-    let mut side = set.committer.lock();
+    run(set, &mut set.committer.lock(), order)
+}
+
+/// As [`drive`], in the thread of a process that asks for it, and that may be killed while a commit is under way.
+pub fn carry_out(set: &KArc<Set>, work: Work) -> Result<bool> {
+    let mut side = set.committer.lock_killable()?;
+    Ok(run(set, &mut side, Some(work)))
+}
+
+fn run(set: &KArc<Set>, side: &mut CommitSide, order: Option<Work>) -> bool {
     if order.is_some_and(|work| !side.committer.order(work)) {
         return false;
     }
     let done = loop {
-        let end = collect(set, &mut side);
-        run_round(set, &mut side);
+        let end = collect(set, side);
+        run_round(set, side);
         set.stepped();
         match end {
             Some(Step::Ended(work, ok)) if Some(work) == order => break ok,
@@ -68,7 +77,7 @@ pub fn drive(set: &KArc<Set>, order: Option<Work>) -> bool {
             _ => {}
         }
     };
-    tell_time(set, &mut side);
+    tell_time(set, side);
     done
 }
 
