@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
+#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
 #include "helpers.h"
@@ -24,6 +25,7 @@ enum dmr_constants {
 	DMR_TARGET_SINGLETON = DM_TARGET_SINGLETON,
 	DMR_TARGET_NOWAIT = DM_TARGET_NOWAIT,
 	DMR_GFP_NOIO = (__force unsigned int)GFP_NOIO,
+	DMR_PAGE_BYTES = PAGE_SIZE,
 	DMR_BIOSET_NEED_BVECS = BIOSET_NEED_BVECS,
 	DMR_REQ_OP_MASK = (__force unsigned int)REQ_OP_MASK,
 	DMR_STS_NOTSUPP = (__force unsigned int)BLK_STS_NOTSUPP,

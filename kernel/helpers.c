@@ -6,6 +6,7 @@
 #include <linux/printk.h>
 #include <linux/random.h>
 #include <linux/ratelimit.h>
+#include <linux/vmalloc.h>
 
 #include "helpers.h"
 /* Written by the build: what Rust takes the layouts of the kernel's structures to be. */
@@ -118,19 +119,14 @@ void dmr_wait_for_io(struct completion *done)
 		;
 }
 
-struct page *dmr_alloc_pages(unsigned int order)
+void *dmr_vzalloc(size_t size)
 {
-	return alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_COMP, order);
+	return vzalloc(size);
 }
 
-void dmr_free_pages(struct page *page, unsigned int order)
+void dmr_vfree(const void *ptr)
 {
-	__free_pages(page, order);
-}
-
-void *dmr_page_address(struct page *page)
-{
-	return page_address(page);
+	vfree(ptr);
 }
 
 struct bvec_iter dmr_bvec_iter_advanced(struct bio *bio, struct bvec_iter iter, unsigned int bytes)

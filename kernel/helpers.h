@@ -52,9 +52,8 @@ void dmr_wake_up_all(wait_queue_head_t *queue);
 void dmr_completion_init(struct completion *done);
 void dmr_wait_for_io(struct completion *done);
 
-struct page *dmr_alloc_pages(unsigned int order);
-void dmr_free_pages(struct page *page, unsigned int order);
-void *dmr_page_address(struct page *page);
+void *dmr_vzalloc(size_t size);
+void dmr_vfree(const void *ptr);
 struct bvec_iter dmr_bvec_iter_advanced(struct bio *bio, struct bvec_iter iter, unsigned int bytes);
 void dmr_bio_copy(struct bio *bio, struct bvec_iter from, u8 *buffer, size_t len, bool to_bio);
 

@@ -16,7 +16,7 @@ begin() {
 
 # None of the calls by which the module takes memory was made since all counts were zero.
 none_asked() {
-	for name in dmr_kvzalloc dmr_alloc_pages dmr_srcu_init dmr_workqueue_new bioset_init; do equal "$name $(calls $name)" "$name 0"; done
+	for name in dmr_kvzalloc dmr_vzalloc dmr_srcu_init dmr_workqueue_new bioset_init; do equal "$name $(calls $name)" "$name 0"; done
 }
 
 # each_fails FEATURE...: creates the device again and again, with the first call failing, then the second, and so on, until
@@ -124,6 +124,53 @@ round_with_io() {
 	rmmod fail_call
 }
 
+# The device is suspended in the moment in which it is about to have its clock wake it again: an evicted copy is tried again a minute
+# later, and from then on every few milliseconds.
+suspended_while_the_clock_is_set() {
+	echo 1 >$CALLS/counts
+	: >"$WORK/model"
+	AREA=$(($(sectors "$SPARE") / 8 / 5 / 8 * 8 * 8))
+	TABLE=$(($(od -An -tu4 -j $((4096 + 124)) -N 4 "$SPARE") * 8))
+	under s "$SPARE"
+	remap r /dev/mapper/m /dev/mapper/s
+	BAD=writes under m "$MAIN" 800+8 16000+8
+	copies_fail 2
+	put 16000 8
+	equal "$(status r 1) $(status r 5)" 'degraded 4/5'
+	copies_fail
+	# Long after the commit, and long before that minute is over.
+	sleep 10
+	echo 4000 >$CALLS/slow_ms
+	for _ in $(seq 400); do
+		[ "$(cat $CALLS/sleeping)" = 0 ] || break
+		sleep 0.2
+	done
+	equal "$(cat $CALLS/sleeping)" 1
+	dmsetup suspend r
+	equal "$(cat $CALLS/sleeping)" 0
+	echo 0 >$CALLS/slow_ms
+	dmsetup resume r
+	same 16000 8
+	dmsetup remove r
+	dmsetup remove s
+	balanced
+	equal "$(threads)" 0
+}
+
+# A table is loaded without as much as sixteen pages that lie side by side.
+in_single_pages() {
+	for name in __alloc_pages_noprof __alloc_pages; do
+		! grep -q " $name\$" /proc/kallsyms || break
+	done
+	insmod "$TEST_MODULES/single_pages.ko" function=$name order=3 process=dmsetup
+	created=0
+	remap r /dev/mapper/m "$SPARE" || created=$?
+	cat /sys/module/single_pages/parameters/failed
+	rmmod single_pages
+	equal $created 0
+	dmsetup remove r
+}
+
 # All of main is swap; every 2 MiB of it has a bad sector. Files in memory fill all that is free and 40 MiB more, which goes out
 # while sectors fail, and what went out is read back.
 swap() {
@@ -172,7 +219,9 @@ t s19_constructor_unwinds_with_a_set each_fails
 t s26_activation_asks_for_no_memory activation_asks_for_none
 t s19_reload_without_memory_changes_nothing reload
 t s26_io_asks_for_no_memory io_asks_for_none
+t s29_a_suspension_leaves_nothing suspended_while_the_clock_is_set
 t s29_a_round_with_io_leaves_nothing round_with_io
+t s26_a_table_is_loaded_into_single_pages in_single_pages
 t s26_swap_goes_on_while_sectors_fail swap
 t s29_unloads unloads
 t kernel_log_is_clean clean_log

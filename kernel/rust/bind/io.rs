@@ -70,7 +70,7 @@ impl BioPool {
             What::Flush => (sys::REQ_OP_WRITE | sync | (1 << sys::__REQ_PREFLUSH), None),
         };
         request.batch = batch;
-        let vectors = u16::from(memory.is_some());
+        let vectors = memory.map_or(0, |(at, len)| pieces(at, len).count() as u16);
         // SAFETY: the device is open, and the allocation waits for a bio of the reserve, each of which comes back from
         // its own end. Request, batch and memory are borrowed until `run` has waited for that end.
         unsafe {
@@ -83,7 +83,10 @@ impl BioPool {
             }
             if let Some((at, len)) = memory {
                 (*bio).bi_iter.bi_sector = request.sector;
-                sys::__bio_add_page(bio, at.page, len, at.offset);
+                for piece in pieces(at, len) {
+                    let page = sys::vmalloc_to_page(at.bytes.add(piece.skip).cast());
+                    sys::__bio_add_page(bio, page, piece.len, piece.offset);
+                }
             }
             (*bio).bi_private = (&raw mut *request).cast::<c_void>();
             (*bio).bi_end_io = Some(ended);
@@ -179,11 +182,34 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A place in a page buffer.
+/// A place in a page buffer, whose pages lie side by side for the processor alone.
 #[derive(Clone, Copy)]
 struct At {
-    page: *mut sys::page,
+    bytes: *const u8,
+}
+
+const PAGE_BYTES: u32 = sys::DMR_PAGE_BYTES;
+
+/// What of a part lies in one page.
+struct Piece {
+    /// Where it begins in the part.
+    skip: usize,
+    /// Where it begins in its page.
     offset: u32,
+    len: u32,
+}
+
+/// The pieces of `len` bytes from a place on.
+fn pieces(at: At, len: u32) -> impl Iterator<Item = Piece> {
+    let first = (at.bytes.addr() % PAGE_BYTES as usize) as u32;
+    let mut done = 0u32;
+    core::iter::from_fn(move || {
+        let left = len.checked_sub(done).filter(|left| *left > 0)?;
+        let offset = if done == 0 { first } else { 0 };
+        let piece = Piece { skip: done as usize, offset, len: left.min(PAGE_BYTES.saturating_sub(offset)) };
+        done = done.saturating_add(piece.len);
+        Some(piece)
+    })
 }
 
 /// A part of a page buffer, to be written to a device.
@@ -200,11 +226,9 @@ pub struct PartMut<'a> {
     borrow: PhantomData<&'a mut [u8]>,
 }
 
-/// Contiguous pages, zeroed at first, that devices can read and write.
+/// Pages, zeroed at first, that devices can read and write. They are single ones, so that memory in pieces is good enough.
 pub struct PageBuf {
-    page: NonNull<sys::page>,
     bytes: NonNull<u8>,
-    order: u32,
     len: usize,
 }
 
@@ -213,34 +237,23 @@ unsafe impl Send for PageBuf {}
 // SAFETY: shared access only reads.
 unsafe impl Sync for PageBuf {}
 
-/// Larger runs of contiguous pages are not to be had reliably.
-const ORDER_MAX: u32 = 5;
+/// Longest buffer in bytes. A request for all of it is one bio, which takes at most 256 pages.
+const BYTES_MAX: usize = 128 * 1024;
 
 impl PageBuf {
     /// Sets pages for `len` bytes aside, at most 128 KiB; sleeps.
     pub fn new(len: usize) -> Result<Self> {
-        let order = (0..=ORDER_MAX).find(|order| len <= 4096usize << order).ok_or(Errno::EINVAL)?;
-        if len == 0 {
+        if len == 0 || len > BYTES_MAX {
             return Err(Errno::EINVAL);
         }
         // SAFETY: allocation has no precondition but a context that may sleep.
-        let page = NonNull::new(unsafe { sys::dmr_alloc_pages(order) }).ok_or(Errno::ENOMEM)?;
-        // SAFETY: a page of the kernel's own map has an address.
-        let address = unsafe { sys::dmr_page_address(page.as_ptr()) };
-        let Some(bytes) = NonNull::new(address.cast::<u8>()) else {
-            // SAFETY: allocated above, not used yet.
-            unsafe { sys::dmr_free_pages(page.as_ptr(), order) };
-            return Err(Errno::ENOMEM);
-        };
-        Ok(PageBuf { page, bytes, order, len })
+        let raw = unsafe { sys::dmr_vzalloc(len) };
+        Ok(PageBuf { bytes: NonNull::new(raw.cast::<u8>()).ok_or(Errno::ENOMEM)?, len })
     }
 
     fn place(&self, offset: usize, len: usize) -> Option<(At, u32)> {
-        let end = offset.checked_add(len)?;
-        if len == 0 || end > self.len {
-            return None;
-        }
-        Some((At { page: self.page.as_ptr(), offset: u32::try_from(offset).ok()? }, u32::try_from(len).ok()?))
+        let part = self.get(offset..offset.checked_add(len)?).filter(|part| !part.is_empty())?;
+        Some((At { bytes: part.as_ptr() }, u32::try_from(len).ok()?))
     }
 
     /// A part to be written to a device.
@@ -271,7 +284,7 @@ impl DerefMut for PageBuf {
 
 impl Drop for PageBuf {
     fn drop(&mut self) {
-        // SAFETY: allocated by `new` with this order.
-        unsafe { sys::dmr_free_pages(self.page.as_ptr(), self.order) }
+        // SAFETY: allocated by `new`; no request is under way, as each borrows what it uses.
+        unsafe { sys::dmr_vfree(self.bytes.as_ptr().cast()) }
     }
 }

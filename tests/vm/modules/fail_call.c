@@ -4,16 +4,21 @@
  * run. For scenarios: it needs nothing in the module under test, so that what is tested is what is
  * shipped.
  *
- *   functions=NAME[=VALUE],...  what is watched; with a value, which a failing call returns, it can fail
+ *   functions=NAME[=VALUE],...  what is watched; with a value, which a failing call returns, it can fail;
+ *                             NAME@ can be made slow
  *   caller=MODULE             of functions that belong to no module (not MODULE:NAME), calls from elsewhere
  *                             are neither counted nor failed
  *   nth=N                     the Nth call from now on fails; 0: none. Writable
  *   failed                    how many calls were made to fail
+ *   slow_ms=N                 a call of a function that can be made slow sleeps so many milliseconds first, one at a time. Writable
+ *   sleeping                  whether one sleeps
  *   counts                    NAME=CALLS for each function, without failed ones; a write sets all to zero
  */
+#include <linux/delay.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/objtool.h>
 #include <linux/slab.h>
 
 #define WATCHED_MAX 16
@@ -25,6 +30,9 @@ module_param_array(functions, charp, &function_count, 0444);
 static char *caller = "";
 module_param(caller, charp, 0444);
 
+static unsigned int slow_ms;
+module_param(slow_ms, uint, 0644);
+
 static atomic_t left = ATOMIC_INIT(0);
 static atomic_t failures = ATOMIC_INIT(0);
 
@@ -33,6 +41,7 @@ struct watched {
 	char name[KSYM_NAME_LEN];
 	long value;
 	bool can_fail;
+	bool can_be_slow;
 	bool own;
 	atomic_t calls;
 };
@@ -98,6 +107,57 @@ asm(".text\n"
     ".size fail_call_return, .-fail_call_return\n");
 
 /*
+ * What a slow call runs first: it sleeps where the function would, with its arguments put by, and returns into the function. There
+ * the probe finds that this task has slept.
+ */
+static struct task_struct *sleeper;
+static bool slept;
+static unsigned long slow_function;
+
+static int sleeping_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%d\n", !!READ_ONCE(sleeper));
+}
+
+static const struct kernel_param_ops sleeping_ops = { .get = sleeping_get };
+module_param_cb(sleeping, &sleeping_ops, NULL, 0444);
+
+asmlinkage void fail_call_slow(void);
+asmlinkage __used unsigned long fail_call_sleep(void);
+asmlinkage __used unsigned long fail_call_sleep(void)
+{
+	msleep(READ_ONCE(slow_ms));
+	slept = true;
+	return slow_function;
+}
+asm(".text\n"
+    ".type fail_call_slow, @function\n"
+    "fail_call_slow:\n"
+    ANNOTATE_NOENDBR
+    "push %rdi\npush %rsi\npush %rdx\npush %rcx\npush %r8\npush %r9\n"
+    "call fail_call_sleep\n"
+    "pop %r9\npop %r8\npop %rcx\npop %rdx\npop %rsi\npop %rdi\n"
+    "push %rax\n"
+    ASM_RET
+    ".size fail_call_slow, .-fail_call_slow\n");
+STACK_FRAME_NON_STANDARD(fail_call_slow);
+
+/* Whether this call is to sleep first. */
+static bool is_slow(struct watched *w)
+{
+	if (READ_ONCE(sleeper) == current && slept) {
+		WRITE_ONCE(sleeper, NULL);
+		return false;
+	}
+	if (!w->can_be_slow || !READ_ONCE(slow_ms) || cmpxchg(&sleeper, NULL, current))
+		return false;
+	slept = false;
+	slow_function = (unsigned long)w->probe.addr;
+	return true;
+}
+NOKPROBE_SYMBOL(is_slow);
+
+/*
  * Whether it is the module that calls. A call from the end of a function is a jump, and the caller's caller is found: not asked of
  * a module's own functions, and right for others as long as the module calls those functions itself.
  */
@@ -118,6 +178,10 @@ static int called(struct kprobe *probe, struct pt_regs *regs)
 
 	if (!w->own && !is_from_caller(regs))
 		return 0;
+	if (is_slow(w)) {
+		regs->ip = (unsigned long)fail_call_slow;
+		return 1;
+	}
 	if (!w->can_fail || atomic_dec_if_positive(&left) != 0) {
 		atomic_inc(&w->calls);
 		return 0;
@@ -136,11 +200,12 @@ static void returned(struct kprobe *probe, struct pt_regs *regs, unsigned long f
 
 static int watch(struct watched *w, const char *function)
 {
-	const char *value = strchrnul(function, '=');
+	const char *value = function + strcspn(function, "=@");
 
 	if (value - function >= KSYM_NAME_LEN)
 		return -EINVAL;
 	w->can_fail = *value == '=';
+	w->can_be_slow = *value == '@';
 	if (w->can_fail && kstrtol(value + 1, 10, &w->value))
 		return -EINVAL;
 	memcpy(w->name, function, value - function);
