@@ -185,15 +185,18 @@ polled_io_verifies() {
 	dmsetup remove r
 }
 
-# main_is [RANGE]: FAST, but for sectors 4000 to 4007, which are on NARROW, and, if they are given, sectors behind that fail.
+# main_is [RANGE]: FAST, but for sectors 4002 to 4007, which are on NARROW, and, if they are given, sectors behind that fail.
 main_is() {
-	end=$(sectors "$FAST") first=${1-$(sectors "$FAST")+0}
-	first=${first%+*} count=${1#*+}
+	end=$(sectors "$FAST")
+	bad=${1-$end+0}
+	first=${bad%+*} count=${bad#*+}
+	behind=$((first + count))
 	{
-		echo "0 4000 linear $FAST 0"
-		echo "4000 8 linear $NARROW 0"
+		echo "0 4002 linear $FAST 0"
+		echo "4002 6 linear $NARROW 2"
 		echo "4008 $((first - 4008)) linear $FAST 4008"
-		[ $# = 0 ] || printf '%s\n' "$first $count error" "$((first + count)) $((end - first - count)) linear $FAST $((first + count))"
+		[ "$count" = 0 ] || echo "$first $count error"
+		[ "$behind" = "$end" ] || echo "$behind $((end - behind)) linear $FAST $behind"
 	} >"$WORK/table"
 	becomes m "$WORK/table"
 }
@@ -262,10 +265,11 @@ writing() { awk '{ print $2 }' "$(counters "$1")/inflight"; }
 
 # What those six wrote is on the account of the processes that wrote it.
 what_waited_is_charged_to_its_writer() {
-	cat "$WORK/cgroup/payer/io.stat"
-	grep "^$(number "$NARROW") .* wbytes=$((6 * 512)) .* wios=6 " "$WORK/cgroup/payer/io.stat"
+	cat "$WORK/cgroup/payer/io.stat" >"$WORK/account"
 	rmdir "$WORK/cgroup/payer"
 	umount "$WORK/cgroup"
+	cat "$WORK/account"
+	grep "^$(number "$NARROW") .* wbytes=$((6 * 512)) .* wios=6 " "$WORK/account"
 }
 
 # A spare that takes six seconds for a write: a thread of the module that waits for it is no hung task.
