@@ -7,7 +7,7 @@ BASE='gcc=/usr/bin/gcc libc6-dev=/usr/include/stdlib.h ca-certificates=/etc/ssl/
 MODULE='make=/usr/bin/make pahole=/usr/bin/pahole kmod=/sbin/depmod xz-utils=/usr/bin/xz'
 GUEST='qemu-system-x86=/usr/bin/qemu-system-x86_64 busybox-static=/bin/busybox dmsetup=/sbin/dmsetup
 	e2fsprogs=/sbin/mkfs.ext4'
-LOAD='fio=/usr/bin/fio stress-ng=/usr/bin/stress-ng xfsprogs=/sbin/mkfs.xfs btrfs-progs=/sbin/mkfs.btrfs
+LOAD='procps=/usr/bin/ps fio=/usr/bin/fio stress-ng=/usr/bin/stress-ng xfsprogs=/sbin/mkfs.xfs btrfs-progs=/sbin/mkfs.btrfs
 	mdadm=/sbin/mdadm cryptsetup-bin=/sbin/cryptsetup lvm2=/sbin/lvm gdisk=/sbin/sgdisk'
 # Where apt and packages leave what is looked at here.
 LISTS=/var/lib/apt/lists
