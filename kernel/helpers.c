@@ -310,21 +310,3 @@ int dmr_status_to_errno(blk_status_t status)
 {
 	return blk_status_to_errno(status);
 }
-
-#ifdef DM_REMAP_PREPARE_IOCTL_CMD
-static int prepare_ioctl(struct dm_target *ti, struct block_device **bdev,
-			 unsigned int cmd, unsigned long arg, bool *forward)
-{
-	return dm_remap_rust_prepare_ioctl(ti, bdev);
-}
-#else
-static int prepare_ioctl(struct dm_target *ti, struct block_device **bdev)
-{
-	return dm_remap_rust_prepare_ioctl(ti, bdev);
-}
-#endif
-
-void dmr_set_prepare_ioctl(struct target_type *type)
-{
-	type->prepare_ioctl = prepare_ioctl;
-}

@@ -82,9 +82,5 @@ void dmr_limits_cap_write_zeroes(struct queue_limits *limits, unsigned int secto
 void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector);
 unsigned int dmr_bio_target_bio_nr(struct bio *bio);
 int dmr_status_to_errno(blk_status_t status);
-void dmr_set_prepare_ioctl(struct target_type *type);
-
-/* Provided by Rust: the device that an ioctl on a mapped device goes to. */
-int dm_remap_rust_prepare_ioctl(struct dm_target *ti, struct block_device **bdev);
 
 #endif

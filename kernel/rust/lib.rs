@@ -44,12 +44,3 @@ fn exit() {
 fn registry() -> bind::Result<&'static Registry> {
     REGISTRY.get().ok_or(bind::Errno::ENODEV)
 }
-
-#[no_mangle]
-unsafe extern "C" fn dm_remap_rust_prepare_ioctl(
-    ti: *mut sys::dm_target,
-    bdev: *mut *mut sys::block_device,
-) -> core::ffi::c_int {
-    // SAFETY: called by dm core, through C, for a target of the one type that this module registers.
-    unsafe { bind::dm_calls::prepare_ioctl::<Remap>(ti, bdev) }
-}

@@ -216,11 +216,6 @@ impl Target for Remap {
         limits.cap_write_zeroes(WRITE_ZEROES_SECTORS_MAX);
     }
 
-    fn ioctl_device(&self) -> (&Device, bool) {
-        // A raw command would pass by the map, so it is never one to the whole of main.
-        (&self.set.pair.main, false)
-    }
-
     fn message(&self, args: &Args<'_>, reply: &mut StatusText<'_>) -> Result<bool> {
         answer::message(&self.set, args, reply).map(|()| true)
     }

@@ -179,14 +179,7 @@ impl Job<'_> {
         let object = self.dir.join("rust_core.o");
         let linked = self.dir.join("rust_core.linked");
         let mut ld = cmd("ld", ["-r", "--gc-sections", "-z", "noexecstack"]);
-        ld.args([
-            "-u",
-            "dm_remap_rust_init",
-            "-u",
-            "dm_remap_rust_exit",
-            "-u",
-            "dm_remap_rust_prepare_ioctl",
-        ]);
+        ld.args(["-u", "dm_remap_rust_init", "-u", "dm_remap_rust_exit"]);
         ld.arg("-T").arg(self.source.join("rust.lds"));
         ld.arg("-o").arg(&linked).arg(libs.join("libdm_remap.rlib")).arg(libs.join("libremap_core.rlib"));
         ld.arg(core.join("libcore.rlib"));

@@ -175,8 +175,6 @@ pub trait Target: Sized + Send + Sync + 'static {
     fn status(&self, kind: StatusKind, out: &mut StatusText<'_>);
     /// Names every device it uses.
     fn iterate_devices(&self, visitor: &DeviceVisitor<'_>) -> c_int;
-    /// Where ioctls go, and whether the whole of that device is mapped, so that raw commands may pass.
-    fn ioctl_device(&self) -> (&Device, bool);
     /// Answers a message: `Ok(true)` if `reply` holds text for the caller.
     fn message(&self, _args: &Args<'_>, _reply: &mut StatusText<'_>) -> Result<bool> {
         Err(Errno::EINVAL)
@@ -227,6 +225,7 @@ impl<T: Target> Registration<T> {
         raw.resume = Some(super::dm_calls::resume::<T>);
         raw.iterate_devices = Some(super::dm_calls::iterate_devices::<T>);
         raw.io_hints = Some(super::dm_calls::io_hints::<T>);
+        // No prepare_ioctl: it would send commands to a device below, past the map. Without it dm core answers ENOTTY (S31).
         Registration { raw: UnsafeCell::new(raw), target: PhantomData }
     }
 
@@ -237,7 +236,6 @@ impl<T: Target> Registration<T> {
         // static, so it lives until the module is gone.
         unsafe {
             (*raw).module = sys::dmr_this_module();
-            sys::dmr_set_prepare_ioctl(raw);
             Errno::check(sys::dm_register_target(raw))
         }
     }

@@ -174,19 +174,3 @@ pub(super) unsafe extern "C" fn resume<T: Target>(ti: *mut sys::dm_target) {
     // SAFETY: the target is live.
     unsafe { target::<T>(ti) }.resume();
 }
-
-/// Called by the C function whose signature differs between kernels.
-///
-/// # Safety
-/// `ti` must be a live target of type `T`, `bdev` a variable of dm core's.
-pub(crate) unsafe fn prepare_ioctl<T: Target>(
-    ti: *mut sys::dm_target,
-    bdev: *mut *mut sys::block_device,
-) -> c_int {
-    // SAFETY: by contract.
-    let (device, whole) = unsafe { target::<T>(ti) }.ioctl_device();
-    // SAFETY: by contract; dm core keeps the table, and so the device, until the ioctl is done.
-    unsafe { *bdev = device.bdev() };
-    // dm core asks for a capability before it passes commands to a device that is mapped only in part.
-    c_int::from(!whole)
-}
