@@ -4,6 +4,7 @@ use crate::args::CloseArgs;
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
 use crate::fingerprint;
+use crate::holders;
 use crate::output::Report;
 use crate::set::{dm_failure, open_set, OpenSet};
 use crate::table::is_set;
@@ -15,10 +16,10 @@ pub fn run(args: &CloseArgs, dm: &dyn Dm) -> Result<Report> {
     let set = open_set(dm, name)?;
     let info = &set.info;
     if info.open_count > 0 && !args.deferred {
-        let users = info.number.users();
-        let by = if users.is_empty() { "another program".into() } else { users.join(", ") };
+        let words = holders::words_of(info.number, Some(dm));
+        let by = if words.is_empty() { ": opened by a program" } else { &words };
         let next = "unmount it or end what uses it (`fuser -v` tells), or give --deferred";
-        return Err(Failure::new(Kind::Busy, format!("/dev/mapper/{name} is in use: {by}"), next));
+        return Err(Failure::new(Kind::Busy, format!("/dev/mapper/{name} is in use{by}"), next));
     }
     dm.remove(name, args.deferred).map_err(|e| dm_failure(&format!("close {name}"), &e, dm))?;
     let deferred = args.deferred && dm.info(name).is_ok();

@@ -1,6 +1,7 @@
-//! Devices and files: size, logical block, identity, who uses them, and I/O by sector.
+//! Devices and files: size, logical block, identity, and I/O by sector.
 
 use crate::failure::{Failure, Kind, Result};
+use crate::holders;
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -86,23 +87,10 @@ impl Number {
         found.map(|text| shorten(&text, 64 - partition.len()) + &partition).unwrap_or_default()
     }
 
-    /// Who uses the device, in words: mount points and devices on top of it.
-    pub fn users(self) -> Vec<String> {
-        let mut users = Vec::new();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let number = self.to_string();
-        for line in mounts.lines() {
-            let mut fields = line.split(' ').skip(2);
-            if fields.next() == Some(&number) {
-                users.push(format!("mounted at {}", fields.nth(1).unwrap_or("?")));
-            }
-        }
-        for holder in fs::read_dir(self.sysfs().join("holders")).into_iter().flatten().flatten() {
-            let dm_name = text_of(&holder.path().join("dm/name"));
-            let name = dm_name.unwrap_or_else(|| holder.file_name().to_string_lossy().into_owned());
-            users.push(format!("used by {name}"));
-        }
-        users
+    /// From `MAJOR:MINOR`.
+    pub fn parse(text: &str) -> Option<Number> {
+        let (major, minor) = text.split_once(':')?;
+        Some(Number { major: major.parse().ok()?, minor: minor.parse().ok()? })
     }
 }
 
@@ -238,25 +226,13 @@ fn logical_block_bytes(number: Number) -> Option<u32> {
     text_of(&number.queue().join("logical_block_size"))?.parse().ok()
 }
 
-/// Says who uses a device that could not be claimed.
+/// Names what uses a device that could not be claimed.
 fn explain_open(path: &Path, error: &io::Error) -> Failure {
     let mut failure = Failure::path("open", path, error);
     if failure.kind == Kind::Busy {
-        failure.what = format!("{} is busy{}", path.display(), users_of(path));
+        failure.what = format!("{} is busy{}", path.display(), holders::words_of_path(path));
     }
     failure
-}
-
-/// ": mounted at /srv, used by md0", or nothing.
-pub fn users_of(path: &Path) -> String {
-    let number =
-        fs::metadata(path).ok().filter(|m| m.file_type().is_block_device()).map(|m| number_of(m.rdev()));
-    let users = number.map(Number::users).unwrap_or_default();
-    if users.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", users.join(", "))
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::args::FormatArgs;
 use crate::confirm;
 use crate::device::{Access, Device};
 use crate::failure::{Failure, Kind, Result};
+use crate::holders::{self, Force};
 use crate::identity;
 use crate::output::{size, Report};
 use crate::signature::{content, Content};
@@ -14,6 +15,11 @@ use serde_json::json;
 /// Runs the verb.
 pub fn run(args: &FormatArgs) -> Result<Report> {
     let main = Device::open(&args.main, Access::Read)?;
+    // Before the spare is claimed here, which may be on the same disk.
+    let warnings = check_holders(args, &main)?;
+    for warning in &warnings {
+        eprintln!("dmremap: {warning}");
+    }
     let access = if args.dry_run { Access::ReadExclusive } else { Access::WriteExclusive };
     let spare_device = Device::open(&args.spare, access)?;
     let spare = region_of(args, &main, &spare_device)?;
@@ -28,7 +34,24 @@ pub fn run(args: &FormatArgs) -> Result<Report> {
         }
         spare.format(superblock.clone(), &samples)?;
     }
-    Ok(report(args, &superblock, &spare, &found))
+    let mut report = report(args, &superblock, &spare, &found);
+    if let Some(fields) = report.json.as_object_mut() {
+        fields.insert("warnings".into(), json!(warnings));
+    }
+    Ok(report)
+}
+
+/// Refuses devices that anything else uses (S21); returns what was forced. A claim on the spare cannot be shared: it is written.
+fn check_holders(args: &FormatArgs, main: &Device) -> Result<Vec<String>> {
+    let spare = Device::open(&args.spare, Access::Read)?;
+    let same = main.is_same(&spare);
+    let (main_start, spare_start) = (args.offsets.main_offset, args.offsets.spare_offset);
+    let region = Spare::new(&spare, spare_start, same.then_some(main_start))?;
+    let main_range = main_start..main_start.saturating_add(main_sectors(args, main, same));
+    let spare_range = spare_start..spare_start.saturating_add(region.region_blocks.saturating_mul(8));
+    let forced = holders::check_live(main, main_range, Force::given(args.force))?;
+    holders::check_live(&spare, spare_range, Force::Useless)?;
+    Ok(forced.into_iter().collect())
 }
 
 /// The region of the spare, after the checks of how the two devices lie to each other.

@@ -51,7 +51,7 @@ impl Assembly {
     }
 
     fn new(map: &Map, sectors: u64, segments_max: usize) -> Result<Assembly> {
-        let segments = segments(map, sectors);
+        let segments = at_least_two(segments(map, sectors));
         if segments.len() > segments_max {
             let what = format!(
                 "the set needs {} segments, more than the {segments_max} that the kernel takes",
@@ -120,6 +120,23 @@ fn segments(map: &Map, sectors: u64) -> Vec<Segment> {
     segments
 }
 
+/// One segment alone as two: dm core sends ioctls on to what lies below a table of one `linear` segment, also writes through a
+/// read-only device (S31). Both begin on 1 MiB where there is so much, which every physical block divides.
+fn at_least_two(segments: Vec<Segment>) -> Vec<Segment> {
+    let &[only] = &segments[..] else { return segments };
+    let half = only.sectors / 2;
+    let first = if half >= 2048 { half - half % 2048 } else { (half - half % 8).max(8) };
+    if first >= only.sectors {
+        return segments;
+    }
+    let place = match only.place {
+        Place::Spare(sector) => Place::Spare(sector + first),
+        same => same,
+    };
+    let second = Segment { start: only.start + first, sectors: only.sectors - first, place };
+    vec![Segment { sectors: first, ..only }, second]
+}
+
 /// Sectors of a live table that lead to the spare, and sectors that are errors.
 pub fn count(lines: &[Line], mapping: &Mapping) -> (u64, u64) {
     let on_main = |line: &Line| line.text == format!("{} {}", mapping.main, mapping.main_offset + line.start);
@@ -161,7 +178,6 @@ mod tests {
 
     #[test]
     fn what_is_not_mapped_is_main_and_lost_sectors_are_errors() {
-        assert_eq!(table(&[], 100), ["0 100 linear 8:0 5"]);
         assert_eq!(
             table(&[(16, 2, Mapped, 40), (18, 1, Lost, 42), (19, 5, Suspect, 43)], 100),
             [
@@ -172,6 +188,16 @@ mod tests {
                 "24 76 linear 8:0 29"
             ]
         );
+    }
+
+    #[test]
+    fn s31_a_table_has_two_segments_at_least() {
+        assert_eq!(table(&[], 100), ["0 48 linear 8:0 5", "48 52 linear 8:0 53"]);
+        assert_eq!(table(&[], 16), ["0 8 linear 8:0 5", "8 8 linear 8:0 13"]);
+        assert_eq!(table(&[], 10_000), ["0 4096 linear 8:0 5", "4096 5904 linear 8:0 4101"]);
+        assert_eq!(table(&[(0, 9, Mapped, 40)], 9), ["0 8 linear 8:16 120", "8 1 linear 8:16 128"]);
+        // A single group stays whole.
+        assert_eq!(table(&[], 8), ["0 8 linear 8:0 5"]);
     }
 
     #[test]

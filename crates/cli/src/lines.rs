@@ -2,8 +2,10 @@
 
 use crate::args::TableArgs;
 use crate::device::Device;
-use crate::dm::Line;
+use crate::dm::ioctl::Kernel;
+use crate::dm::{Dm, Line};
 use crate::failure::Result;
+use crate::holders::System;
 use crate::linear::Assembly;
 use crate::output::Report;
 use crate::pair::Pair;
@@ -27,6 +29,12 @@ pub fn run(args: &TableArgs) -> Result<Report> {
         let line = Line { start: 0, sectors, target: TARGET.into(), text: mapping.to_string() };
         (Some(dm_uuid(&id)), vec![line], None)
     };
+    let kernel = Kernel::open().ok();
+    let system = System::live(kernel.as_ref().map(|kernel| kernel as &dyn Dm));
+    match pair.check_holders(&system, true) {
+        Ok(forced) => warnings.extend(forced),
+        Err(failure) => warnings.push(format!("{}: do not open a device of this table", failure.what)),
+    }
     warnings.extend(files(&[&pair.main, &pair.spare]));
     if assembly.as_ref().is_some_and(|assembly| assembly.copies_differ) {
         warnings

@@ -9,6 +9,7 @@ mod dm;
 mod failure;
 mod fingerprint;
 mod format;
+mod holders;
 mod identity;
 mod linear;
 mod lines;

@@ -3,6 +3,7 @@
 use crate::args::{ReleaseArgs, RemapArgs};
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
+use crate::holders::{self, System};
 use crate::list::runs;
 use crate::output::Report;
 use crate::query::check_range;
@@ -160,7 +161,9 @@ fn mapped_ranges(dm: &dyn Dm, name: &str) -> Result<Vec<Range>> {
 /// Runs `remap`.
 pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
     let name = &args.name;
-    check_range(&set_of_target(dm, name)?, args.sector, args.count)?;
+    let set = set_of_target(dm, name)?;
+    check_range(&set, args.sector, args.count)?;
+    holders::check_open_set(&System::live(Some(dm)), &set)?;
     let range = args.sector..args.sector + args.count;
     if args.dry_run {
         let mapped = mapped_within(dm, name, &range)?;
@@ -197,6 +200,8 @@ pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
         }
         None => mapped_ranges(dm, name)?,
     };
+    // Content that goes back to main would meet what was written there past the map.
+    holders::check_open_set(&System::live(Some(dm)), &set)?;
     if args.dry_run {
         let mapped = match args.sector {
             Some(_) => mapped_within(dm, name, &range)?,

@@ -1,10 +1,10 @@
 //! `dmremap open`
 
 use crate::args::OpenArgs;
-use crate::device::users_of;
 use crate::dm::{Dm, Line};
 use crate::failure::{Failure, Kind, Result};
 use crate::fingerprint;
+use crate::holders::{self, System};
 use crate::linear::Assembly;
 use crate::output::{size, Report};
 use crate::pair::Pair;
@@ -52,7 +52,8 @@ fn plan(args: &OpenArgs, dm: &dyn Dm) -> Result<Plan> {
     let id = pair.superblock.id;
     // While the set is open, main's content is not what it was at the last close: this has to come first.
     check_not_open(dm, &Wanted { name: &args.name, id: &id, mapping: &mapping, linear: args.linear }, None)?;
-    let warnings = pair.check_main(args.force)?;
+    let mut warnings = pair.check_holders(&System::live(Some(dm)), args.force)?;
+    warnings.extend(pair.check_main(args.force)?);
     let sectors = pair.superblock.main.sectors;
     let (uuid, lines, assembly) = if args.linear {
         let assembly = Assembly::read(&pair)?;
@@ -178,6 +179,7 @@ fn explain_load(args: &OpenArgs, dm: &dyn Dm, error: &io::Error) -> Failure {
     }
     let mut failure = dm_failure(&format!("open {}", args.name), error, dm);
     if failure.kind == Kind::Busy {
+        let users_of = holders::words_of_path;
         let (main, spare) = (users_of(&args.main), users_of(&args.spare));
         let of = |path: &Path, users: &str| {
             if users.is_empty() {

@@ -3,6 +3,7 @@
 use crate::args::Offsets;
 use crate::device::{Access, Device};
 use crate::failure::{Failure, Kind, Result};
+use crate::holders::{self, Force, System};
 use crate::identity;
 use crate::spare::Spare;
 use crate::table::Mapping;
@@ -53,6 +54,19 @@ impl Pair {
             self.offsets.spare_offset,
             self.is_one_device().then_some(self.offsets.main_offset),
         )
+    }
+
+    /// Refuses a main or a spare that anything else uses (S21); returns what `force` lets pass.
+    pub fn check_holders(&self, system: &System<'_>, force: bool) -> Result<Vec<String>> {
+        let Offsets { main_offset, spare_offset } = self.offsets;
+        let main = main_offset..main_offset.saturating_add(self.superblock.main.sectors);
+        let spare = spare_offset..spare_offset.saturating_add(self.region()?.region_blocks.saturating_mul(8));
+        let force = Force::given(force);
+        let forced = [
+            holders::check(system, &self.main, main, force)?,
+            holders::check(system, &self.spare, spare, force)?,
+        ];
+        Ok(forced.into_iter().flatten().collect())
     }
 
     /// Compares main with what the superblock says; returns what is worth knowing.

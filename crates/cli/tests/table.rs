@@ -74,7 +74,8 @@ fn parts_of_one_file_are_named_with_their_offsets() {
     let format = dmremap(&[&["format", "-q"], &offset[..], &[files.main(), files.main()]].concat());
     assert_eq!(format.status, 0, "{}", format.stderr);
     let out = dmremap(&[&["table", "--linear"], &offset[..], &[files.main(), files.main()]].concat());
-    assert_eq!(out.stdout, format!("0 65536 linear {} 16384\n", files.main()));
+    let main = files.main();
+    assert_eq!(out.stdout, format!("0 32768 linear {main} 16384\n32768 32768 linear {main} 49152\n"));
 }
 
 #[test]

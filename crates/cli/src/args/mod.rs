@@ -40,8 +40,8 @@ pub enum Verb {
     /// Make a device the spare of another.
     #[command(long_about = "Makes SPARE the spare of MAIN.
 
-Main is only read, never written, and keeps its content and filesystem; it need not be unmounted for this. The spare is \
-overwritten. A spare that holds anything recognisable, or whose first or last MiB is not zero, is refused unless \
+Main is only read, never written, and keeps its content and filesystem. Refused while main or the spare is mounted, swap, or \
+held by LVM, dm-crypt, md or anything else. The spare is overwritten. A spare that holds anything recognisable, or whose first or last MiB is not zero, is refused unless \
 --force is given and the question is answered; even then the spare is refused while something uses it.")]
     #[command(after_long_help = "Examples:
   dmremap format /dev/sdb /dev/sdc1
@@ -57,7 +57,18 @@ overwritten. A spare that holds anything recognisable, or whose first or last Mi
     #[command(long_about = "Puts main and spare together as /dev/mapper/NAME.
 
 Refused when the spare belongs to another disk than MAIN, as far as its length, logical block, identity (serial number \
-or WWN) and content tell. While the set is open, use /dev/mapper/NAME and leave main and spare alone.
+or WWN) and content tell; and while main or the spare, a partition of it or the disk below is mounted, swap, or held by LVM, \
+dm-crypt, md or anything else. --force goes on beside a mapped device that is not open, never beside one that is, or a mount.
+
+What finds main by its content at boot has to be told to take /dev/mapper/NAME:
+  fstab     name /dev/mapper/NAME, not UUID= or LABEL=, which main has as well
+  LVM       devices/global_filter = [ \"r|^MAIN$|\" ] in lvm.conf, with each name of main;
+            with a devices file: lvmdevices --deldev MAIN, lvmdevices --adddev /dev/mapper/NAME
+  crypttab  name /dev/mapper/NAME as the source, not UUID=
+  mdadm     a line DEVICE in mdadm.conf that lists /dev/mapper/NAME and the other members
+For what the initramfs starts, `update-initramfs -u` follows.
+
+While the set is open, use /dev/mapper/NAME and leave main and spare alone.
 
 With --linear the kernel needs nothing but device-mapper: the device is made of linear segments, to main and to the \
 slots on the spare, and lost sectors are errors. What is mapped is served from where it is. Nothing is remapped: a write \

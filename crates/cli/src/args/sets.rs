@@ -22,7 +22,7 @@ pub struct FormatArgs {
     /// Where the two begin.
     #[command(flatten)]
     pub offsets: Offsets,
-    /// Overwrite a spare that holds something. On a terminal its name has to be typed; elsewhere needs --batch-mode.
+    /// Overwrite a spare that holds something, and go on beside a mapped device on main that is not open. On a terminal its name has to be typed; elsewhere needs --batch-mode.
     #[arg(long)]
     pub force: bool,
     /// Ask nothing.
@@ -65,7 +65,8 @@ pub struct OpenArgs {
     /// With --linear: allow writes. They go where the sectors are; one that fails fails.
     #[arg(long, requires = "linear", conflicts_with = "readonly")]
     pub read_write: bool,
-    /// Open although main looks like another disk or was written since; with --linear, also although fewer than half of the
+    /// Open although main looks like another disk or was written since, and beside a mapped device on main or spare that is
+    /// not open; with --linear, also although fewer than half of the
     /// superblocks are readable.
     #[arg(long)]
     pub force: bool,

@@ -1,0 +1,214 @@
+//! What else uses main or spare: mounts, swaps and devices on top of it, of its partitions and of the disk below (S21).
+//!
+//! Device-mapper shares its claims among all mapped devices. So the kernel lets the target take a device that LVM, dm-crypt or
+//! `dmsetup` holds, and both would write it: the tool has to look.
+
+mod scan;
+#[cfg(test)]
+pub mod tests;
+mod words;
+
+use crate::device::{Device, Number};
+use crate::dm::ioctl::Kernel;
+use crate::dm::Dm;
+use crate::failure::{Failure, Kind, Result};
+use crate::set::OpenSet;
+use std::fs::{self, OpenOptions};
+use std::ops::Range;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+pub use words::{described, steps};
+
+/// What a user of a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A mount point.
+    Mount(PathBuf),
+    /// A btrfs filesystem by its UUID, of which no mount names this device.
+    Btrfs(String),
+    /// Swap, by the path that the kernel knows.
+    Swap(PathBuf),
+    /// A mapped device.
+    Mapped {
+        /// Its name.
+        name: String,
+        /// Its DM UUID, which says what made it.
+        uuid: String,
+        /// How often it is open; `None` when that cannot be told.
+        open_count: Option<u32>,
+        /// Whether it is a set of ours, made by the tool or by `dmsetup`.
+        is_set: bool,
+    },
+    /// A loop device, by name.
+    Loop(String),
+    /// Another device of the kernel, by name: `md0`, `bcache0`.
+    Device(String),
+    /// A claim of which nothing else is known.
+    Unnamed,
+}
+
+/// One that uses a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Name of the device in the kernel that it uses.
+    pub of: String,
+    /// What it is.
+    pub what: What,
+    /// What uses it in turn.
+    pub above: Vec<User>,
+}
+
+impl User {
+    /// Whether it does nothing to the device at present: a mapped device that is not open, or a loop device that nothing uses.
+    /// A set of ours is never idle: its map is in memory.
+    fn is_idle(&self) -> bool {
+        match &self.what {
+            What::Mapped { open_count, is_set, .. } => *open_count == Some(0) && !is_set,
+            What::Loop(_) => self.above.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// The system that is asked: its files, and what they do not tell.
+pub struct System<'a> {
+    /// Where sysfs is mounted.
+    pub sys: PathBuf,
+    /// Where `mountinfo` is.
+    pub mounts: PathBuf,
+    /// Where `swaps` is.
+    pub swaps: PathBuf,
+    /// Device-mapper, where there is one.
+    pub dm: Option<&'a dyn Dm>,
+    /// The number of the block device at a path.
+    pub number_of: &'a dyn Fn(&Path) -> Option<Number>,
+    /// Whether something claims the block device of this name in the kernel.
+    pub is_claimed: &'a dyn Fn(&str) -> bool,
+}
+
+impl<'a> System<'a> {
+    /// The running one.
+    pub fn live(dm: Option<&'a dyn Dm>) -> System<'a> {
+        System {
+            sys: "/sys".into(),
+            mounts: "/proc/self/mountinfo".into(),
+            swaps: "/proc/swaps".into(),
+            dm,
+            number_of: &number_of_path,
+            is_claimed: &is_claimed,
+        }
+    }
+}
+
+/// The number of the block device at a path.
+fn number_of_path(path: &Path) -> Option<Number> {
+    let meta = fs::metadata(path).ok().filter(|meta| meta.file_type().is_block_device())?;
+    Some(Number { major: rustix::fs::major(meta.rdev()), minor: rustix::fs::minor(meta.rdev()) })
+}
+
+/// Whether the kernel refuses an exclusive claim, which is given back at once. Where there is no node, nothing can be said.
+fn is_claimed(name: &str) -> bool {
+    let flags = rustix::fs::OFlags::EXCL | rustix::fs::OFlags::NONBLOCK;
+    let path = Path::new("/dev").join(name.replace('!', "/"));
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
+    opened.is_err_and(|e| e.kind() == std::io::ErrorKind::ResourceBusy)
+}
+
+/// What `--force` does to a user that is idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Given: it is only warned of.
+    Given,
+    /// Not given, and worth a word.
+    NotGiven,
+    /// Nothing: the claim cannot be shared.
+    Useless,
+}
+
+impl Force {
+    /// By whether the option was given.
+    pub fn given(given: bool) -> Force {
+        if given {
+            Force::Given
+        } else {
+            Force::NotGiven
+        }
+    }
+}
+
+const NEXT_BOOT: &str =
+    ". `dmremap help open` tells how LVM, crypttab, mdadm and fstab are kept off it at the next boot";
+
+/// Refuses a device of which anything else uses these sectors; returns what was forced.
+pub fn check(
+    system: &System<'_>,
+    device: &Device,
+    sectors: Range<u64>,
+    force: Force,
+) -> Result<Option<String>> {
+    let Some(number) = device.number else { return Ok(None) };
+    verdict(device.path(), system.name(number), &system.users(number, &sectors), force)
+}
+
+fn verdict(path: &Path, own: Option<String>, users: &[User], force: Force) -> Result<Option<String>> {
+    if users.is_empty() {
+        return Ok(None);
+    }
+    let what = format!("{} is in use: {}", path.display(), described(users, own));
+    let mut next = steps(users);
+    match (users.iter().all(User::is_idle), force) {
+        (true, Force::Given) => {
+            return Ok(Some(format!("{what}; forced: do not use that while the set is open")))
+        }
+        (true, Force::NotGiven) => next += ", or give --force to go on beside what is idle",
+        _ => {}
+    }
+    Err(Failure::new(Kind::Busy, what, next + NEXT_BOOT))
+}
+
+/// As [`check`], of the running system, for a verb that needs no device-mapper otherwise.
+pub fn check_live(device: &Device, sectors: Range<u64>, force: Force) -> Result<Option<String>> {
+    let kernel = device.number.and_then(|_| Kernel::open().ok());
+    let system = System::live(kernel.as_ref().map(|kernel| kernel as &dyn Dm));
+    check(&system, device, sectors, force)
+}
+
+/// Refuses to move content of an open set while anything but the set itself is using main or spare.
+pub fn check_open_set(system: &System<'_>, set: &OpenSet) -> Result<()> {
+    let (mapping, name) = (&set.mapping, &set.info.name);
+    let main_end = mapping.main_offset.saturating_add(set.sectors());
+    let one_device = mapping.main == mapping.spare && mapping.main_offset > mapping.spare_offset;
+    let spare_end = if one_device { mapping.main_offset } else { u64::MAX };
+    let places = [
+        ("main", &mapping.main, mapping.main_offset..main_end),
+        ("the spare", &mapping.spare, mapping.spare_offset..spare_end),
+    ];
+    for (which, device, sectors) in places {
+        let Some(number) = Number::parse(device) else { continue };
+        let mut users = system.users_named(number, &sectors, Some(name));
+        users.retain(|user| !user.is_idle());
+        if !users.is_empty() {
+            let words = described(&users, system.name(number));
+            let what = format!("{which} of {name}, device {number}, is in use past the map: {words}");
+            return Err(Failure::new(Kind::Busy, what, steps(&users) + NEXT_BOOT));
+        }
+    }
+    Ok(())
+}
+
+/// The users of all of a device, in words: ": mounted at /srv", or nothing.
+pub fn words_of(number: Number, dm: Option<&dyn Dm>) -> String {
+    let system = System::live(dm);
+    let users = system.users_named(number, &(0..u64::MAX), None);
+    if users.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", described(&users, system.name(number)))
+    }
+}
+
+/// As [`words_of`], of the block device at a path.
+pub fn words_of_path(path: &Path) -> String {
+    number_of_path(path).map(|number| words_of(number, None)).unwrap_or_default()
+}
