@@ -141,6 +141,8 @@ lun() {
 # The order of the keys: registered at both devices; held on main alone, the first that takes it.
 reservations() {
 	modprobe -a tcm_loop target_core_mod sd_mod
+	# Where the SCSI target keeps registrations, as its kernel threads see the root: that of the first process.
+	mkdir -p "/proc/1/root$(cat $CONFIG/dbroot)/pr"
 	luns=0 known=" ${MAIN#/dev/} "
 	lun main 16
 	main=$DISK
