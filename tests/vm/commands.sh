@@ -173,10 +173,14 @@ reservations() {
 	# What is asked of one device below, device-mapper finds by the way that commands would go.
 	answers ENOTTY clear /dev/mapper/p 11
 	dmsetup remove p
-	# A spare that knows no reservations.
+	answers ok clear "$main" 11
+	answers ok clear "$spare" 11
+	# A spare that knows no reservations: the key is taken back from main.
 	remap p "$main" "$(disk plain 16)" format
 	answers EOPNOTSUPP register /dev/mapper/p 33
 	dmsetup remove p
+	# Main has the key no more: it would not take another.
+	answers ok register "$main" 44
 	rm $CONFIG/loopback/naa.*/tpgt_1/lun/lun_0/port
 	rmdir $CONFIG/loopback/naa.*/tpgt_1/lun/lun_0 $CONFIG/loopback/naa.*/tpgt_1 $CONFIG/loopback/naa.* $CONFIG/core/rd_mcp_0/*
 	rmdir $CONFIG/loopback $CONFIG/core/rd_mcp_0
