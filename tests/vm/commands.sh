@@ -182,7 +182,8 @@ reservations() {
 	# Main has the key no more: it would not take another.
 	answers ok register "$main" 44
 	rm $CONFIG/loopback/naa.*/tpgt_1/lun/lun_0/port
-	rmdir $CONFIG/loopback/naa.*/tpgt_1/lun/lun_0 $CONFIG/loopback/naa.*/tpgt_1 $CONFIG/loopback/naa.* $CONFIG/core/rd_mcp_0/*
+	rmdir $CONFIG/loopback/naa.*/tpgt_1/lun/lun_0 $CONFIG/loopback/naa.*/tpgt_1 $CONFIG/loopback/naa.* \
+		$CONFIG/core/rd_mcp_0/main $CONFIG/core/rd_mcp_0/spare
 	rmdir $CONFIG/loopback $CONFIG/core/rd_mcp_0
 	rmmod tcm_loop
 }
