@@ -77,6 +77,8 @@ pub fn clippy(kernel: &Kernel) -> Result<()> {
     let out = job.dir.join("clippy");
     mkdir(&out)?;
     let mut clippy = job.rustc.clippy_command()?;
+    // For clippy.toml, which has the oldest compiler that the module builds with.
+    clippy.env("CLIPPY_CONF_DIR", paths::checkout());
     clippy.args(["-Wclippy::all", "-Wclippy::undocumented_unsafe_blocks", "--emit=metadata"]);
     clippy.args([
         "-Aclippy::too_many_arguments",
