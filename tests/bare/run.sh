@@ -115,7 +115,8 @@ try() {
 		build) step build './x build' ;;
 		install) step install 'apt-get install -q -y --no-install-recommends linux-headers-amd64 >/dev/null &&
 			set -- /usr/src/linux-headers-*-amd64 && ./x install --destdir /root/staged --headers "$1" &&
-			cd /root/staged && test -f lib/modules/*/updates/dm_remap.ko && usr/local/sbin/dmremap help >/dev/null' ;;
+			version=${1#/usr/src/linux-headers-} && cd /root/staged && test -f "lib/modules/$version/updates/dm_remap.ko" &&
+			usr/local/sbin/dmremap help >/dev/null' ;;
 		esac
 	done
 	echo "$tree: packages $(mib "$TREE"/var/cache/apt/archives) MiB and lists $(mib "$TREE"/var/lib/apt/lists) MiB downloaded," \

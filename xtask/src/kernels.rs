@@ -79,8 +79,7 @@ impl Kernel {
 
     /// An installed kernel, by the directory of its headers.
     pub fn from_headers(headers: &Path) -> Result<Kernel> {
-        let release = headers.join("include/config/kernel.release");
-        let version = read(&release)?.trim().to_string();
+        let version = release_of(headers)?;
         Ok(Kernel { name: version.clone(), version, headers: headers.to_path_buf(), boot: None })
     }
 
@@ -120,6 +119,14 @@ impl Kernel {
         let path = self.headers.join("include/config/auto.conf");
         Ok(Config::new(read(&path)?))
     }
+}
+
+/// What `uname -r` says under the kernel with these headers. Debian's 6.1 keeps another name in `kernel.release`: `6.1.176` for
+/// `6.1.0-50-amd64`.
+fn release_of(headers: &Path) -> Result<String> {
+    let text = read(&headers.join("include/generated/utsrelease.h"))?;
+    let value = text.lines().find_map(|line| line.strip_prefix("#define UTS_RELEASE ")?.split('"').nth(1));
+    value.map(str::to_string).ok_or_else(|| Error(format!("{} do not name their kernel", headers.display())))
 }
 
 /// A kernel's `auto.conf`.
@@ -251,5 +258,21 @@ mod tests {
         assert_eq!(fits("6.1.0-57-amd64").as_deref(), Some("6.1.0-56-amd64"));
         let offline = fitting(cached(), series("6.12.1-amd64"), None).map(|(version, _)| version.text);
         assert_eq!(offline.as_deref(), Some("6.12.107+deb12-amd64"));
+    }
+
+    #[test]
+    fn headers_are_of_the_kernel_that_uname_names() {
+        let headers = std::env::temp_dir().join(format!("dm-remap-headers-{}", std::process::id()));
+        for (name, text) in [
+            ("include/config/kernel.release", "6.1.176\n"),
+            ("include/generated/utsrelease.h", "#define UTS_RELEASE \"6.1.0-50-amd64\"\n"),
+        ] {
+            let path = headers.join(name);
+            std::fs::create_dir_all(path.parent().expect("has one")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        let kernel = Kernel::from_headers(&headers).expect("read");
+        assert_eq!(kernel.version, "6.1.0-50-amd64");
+        std::fs::remove_dir_all(&headers).expect("removed");
     }
 }

@@ -273,8 +273,9 @@ mod tests {
             places.installed().unwrap().into_iter().map(|(version, _)| version).collect();
         assert_eq!(found, all);
         let headers = root.join("headers");
-        mkdir(&headers.join("include/config")).unwrap();
-        std::fs::write(headers.join("include/config/kernel.release"), all[0]).unwrap();
+        mkdir(&headers.join("include/generated")).unwrap();
+        let release = format!("#define UTS_RELEASE \"{}\"\n", all[0]);
+        std::fs::write(headers.join("include/generated/utsrelease.h"), release).unwrap();
         let one = Places::parse(words(&["--headers", headers.to_str().unwrap()])).unwrap();
         assert_eq!(one.installed().unwrap().len(), 1);
         assert_eq!(uninstall(words(&[])).unwrap(), 0);
