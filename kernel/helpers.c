@@ -34,9 +34,10 @@ bool dmr_print_allowed(bool loss)
 	return __ratelimit(loss ? &losses : &others);
 }
 
-void dmr_mutex_init(struct mutex *lock)
+void dmr_mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key)
 {
 	mutex_init(lock);
+	lockdep_set_class_and_name(lock, key, name);
 }
 
 void dmr_mutex_lock(struct mutex *lock)
@@ -59,9 +60,10 @@ void dmr_mutex_unlock(struct mutex *lock)
 	mutex_unlock(lock);
 }
 
-void dmr_spin_lock_init(spinlock_t *lock)
+void dmr_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key)
 {
 	spin_lock_init(lock);
+	lockdep_set_class_and_name(lock, key, name);
 }
 
 unsigned long dmr_spin_lock_irqsave(spinlock_t *lock)
@@ -161,9 +163,11 @@ struct workqueue_struct *dmr_workqueue_new(const char *name, int max_active)
 	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_UNBOUND, max_active, name);
 }
 
-void dmr_delayed_work_init(struct delayed_work *work, void (*run)(struct work_struct *))
+void dmr_delayed_work_init(struct delayed_work *work, void (*run)(struct work_struct *),
+			   const char *name, struct lock_class_key *key)
 {
 	INIT_DELAYED_WORK(work, run);
+	lockdep_init_map(&work->work.lockdep_map, name, key, 0);
 }
 
 bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work *work,

@@ -35,12 +35,16 @@ struct module *dmr_this_module(void);
 void dmr_print(int level, const char *text, size_t len);
 bool dmr_print_allowed(bool loss);
 
-void dmr_mutex_init(struct mutex *lock);
+/*
+ * A name and a key make a class, which is what lockdep judges: all locks that one line of C makes would be of one class otherwise. The key
+ * stands in the module's data.
+ */
+void dmr_mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key);
 void dmr_mutex_lock(struct mutex *lock);
 int dmr_mutex_lock_killable(struct mutex *lock);
 bool dmr_fatal_signal_pending(void);
 void dmr_mutex_unlock(struct mutex *lock);
-void dmr_spin_lock_init(spinlock_t *lock);
+void dmr_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key);
 unsigned long dmr_spin_lock_irqsave(spinlock_t *lock);
 void dmr_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 int dmr_srcu_init(struct srcu_struct *srcu);
@@ -58,7 +62,8 @@ struct bvec_iter dmr_bvec_iter_advanced(struct bio *bio, struct bvec_iter iter, 
 void dmr_bio_copy(struct bio *bio, struct bvec_iter from, u8 *buffer, size_t len, bool to_bio);
 
 struct workqueue_struct *dmr_workqueue_new(const char *name, int max_active);
-void dmr_delayed_work_init(struct delayed_work *work, void (*run)(struct work_struct *));
+void dmr_delayed_work_init(struct delayed_work *work, void (*run)(struct work_struct *),
+			   const char *name, struct lock_class_key *key);
 bool dmr_delayed_work_queue(struct workqueue_struct *queue, struct delayed_work *work,
 			    unsigned int milliseconds);
 

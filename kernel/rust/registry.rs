@@ -7,8 +7,10 @@ use remap_core::format::SetId;
 use remap_core::placement::Claim;
 
 use crate::bind::alloc::KSlice;
-use crate::bind::sync::Mutex;
+use crate::bind::sync::{LockClass, Mutex};
 use crate::bind::{Errno, Result};
+
+static REGISTRY: LockClass = LockClass::new(c"dm_remap_registry");
 
 /// Most tables alive at once, over all mapped devices. [`refusal`] names the number.
 const TABLES_MAX: usize = 256;
@@ -42,7 +44,7 @@ impl Registry {
     /// An empty registry; sleeps.
     pub fn new() -> Result<Registry> {
         Ok(Registry {
-            entries: Mutex::new(KSlice::filled(TABLES_MAX, None)?)?,
+            entries: Mutex::new(&REGISTRY, KSlice::filled(TABLES_MAX, None)?)?,
             next_ticket: AtomicU64::new(1),
         })
     }

@@ -18,7 +18,7 @@ use crate::bind::dm::{Device, Handle};
 use crate::bind::held::{self, HeldBio, HeldList};
 use crate::bind::io::{BioPool, PageBuf, Request};
 use crate::bind::store::Store;
-use crate::bind::sync::{Entered, Gate, Mutex, SpinLock, WaitQueue};
+use crate::bind::sync::{Entered, Gate, LockClass, Mutex, SpinLock, WaitQueue};
 use crate::bind::time::monotonic_ms;
 use crate::bind::work::{Work, Workqueue};
 use crate::bind::Result;
@@ -29,6 +29,21 @@ use crate::{bios, repairs};
 pub const CONTEXTS: usize = 4;
 /// Bios set aside: a whole round of a commit, one for each repair context, and one for orders.
 const RESERVE: u32 = 32;
+
+/// Kinds of locks and works; their order stands in ARCHITECTURE.md.
+mod class {
+    use super::LockClass;
+
+    pub static CONTEXT: LockClass = LockClass::new(c"dm_remap_context");
+    pub static ORDERS: LockClass = LockClass::new(c"dm_remap_orders");
+    pub static COMMITTER: LockClass = LockClass::new(c"dm_remap_committer");
+    /// Of the four lists of bios none is locked under another.
+    pub static LIST: LockClass = LockClass::new(c"dm_remap_list");
+    pub static REPAIR_WORK: LockClass = LockClass::new(c"dm_remap_repair_work");
+    pub static COMMIT_WORK: LockClass = LockClass::new(c"dm_remap_commit_work");
+    pub static FORWARD_WORK: LockClass = LockClass::new(c"dm_remap_forward_work");
+    pub static TEND_WORK: LockClass = LockClass::new(c"dm_remap_tend_work");
+}
 
 /// The two devices of a table and where our parts of them begin, in sectors.
 pub struct Pair {
@@ -185,7 +200,7 @@ impl Set {
         writable: bool,
     ) -> Result<Option<KArc<Set>>> {
         let Some(store) = Store::new(superblock)? else { return Ok(None) };
-        let context = || Mutex::new(PageBuf::new(CONTEXT_BUFFER_BYTES)?);
+        let context = |class| Mutex::new(class, PageBuf::new(CONTEXT_BUFFER_BYTES)?);
         let set = Set {
             block_sectors: pair.placement.block_bytes / 512,
             pair,
@@ -199,27 +214,32 @@ impl Set {
             gate: Gate::new()?,
             regions: Regions::new(superblock.main.sectors),
             pool: BioPool::new(RESERVE)?,
-            failed: SpinLock::new(HeldList::new())?,
-            failed_reads: SpinLock::new(HeldList::new())?,
+            failed: SpinLock::new(&class::LIST, HeldList::new())?,
+            failed_reads: SpinLock::new(&class::LIST, HeldList::new())?,
             reading: AtomicUsize::new(0),
-            asking: SpinLock::new(HeldList::new())?,
-            deferred: SpinLock::new(HeldList::new())?,
+            asking: SpinLock::new(&class::LIST, HeldList::new())?,
+            deferred: SpinLock::new(&class::LIST, HeldList::new())?,
             steps: AtomicU64::new(0),
             stepped: WaitQueue::new()?,
-            contexts: [context()?, context()?, context()?, context()?],
-            orders: context()?,
+            contexts: [
+                context(&class::CONTEXT)?,
+                context(&class::CONTEXT)?,
+                context(&class::CONTEXT)?,
+                context(&class::CONTEXT)?,
+            ],
+            orders: context(&class::ORDERS)?,
             takes_orders: AtomicBool::new(false),
-            committer: Mutex::new(CommitSide::new(PageBuf::new(COMMIT_BUFFER_BYTES)?)?)?,
+            committer: Mutex::new(&class::COMMITTER, CommitSide::new(PageBuf::new(COMMIT_BUFFER_BYTES)?)?)?,
             handle,
             repair_works: [
-                Work::new(repairs::work::<0>)?,
-                Work::new(repairs::work::<1>)?,
-                Work::new(repairs::work::<2>)?,
-                Work::new(repairs::work::<3>)?,
+                Work::new(&class::REPAIR_WORK, repairs::work::<0>)?,
+                Work::new(&class::REPAIR_WORK, repairs::work::<1>)?,
+                Work::new(&class::REPAIR_WORK, repairs::work::<2>)?,
+                Work::new(&class::REPAIR_WORK, repairs::work::<3>)?,
             ],
-            commit_work: Work::new(commits::work)?,
-            forward_work: Work::new(bios::forward)?,
-            tend_work: Work::new(commits::tend)?,
+            commit_work: Work::new(&class::COMMIT_WORK, commits::work)?,
+            forward_work: Work::new(&class::FORWARD_WORK, bios::forward)?,
+            tend_work: Work::new(&class::TEND_WORK, commits::tend)?,
             parked: AtomicBool::new(true),
             // Twice the contexts: a work that is queued again while it runs counts twice, and would keep another from running.
             repair_queue: Workqueue::new(c"dm_remap_repair", 2 * CONTEXTS as u16)?,

@@ -1,7 +1,7 @@
 //! Makes gcc confirm what bindgen found out with clang: sizes and offsets of the structures that both sides touch.
 
 /// Structures whose fields Rust reads or writes, or that it sets memory aside for, as C names them.
-const STRUCTS: [&str; 14] = [
+const STRUCTS: [&str; 15] = [
     "bio",
     "bio_set",
     "bvec_iter",
@@ -10,6 +10,7 @@ const STRUCTS: [&str; 14] = [
     "delayed_work",
     "dm_dev",
     "dm_target",
+    "lock_class_key",
     "mutex",
     "queue_limits",
     "spinlock",

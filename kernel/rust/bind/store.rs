@@ -9,8 +9,10 @@ use remap_core::lookup::Table;
 use remap_core::pending::Pending;
 
 use super::alloc::{KBox, KSlice};
-use super::sync::Mutex;
+use super::sync::{LockClass, Mutex};
 use super::Result;
+
+static ENGINE: LockClass = LockClass::new(c"dm_remap_engine");
 
 /// What the engine's mutex guards. The engine is made in its place here, since the kernel's stack is small.
 struct Content {
@@ -96,7 +98,7 @@ impl Store {
         Ok(Some(Store {
             table,
             pending: pending_blocks,
-            content: Mutex::new(KBox::new(Content { storage: Some(storage), loader: None })?)?,
+            content: Mutex::new(&ENGINE, KBox::new(Content { storage: Some(storage), loader: None })?)?,
             _memory: Memory {
                 _records: records,
                 _buckets: buckets,

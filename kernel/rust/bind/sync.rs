@@ -1,8 +1,9 @@
 //! Locks, waiting, and the gate that readers pass without a lock.
 
 use core::cell::UnsafeCell;
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_int, c_void, CStr};
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,6 +35,28 @@ impl<T> Pinned<T> {
     }
 }
 
+/// A kind of lock, which lockdep judges by: a static for each. What may be taken under what stands in ARCHITECTURE.md.
+pub struct LockClass {
+    name: &'static CStr,
+    key: UnsafeCell<sys::lock_class_key>,
+}
+
+// SAFETY: the key is the kernel's, which changes it under a lock of its own.
+unsafe impl Sync for LockClass {}
+
+impl LockClass {
+    /// A class that reports call by this name.
+    pub const fn new(name: &'static CStr) -> LockClass {
+        // SAFETY: a key is valid when zeroed, and empty without lockdep.
+        LockClass { name, key: UnsafeCell::new(unsafe { MaybeUninit::zeroed().assume_init() }) }
+    }
+
+    /// What C is told about the class of a lock.
+    pub(super) fn raw(&'static self) -> (*const core::ffi::c_char, *mut sys::lock_class_key) {
+        (self.name.as_ptr(), self.key.get())
+    }
+}
+
 /// A value behind a lock whose holder may sleep.
 pub struct Mutex<T> {
     lock: Pinned<sys::mutex>,
@@ -46,11 +69,12 @@ unsafe impl<T: Send> Send for Mutex<T> {}
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    /// A free lock; sleeps.
-    pub fn new(value: T) -> Result<Self> {
+    /// A free lock of this class; sleeps.
+    pub fn new(class: &'static LockClass, value: T) -> Result<Self> {
+        let (name, key) = class.raw();
         let lock = Pinned::new(|raw| {
-            // SAFETY: `raw` is memory for a mutex that stays in place.
-            unsafe { sys::dmr_mutex_init(raw) };
+            // SAFETY: `raw` is memory for a mutex that stays in place, name and key are static.
+            unsafe { sys::dmr_mutex_init(raw, name, key) };
             Ok(())
         })?;
         Ok(Mutex { lock, value: UnsafeCell::new(value) })
@@ -117,11 +141,12 @@ unsafe impl<T: Send> Send for SpinLock<T> {}
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
 impl<T> SpinLock<T> {
-    /// A free lock; sleeps.
-    pub fn new(value: T) -> Result<Self> {
+    /// A free lock of this class; sleeps.
+    pub fn new(class: &'static LockClass, value: T) -> Result<Self> {
+        let (name, key) = class.raw();
         let lock = Pinned::new(|raw| {
-            // SAFETY: `raw` is memory for a lock that stays in place.
-            unsafe { sys::dmr_spin_lock_init(raw) };
+            // SAFETY: `raw` is memory for a lock that stays in place, name and key are static.
+            unsafe { sys::dmr_spin_lock_init(raw, name, key) };
             Ok(())
         })?;
         Ok(SpinLock { lock, value: UnsafeCell::new(value) })

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::alloc::KBox;
 use super::arc::KArc;
+use super::sync::LockClass;
 use super::{Errno, Result};
 use crate::sys;
 
@@ -76,8 +77,9 @@ unsafe extern "C" fn run<T: Send + Sync + 'static>(work: *mut sys::work_struct) 
 }
 
 impl<T: Send + Sync + 'static> Work<T> {
-    /// A work that is not queued; sleeps.
-    pub fn new(function: fn(&KArc<T>)) -> Result<Self> {
+    /// A work that is not queued; sleeps. To lockdep a work that runs holds a lock of this class.
+    pub fn new(class: &'static LockClass, function: fn(&KArc<T>)) -> Result<Self> {
+        let (name, key) = class.raw();
         let raw = KBox::new(Raw {
             // SAFETY: valid when zeroed, until it is initialized below.
             work: UnsafeCell::new(unsafe { MaybeUninit::<sys::delayed_work>::zeroed().assume_init() }),
@@ -85,8 +87,8 @@ impl<T: Send + Sync + 'static> Work<T> {
             context: AtomicPtr::new(core::ptr::null_mut()),
             armed: AtomicU32::new(0),
         })?;
-        // SAFETY: the work stays where it is until it is freed.
-        unsafe { sys::dmr_delayed_work_init(raw.work.get(), Some(run::<T>)) };
+        // SAFETY: the work stays where it is until it is freed, name and key are static.
+        unsafe { sys::dmr_delayed_work_init(raw.work.get(), Some(run::<T>), name, key) };
         Ok(Work { raw })
     }
 
