@@ -9,6 +9,8 @@ GUEST='qemu-system-x86=/usr/bin/qemu-system-x86_64 busybox-static=/bin/busybox d
 	e2fsprogs=/sbin/mkfs.ext4'
 LOAD='procps=/usr/bin/ps fio=/usr/bin/fio stress-ng=/usr/bin/stress-ng xfsprogs=/sbin/mkfs.xfs btrfs-progs=/sbin/mkfs.btrfs
 	mdadm=/sbin/mdadm cryptsetup-bin=/sbin/cryptsetup lvm2=/sbin/lvm gdisk=/sbin/sgdisk'
+# To build the kernel that looks for faults, which is asked for by name.
+DEBUG='flex=/usr/bin/flex bison=/usr/bin/bison libelf-dev=/usr/include/gelf.h bc=/usr/bin/bc'
 # Where apt and packages leave what is looked at here.
 LISTS=/var/lib/apt/lists
 DOC=/usr/share/doc
@@ -42,6 +44,7 @@ needs() {
 	libclang_is_there || missing="$missing libclang1"
 	bindgen_is_there || missing="$missing <bindgen>"
 	compiler_of "$verb" "$@"
+	case " $* " in *' --kernel debug '*) files "$DEBUG" ;; esac
 	case $verb in
 	demo | bench) files "$GUEST" ;;
 	vm | test) files "$GUEST $LOAD" ;;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use crate::kernels::Kernel;
 use crate::paths;
 use crate::sh::{cmd, output, read, Error, Result};
 use crate::stack;
@@ -68,15 +69,20 @@ fn panic_callers(disassembly: &str) -> Vec<String> {
 }
 
 /// Checks a finished module and what its build printed.
-pub fn module(dir: &Path, headers: &Path, printed: &str) -> Result<Vec<Finding>> {
+pub fn module(dir: &Path, kernel: &Kernel, printed: &str) -> Result<Vec<Finding>> {
     let ko = dir.join("dm_remap.ko");
     let mut findings =
         vec![Finding { name: "no panic is reachable", seen: format!("{PANIC_SYMBOL} is gone") }];
     findings.push(quiet(printed)?);
-    findings.push(imports(&ko, headers)?);
+    findings.push(imports(&ko, &kernel.headers)?);
     findings.push(exports(&ko)?);
-    findings.push(text_size(&ko)?);
-    findings.push(stack::check(&ko, &read(&paths::checkout().join("kernel/stack.calls"))?)?);
+    if kernel.config()?.any(&["CONFIG_KASAN"]) {
+        // Its checks in front of every access take several times what the code itself does.
+        findings.push(instrumented(dir)?);
+    } else {
+        findings.push(text_size(&ko)?);
+        findings.push(stack::check(&ko, &read(&paths::checkout().join("kernel/stack.calls"))?)?);
+    }
     findings.push(Finding { name: "gcc and bindgen agree on layouts", seen: "layout.h compiled".into() });
     Ok(findings)
 }
@@ -114,6 +120,19 @@ fn exports(ko: &Path) -> Result<Finding> {
         return Err(Error("the module exports symbols (__ksymtab is there)".into()));
     }
     Ok(Finding { name: "nothing is exported", seen: "no __ksymtab".into() })
+}
+
+/// Whether the Rust object asks KASAN as the kernel's C does, core included.
+fn instrumented(dir: &Path) -> Result<Finding> {
+    let called = output(cmd("nm", ["-u"]).arg(dir.join("rust_core.o")))?.out;
+    let reports = called.lines().filter(|line| line.contains("__asan_report_")).count();
+    if reports == 0 {
+        return Err(Error("the kernel has KASAN, and the Rust object asks it nothing".into()));
+    }
+    Ok(Finding {
+        name: "Rust is instrumented for KASAN",
+        seen: format!("{reports} kinds of report are called"),
+    })
 }
 
 fn text_size(ko: &Path) -> Result<Finding> {

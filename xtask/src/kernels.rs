@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::debian::{self, Series, Version};
+use crate::debug_kernel;
 use crate::kbuild;
 use crate::paths;
 use crate::sh::{cmd, mkdir, output, read, which, Context, Error, Result};
@@ -33,6 +34,9 @@ pub struct Boot {
 impl Kernel {
     /// The kernel of that series, from the cache or downloaded now.
     pub fn fetch(series: &str) -> Result<Kernel> {
+        if series == debug_kernel::NAME {
+            return debug_kernel::fetch();
+        }
         let all = all_series()?;
         let known = debian::versions().into_iter().chain(cached()?.into_iter().map(|(version, _)| version));
         let Some(wanted) = known.map(|version| version.series()).find(|one| one.to_string() == series) else {

@@ -42,6 +42,7 @@ pub fn build(kernel: &Kernel) -> Result<Built> {
 /// Builds the module for a kernel.
 pub fn build_with(kernel: &Kernel, rustc: Rustc, warnings: Warnings) -> Result<Built> {
     paths::fit_for_kbuild()?;
+    let _held = paths::build_lock()?;
     if let Some(refusal) = probe::refused(&kernel.config()?) {
         return Err(Error(format!("no module for {}: {refusal}", kernel.version)));
     }
@@ -62,7 +63,7 @@ pub fn build_with(kernel: &Kernel, rustc: Rustc, warnings: Warnings) -> Result<B
     job.rust_object()?;
     let printed = job.kbuild(&probed, "modules")?;
     let ko = job.dir.join("dm_remap.ko");
-    let findings = checks::module(&job.dir, &kernel.headers, &printed)?;
+    let findings = checks::module(&job.dir, kernel, &printed)?;
     Ok(Built { ko, checks: findings })
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::lock::{self, Held};
 use crate::sh::{cmd, mkdir, output, Context, Error, Result};
 
 /// The root of this checkout.
@@ -24,6 +25,11 @@ pub fn build_dir() -> Result<PathBuf> {
     let dir = target_dir().join("dm-remap");
     mkdir_as_owner(&dir)?;
     Ok(dir)
+}
+
+/// The right to change build results, which every process needs that builds in this checkout.
+pub fn build_lock() -> Result<Held> {
+    lock::hold(&build_dir()?.join("lock"), "another process builds in this checkout; waiting for it")
 }
 
 /// Downloads and toolchain parts, shared by all checkouts of one user.

@@ -38,6 +38,18 @@ const RETPOLINE: [&str; 2] = [
 /// kernel keeps the thunk.
 const CS_PREFIX: &str = "-Zindirect-branch-cs-prefix";
 
+/// As the kernel has its C instrumented: inline, stack included. Globals would need constructors, which the module's linker script drops.
+const KASAN: [&str; 7] = [
+    "-Zsanitizer=kernel-address",
+    "-Zsanitizer-recover=kernel-address",
+    // Where x86-64 has the shadow.
+    "-Cllvm-args=-asan-mapping-offset=0xdffffc0000000000",
+    "-Cllvm-args=-asan-instrumentation-with-call-threshold=10000",
+    "-Cllvm-args=-asan-stack=1",
+    "-Cllvm-args=-asan-globals=0",
+    "-Cllvm-args=-asan-kernel-mem-intrinsic-prefix=1",
+];
+
 /// What the compiler printed, without the warnings that come of those target features: it passes them on, as is wanted.
 pub fn without_expected(printed: &str) -> String {
     let expected = |paragraph: &str| {
@@ -80,6 +92,12 @@ pub fn for_kernel(config: &Config, rustc: &Rustc) -> Result<Vec<String>> {
         if config.any(&["CONFIG_CALL_PADDING"]) {
             add(&format!("-Zpatchable-function-entry={padding},{padding}"));
         }
+    }
+    if config.any(&["CONFIG_KASAN_GENERIC"]) {
+        KASAN.iter().for_each(|flag| add(flag));
+    }
+    if config.any(&["CONFIG_FRAME_POINTER"]) {
+        add("-Cforce-frame-pointers=y");
     }
     Ok(flags)
 }

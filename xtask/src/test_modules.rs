@@ -10,6 +10,7 @@ use crate::step::Step;
 
 /// Builds them for a kernel; the directory that all of them are in.
 pub fn build(kernel: &Kernel) -> Result<PathBuf> {
+    let _held = paths::build_lock()?;
     let source = paths::checkout().join("tests/vm/modules");
     let dir = paths::build_dir()?.join(&kernel.version).join("test-modules");
     mkdir(&dir)?;

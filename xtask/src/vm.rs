@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::debug_kernel;
 use crate::host_clock;
 use crate::initramfs;
 use crate::kernels::Kernel;
@@ -195,7 +196,10 @@ impl Vm {
         let mut qemu = cmd("setpriv", ["--pdeathsig", "KILL", "--"]);
         qemu.arg(program).args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         qemu.args(["-machine", "q35", "-cpu", &self.cpu]).arg("-accel").arg(&self.accel);
-        qemu.arg("-smp").arg(self.cpus.to_string()).arg("-m").arg(format!("{}M", self.memory_mib));
+        qemu.arg("-smp")
+            .arg(self.cpus.to_string())
+            .arg("-m")
+            .arg(format!("{}M", debug_kernel::memory_mib(&self.kernel, self.memory_mib)));
         qemu.arg("-kernel").arg(&boot.image).arg("-initrd").arg(dir.join("initramfs"));
         qemu.arg("-append").arg(format!(
             "console=ttyS0 loglevel=7 no_timer_check panic=-1 oops=panic audit=0 apparmor=0 selinux=0{} {}",
@@ -268,7 +272,7 @@ fn follow(child: &mut Child, timeout: Option<Duration>, sink: &mut dyn FnMut(&[u
 }
 
 /// Words in a kernel log that no good run has.
-const COMPLAINTS: [&str; 16] = [
+const COMPLAINTS: [&str; 20] = [
     "WARNING:",
     "BUG:",
     "BUG ",
@@ -285,6 +289,10 @@ const COMPLAINTS: [&str; 16] = [
     "alignment inconsistency",
     "self-detected stall",
     "UBSAN",
+    "suspected memory leaks",
+    "non-static key",
+    "locking correctness validator",
+    "ODEBUG: Out of memory",
 ];
 
 /// The lines of a console log that hold one of those.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Command;
 use crate::args::Args;
+use crate::debug_kernel;
 use crate::kernels::{self, Kernel};
 use crate::module;
 use crate::paths;
@@ -28,7 +29,8 @@ The last line counts what passed and what failed. With names of scenarios, only
 those are run, and no other tests.
 
   --fast         no guests, no module
-  --kernel NAME  only on this kernel, such as 6.12
+  --kernel NAME  only on this kernel, such as 6.12; or on debug, a kernel that looks
+                 for faults: built when it is first asked for, one scenario a guest
   --minutes N    how long the scenario `stress` loads a device (default 1)
   --bare         the README's first commands on bare trees of Debian, made by
                  debootstrap: deb12-nosec (without the security suite), deb12 and
@@ -177,7 +179,8 @@ fn ready(series: &str, count: &mut Count) -> Option<Vm> {
 /// Runs the scenarios on all kernels, in twice as many guests as there are processors: scenarios wait for clocks and disks more often
 /// than they compute.
 fn in_guests(guests: &[Vm], chosen: Vec<Scenario>, minutes: u64, count: &mut Count) {
-    let turns = scenarios::turns(chosen);
+    let per_boot = guests.iter().map(scenarios::per_boot).min().unwrap_or(1);
+    let turns = scenarios::turns(chosen, per_boot);
     let total = guests.len() * turns.iter().map(Vec::len).sum::<usize>();
     let runs = turns.iter().flat_map(|turn| guests.iter().map(move |vm| (vm, turn)));
     // The number of each run's last scenario.
@@ -200,7 +203,10 @@ fn in_guests(guests: &[Vm], chosen: Vec<Scenario>, minutes: u64, count: &mut Cou
         }
         done
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from) * 2;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // On the debug kernel a guest computes all the time.
+    let is_debug = guests.iter().any(|vm| debug_kernel::is(&vm.kernel));
+    let workers = if is_debug { processors.div_ceil(2) } else { processors * 2 };
     let results = std::thread::scope(|scope| {
         let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         running.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()

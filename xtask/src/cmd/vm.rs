@@ -25,7 +25,8 @@ writes to them is forgotten. COMMAND runs as root in the checkout, with this
 checkout's dm_remap.ko loaded and its tool built, as $DMREMAP; its output is passed through and its exit status
 returned. A single argument with spaces in it is run by the shell.
 
-  --kernel NAME      such as 6.12 (default: the newest that the package lists know)
+  --kernel NAME      such as 6.12 (default: the newest that the package lists know);
+                     or debug, which looks for faults, built when first asked for
   --disk PATH        a raw image as a disk, writable: /dev/vda, /dev/vdb, ...
   --share DIR        a directory that the guest may write to, at /mnt/share
   --build-only       build the module, boot nothing

@@ -11,6 +11,7 @@ use std::time::Duration;
 mod guest;
 mod reader;
 
+use crate::debug_kernel;
 use crate::paths;
 use crate::sh::{mkdir, read, Context, Result};
 use crate::vm::{Ended, Vm};
@@ -51,18 +52,28 @@ pub fn all() -> Result<Vec<Scenario>> {
 /// What one guest runs, one scenario after another.
 pub type Turn = Vec<Scenario>;
 
-/// Divides scenarios into turns; those with a guest of their own, which take longest, come first.
-pub fn turns(scenarios: Vec<Scenario>) -> Vec<Turn> {
+/// How many scenarios share a boot of this guest: what is found on the debug kernel must be one's own.
+pub fn per_boot(vm: &Vm) -> usize {
+    if debug_kernel::is(&vm.kernel) {
+        1
+    } else {
+        SCENARIOS_PER_BOOT
+    }
+}
+
+/// Divides scenarios into turns of at most `per_boot`; those with a guest of their own, which take longest, come first.
+pub fn turns(scenarios: Vec<Scenario>, per_boot: usize) -> Vec<Turn> {
     let (alone, together): (Vec<_>, Vec<_>) =
         scenarios.into_iter().partition(|scenario| scenario.own.is_some());
     let mut turns: Vec<Turn> = alone.into_iter().map(|scenario| vec![scenario]).collect();
-    turns.extend(together.chunks(SCENARIOS_PER_BOOT).map(<[Scenario]>::to_vec));
+    turns.extend(together.chunks(per_boot).map(<[Scenario]>::to_vec));
     turns
 }
 
 /// Runs a turn in a guest like `vm`, those that are a load for so many minutes; prints one line for each test.
 pub fn run(vm: &Vm, turn: &[Scenario], minutes: u64) -> Result<Tally> {
-    let seconds = SECONDS_PER_SCENARIO + 60 * minutes;
+    let slower = if debug_kernel::is(&vm.kernel) { debug_kernel::SLOWER } else { 1 };
+    let seconds = SECONDS_PER_SCENARIO * slower + 60 * minutes;
     let mut vm = vm.clone();
     vm.timeout = Some(Duration::from_secs(seconds * turn.len() as u64));
     let mut tally = Tally::default();
@@ -76,7 +87,12 @@ pub fn run(vm: &Vm, turn: &[Scenario], minutes: u64) -> Result<Tally> {
 }
 
 fn run_alone(vm: &mut Vm, scenario: &Scenario, own: &Own, seconds: u64, tally: &mut Tally) -> Result<()> {
-    let dir = paths::build_dir()?.join("vm").join(format!("disks-{}-{}", vm.kernel.name, scenario.name));
+    let dir = paths::build_dir()?.join("vm").join(format!(
+        "disks-{}-{}-{}",
+        vm.kernel.name,
+        scenario.name,
+        std::process::id()
+    ));
     mkdir(&dir)?;
     own.equip(vm, &dir)?;
     for number in 1..=own.boots {
@@ -96,7 +112,8 @@ fn script(scenarios: &[Scenario], boot: Option<u32>, seconds: u64) -> String {
 
 fn boot(vm: &Vm, script: &str, tally: &mut Tally) -> Result<()> {
     let mut reader = Reader::new(&vm.kernel.name, tally);
-    let outcome = vm.run(script, &mut |bytes| reader.feed(bytes))?;
+    let afterwards = if debug_kernel::is(&vm.kernel) { debug_kernel::AFTERWARDS } else { "" };
+    let outcome = vm.run(&format!("{script}{afterwards}"), &mut |bytes| reader.feed(bytes))?;
     reader.end_scenario();
     if outcome.ended == Ended::TimedOut || outcome.ended == Ended::Crashed {
         eprintln!("{}", outcome.console_tail(60));
@@ -126,7 +143,7 @@ mod tests {
             let vm_line = if index % 3 == 0 { "# vm: memory=512\n" } else { "" };
             Scenario { name: index.to_string(), own: guest::own(vm_line, "x").expect("parses") }
         };
-        let turns = turns((0..14).map(scenario).collect());
+        let turns = turns((0..14).map(scenario).collect(), 4);
         let names: Vec<String> = turns
             .iter()
             .map(|turn| turn.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(" "))
