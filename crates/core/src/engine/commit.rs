@@ -240,7 +240,10 @@ impl Committer {
             }
             // While writes are refused nothing is taken up again.
             Some(Work::Resume) if engine.fail_reason.is_some() => self.end_work(engine, false),
-            // What is under way becomes durable before the set is called clean.
+            // What is under way becomes durable before the set is called clean, and nothing does while copies differ.
+            Some(Work::Close) if self.back.uneven && engine.has_queued() && engine.commits() => {
+                self.begin_equalising(engine);
+            }
             Some(Work::Close) if engine.has_queued() && engine.commits() => self.begin_changes(engine),
             Some(Work::Close) => self.begin_superblock(engine, Then::EndWork),
             // First of all the superblock of this activation, so that no other mask can be believed any more.
@@ -293,6 +296,10 @@ impl Committer {
             return;
         }
         self.back.uneven = false;
+        if self.work == Some(Work::Close) {
+            // Copies that are equal are no end of it: the changes that wait come next.
+            return self.begin_changes(engine);
+        }
         if self.work == Some(Work::Resume) && self.begin_rewriting(engine) {
             return;
         }

@@ -115,9 +115,10 @@ impl Committer {
         self.back.yields = false;
     }
 
-    /// Whether a commit comes before the next batch.
+    /// Whether a commit comes before the next batch. Not while copies differ: a removal among its changes must not be durable before
+    /// every older entry of its group is gone from all of them.
     pub(super) fn commit_first(&self, engine: &Engine<'_>) -> bool {
-        self.back.yields && engine.has_queued() && engine.commits()
+        self.back.yields && !self.back.uneven && engine.has_queued() && engine.commits()
     }
 
     /// Goes on with what nobody ordered, if its time has come.
