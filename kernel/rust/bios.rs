@@ -284,7 +284,7 @@ pub fn forward(set: &KArc<Set>) {
     while let Some(bio) = waiting.pop() {
         let request = request_of(&bio);
         let entered = enter(set, &request);
-        match path::direct(set.store.table(), &set.geometry, &set.access, set.block_sectors, request) {
+        match path::direct_whole(set.store.table(), &set.geometry, &set.access, set.block_sectors, request) {
             Direction::Defer { .. } => {
                 set.gate.leave(entered);
                 hand_over(set, &set.deferred, bio, || ());
@@ -313,7 +313,7 @@ fn request_of(bio: &Held) -> Request {
     Request { first: Sector(bio.data().first), sectors: bio.sent_sectors(), write, nowait: false }
 }
 
-/// Sends a held bio, which is one logical block long, where core says.
+/// Sends a held bio as a whole where core says.
 fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: Entered) {
     let first = bio.data().first;
     match direction {
@@ -338,7 +338,8 @@ fn send(set: &KArc<Set>, mut bio: Held, direction: Direction, entered: Entered) 
         Direction::Repair { .. } => {
             set.gate.leave(entered);
             bio.data_mut().failed = Some(Status::IOERR);
-            hand_over(set, &set.failed, bio.spent(), || set.kick_repair());
+            let list = if bio.op().writes() { &set.failed } else { &set.failed_reads };
+            hand_over(set, list, bio.spent(), || set.kick_repair());
         }
         Direction::Refuse(error) => {
             set.gate.leave(entered);

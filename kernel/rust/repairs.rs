@@ -1,7 +1,7 @@
 //! Drives core's machines, one job at a time in each repair context.
 
 use remap_core::engine::machine::{reads_first, same, Event, Machine, Next};
-use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::repair::{Job, Repair, Unsent};
 use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::Engine;
 use remap_core::error::ErrorKind;
@@ -55,12 +55,23 @@ fn read_one(set: &KArc<Set>, context: u8, buffer: &mut PageBuf) -> bool {
 fn repair(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
     let failed = bio.data().failed.unwrap_or(Status::IOERR);
     let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
-    let first = Sector(bio.data().first);
-    let device = if matches!(bio.data().way, Way::Slot(_)) { &set.pair.spare } else { &set.pair.main };
-    let (fua, fua_flushes) = (bio.data().fua, device.fua_flushes());
-    let job = Job { first, sectors: bio.sent_sectors(), fua, fua_flushes, error };
-    crate::report::repairing(set.handle(), "write", first, job.sectors);
-    let begin = |engine: &mut Engine<'_>| Machine::Write(Repair::new(context, job, engine, monotonic_ms()));
+    let (first, sectors, fua) = (Sector(bio.data().first), bio.sent_sectors(), bio.data().fua);
+    let device = match bio.data().way {
+        Way::Main => Some(&set.pair.main),
+        Way::Slot(_) => Some(&set.pair.spare),
+        _ => None,
+    };
+    crate::report::repairing(set.handle(), "write", first, sectors);
+    let begin = |engine: &mut Engine<'_>| {
+        let now_ms = monotonic_ms();
+        Machine::Write(match device {
+            Some(device) => {
+                let job = Job { first, sectors, fua, fua_flushes: device.fua_flushes(), error };
+                Repair::new(context, job, engine, now_ms)
+            }
+            None => Repair::unsent(context, Unsent { first, sectors, fua }, engine, now_ms),
+        })
+    };
     let machine = begin_job(set, begin);
     run_job(set, context, machine, bio, failed, buffer);
 }

@@ -391,6 +391,57 @@ filesystem() {
 	e2fsck -fn "$MAIN"
 }
 
+# A write that waits for a group that goes back to main is sent there as it came, and not in logical blocks.
+a_write_that_waited_goes_on_as_a_whole() {
+	message remap 1200 8
+	dmsetup load m --table "0 $(sectors "$MAIN") delay $MAIN 0 0 $MAIN 0 2000"
+	dmsetup suspend --noflush --nolockfs m
+	dmsetup resume m
+	message release 1200 8 >"$WORK/line" &
+	order=$!
+	under_way m write
+	before=$(writes_ended m)
+	put 1200 8
+	wait $order
+	equal "$(cat "$WORK/line")" 'sector=1200 sectors=8 released=8 main=0 lost=0 unreadable=0 failed=0'
+	# One of the release and one of the user.
+	equal "$(($(writes_ended m) - before))" 2
+	under m "$MAIN"
+	same 1200 8
+	on_main 1200 8
+}
+
+# A disk that fails by 4096 bytes, and takes 512. Of such a block three sectors live in a slot.
+a_part_of_a_physical_block_goes_back() {
+	dmsetup remove m
+	DISK=$(scsi_disk 16 physblk_exp=3)
+	equal "$(queue "$DISK" logical_block_size) $(queue "$DISK" physical_block_size)" '512 4096'
+	dd if=/dev/zero of="$SPARE" bs=1M count=64 oflag=direct conv=notrunc status=none
+	under m "$DISK"
+	remap r /dev/mapper/m "$SPARE" format
+	fill
+	BAD=writes under m "$DISK" 1000+8
+	put 1002 3
+	equal "$(mapped r) $(query r 1001) $(query r 1002)" '3 main mapped'
+	# The rest of the block is out of the way before main is asked to take a part, and stays there when it does not.
+	equal "$(message release 1002 3)" 'sector=1002 sectors=3 released=0 main=0 lost=0 unreadable=0 failed=3'
+	equal "$(mapped r) $(used r)" '8 1'
+	same 992 24
+	under m "$DISK"
+	equal "$(message release 1000 5)" 'sector=1000 sectors=5 released=5 main=0 lost=0 unreadable=0 failed=0'
+	equal "$(mapped r) $(query r 1004) $(query r 1005)" '3 main mapped'
+	# It goes back with it in one piece.
+	before=$(writes_ended m)
+	equal "$(message release 1005 2)" 'sector=1005 sectors=2 released=2 main=0 lost=0 unreadable=0 failed=0'
+	equal "$(($(writes_ended m) - before)) $(mapped r) $(query r 1007)" '1 1 mapped'
+	same 992 24
+	equal "$(message release 1000 8)" 'sector=1000 sectors=8 released=1 main=7 lost=0 unreadable=0 failed=0'
+	equal "$(used r)" 0
+	same
+	dmsetup remove r
+	dd if="$DISK" bs=1M iflag=direct status=none | cmp - "$WORK/model"
+}
+
 t start start
 t s24_content_goes_there_and_back there_and_back
 t s24_back_and_forth_many_times all_of_it_many_times
@@ -408,6 +459,8 @@ t s19_kill_in_the_middle killed_in_the_middle
 t s19_remove_in_the_middle removed_in_the_middle
 t s09_two_orders_at_once two_at_once
 t s19_read_only_and_inactive read_only_and_inactive
+t s10_a_write_that_waited_goes_on_as_a_whole a_write_that_waited_goes_on_as_a_whole
 t s09_filesystem_that_moves filesystem
+t s32_a_part_of_a_physical_block_goes_back a_part_of_a_physical_block_goes_back
 t kernel_log_is_clean clean_log
 finish

@@ -144,8 +144,8 @@ pub enum Direction {
         /// Length of the part.
         sectors: u32,
     },
-    /// It waits until the group is no longer held, and asks again then. One logical block long, so that it need not be
-    /// split then.
+    /// It waits until the group is no longer held; [`direct_whole`] tells where it goes then. As much of it as lies in the group, so that
+    /// a device is not asked to write part of a physical block that the bio covers.
     Defer {
         /// Length of the part.
         sectors: u32,
@@ -155,7 +155,8 @@ pub enum Direction {
         /// Length of the part.
         sectors: u32,
     },
-    /// A write that goes to repair at once, since its slot failed before (S7).
+    /// It goes to a repair context, although no device has failed it: a write whose slot failed before (S7), or a bio that waited and lives
+    /// in several places now. A write is the job of [`crate::engine::repair::Repair::unsent`].
     Repair {
         /// Length of the part.
         sectors: u32,
@@ -185,7 +186,7 @@ pub fn direct(
         Run::Main { sectors } => Direction::Main { sectors },
         Run::Slot { slot, sectors } => to_slot(slot, sectors),
         Run::Held { .. } | Run::Bad { .. } if r.nowait => Direction::Refuse(ErrorKind::Again),
-        Run::Held { sectors } => Direction::Defer { sectors: sectors.min(block_sectors) },
+        Run::Held { sectors } => Direction::Defer { sectors },
         Run::Bad { sectors, .. } if r.write => Direction::Repair { sectors },
         Run::Bad { sectors, .. } => Direction::AskEngine { sectors: sectors.min(block_sectors) },
         Run::Doubt { .. } if r.write => Direction::Refuse(ErrorKind::Io),
@@ -193,6 +194,30 @@ pub fn direct(
         Run::Doubt { bad: true, sectors, .. } => Direction::AskEngine { sectors: sectors.min(block_sectors) },
         Run::Doubt { slot: Some(slot), sectors, .. } => to_slot(slot, sectors),
         Run::Doubt { slot: None, sectors, .. } => Direction::Main { sectors },
+    }
+}
+
+/// Where a bio goes that waited, as a whole: what has waited cannot be split any more. Where its sectors live in several places by now, a
+/// repair context brings them together, and each of its requests goes as far as one place does.
+pub fn direct_whole(
+    table: &Table<'_>,
+    geometry: &Geometry,
+    access: &Access,
+    block_sectors: u32,
+    r: Request,
+) -> Direction {
+    let direction = direct(table, geometry, access, block_sectors, r);
+    match direction {
+        Direction::Main { sectors }
+        | Direction::Spare { sectors, .. }
+        | Direction::Defer { sectors }
+        | Direction::AskEngine { sectors }
+        | Direction::Repair { sectors }
+            if sectors < r.sectors =>
+        {
+            Direction::Repair { sectors: r.sectors }
+        }
+        whole => whole,
     }
 }
 

@@ -25,6 +25,11 @@ fn succeeds(set: &mut Set<'_>, sector: u64) {
     set.evidence.written(set.now_ms, Sector(sector), || set.now_ms);
 }
 
+/// Where main was asked: reads but for those of the rest of the physical block that fails.
+fn asked(set: &Set<'_>, failing: std::ops::Range<u64>) -> Vec<u64> {
+    set.disks.on_main(Op::Read).into_iter().filter(|s| !failing.contains(s)).collect()
+}
+
 fn notices(set: &mut Set<'_>) -> Vec<Notice> {
     std::iter::from_fn(|| set.engine.take_notice()).collect()
 }
@@ -89,7 +94,7 @@ fn s14_a_success_of_the_failing_block_itself_is_no_evidence() {
     let mut set = idle(&mut disks);
     succeeds(&mut set, 80);
     assert_eq!(set.repair(84, 2, 0x22), Ok(()));
-    assert_eq!(set.disks.on_main(Op::Read), [72]);
+    assert_eq!(asked(&set, 80..88), [72]);
 }
 
 #[test]
@@ -163,7 +168,7 @@ fn s14_a_physical_block_of_which_a_part_is_mapped_or_pending_is_not_asked() {
     set.disks.log.clear();
     assert_eq!(set.repair(80, 8, 0x22), Ok(()));
     // Nothing is 64, 4096 or 262,144 blocks away; 16 are.
-    assert_eq!(set.disks.on_main(Op::Read), [64 + 16 * 64]);
+    assert_eq!(asked(&set, 64..128), [64 + 16 * 64]);
 }
 
 #[test]
@@ -189,7 +194,7 @@ fn s14_the_other_halves_of_a_physical_block_are_not_asked() {
     settings.physical_sectors = 64;
     set.engine.set_settings(settings);
     assert_eq!(set.repair(80, 8, 0x22), Ok(()));
-    assert_eq!(set.disks.on_main(Op::Read), [0]);
+    assert_eq!(asked(&set, 64..128), [0]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod world;
 
 use remap_core::engine::machine::Machine;
-use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::repair::{Job, Repair, Unsent};
 use remap_core::engine::{FailReason, Mode, Notice};
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
@@ -95,6 +95,58 @@ fn s08_a_flush_that_fails_at_the_end_of_a_repair_stops_writes() {
         assert_eq!((set.engine.used(), set.engine.mode()), (0, Mode::Fail));
         assert!(set.notices().contains(&Notice::Failed(FailReason::Flush)));
     }
+}
+
+/// Stores a write of `sectors` sectors from 40 on that no device was asked for.
+fn unsent(set: &mut Set<'_>, sectors: u32, fua: bool) -> Result<(), ErrorKind> {
+    let write = Unsent { first: Sector(40), sectors, fua };
+    let machine = Machine::Write(Repair::unsent(0, write, &mut set.engine, set.now_ms));
+    set.drive(machine, 0x33)
+}
+
+#[test]
+fn s08_a_fua_write_that_waited_and_is_stored_succeeds() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 2);
+    assert_eq!(set.repair(40, 8, 0x11), Ok(()));
+    set.disks.log.clear();
+    // As a write that failed on a main that does FUA as a flush it would be told of the flush.
+    assert!(repair(&mut set, 8, true).is_err());
+    assert_eq!(unsent(&mut set, 8, true), Ok(()));
+    assert_eq!(asked(&set, Device::Main), []);
+    assert_eq!(asked(&set, Device::Spare).last(), Some(&Op::Flush));
+    assert_eq!(set.read(40), Ok(0x33));
+    // Nothing of it may have failed, on main either.
+    assert_eq!(unsent(&mut set, 24, true), Ok(()));
+    assert_eq!(asked(&set, Device::Main), [Op::Write, Op::Flush]);
+}
+
+#[test]
+fn s10_a_write_that_waited_and_lives_in_two_places_is_written_in_one_piece_to_each() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 2);
+    assert_eq!(set.repair(40, 4, 0x11), Ok(()));
+    set.disks.bad_writes.clear();
+    set.disks.log.clear();
+    assert_eq!(unsent(&mut set, 24, false), Ok(()));
+    let sent: Vec<_> = set.disks.log.iter().map(|r| (r.device, r.op, r.sectors)).collect();
+    assert_eq!(sent, [(Device::Spare, Op::Write, 4), (Device::Main, Op::Write, 20)]);
+    assert!((40..64).all(|s| set.read(s) == Ok(0x33)));
+}
+
+#[test]
+fn s05_a_write_that_waited_needs_no_mode_that_maps() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 2);
+    assert_eq!(set.repair(40, 4, 0x11), Ok(()));
+    let settings = *set.engine.settings();
+    set.engine.set_settings(remap_core::engine::Settings { auto_remap: false, ..settings });
+    // The rest of the group still fails on main, and nothing may be mapped.
+    assert_eq!(unsent(&mut set, 8, false), Err(ErrorKind::Medium));
+    assert_eq!((set.read(40), set.read(44), set.engine.used()), (Ok(0x33), Ok(0xee), 1));
+    set.disks.bad_writes.clear();
+    assert_eq!(unsent(&mut set, 8, false), Ok(()));
+    assert_eq!((set.read(40), set.read(44), set.engine.used()), (Ok(0x33), Ok(0x33), 1));
 }
 
 #[test]

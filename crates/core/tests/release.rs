@@ -387,7 +387,8 @@ fn s24_back_and_forth_many_times() {
         assert_eq!(set.release(0, 320).failed, 0);
         assert_eq!(set.engine.used(), 0);
     }
-    assert_eq!(set.engine.counters().released_sectors, 40 * 320);
+    // In eight rounds 56 sectors lay on main in the physical blocks of the ends, and went to slots and back with the rest.
+    assert_eq!(set.engine.counters().released_sectors, 40 * 320 + 5 * 56);
     assert_eq!((0..320).filter(|s| set.read(*s) == Ok(0xee)).count(), 320);
 }
 

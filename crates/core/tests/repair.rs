@@ -144,9 +144,9 @@ fn s15_an_error_of_a_slot_that_is_extended_passes_up() {
     let mut disks = Disks::with_bad_group();
     let mut set = served(&mut disks, 20, 3);
     set.repair(42, 3, 0x22).unwrap();
-    // Two attempts on main, then the slot.
+    // What lives beside it on main is read, in three pieces; two attempts there, and the reads again; then the slot.
     set.disks.log.clear();
-    set.disks.fail_nth = Some((2, ErrorKind::Transport));
+    set.disks.fail_nth = Some((8, ErrorKind::Transport));
     assert_eq!(set.repair(46, 1, 0x33), Err(ErrorKind::Transport));
     assert_eq!((set.engine.used(), set.engine.retired(), set.read(42)), (1, 0, Ok(0x22)));
     assert_eq!(set.repair(46, 1, 0x33), Ok(()));

@@ -10,7 +10,7 @@ use remap_core::units::{Sector, Slot};
 use crate::content;
 use crate::plan::Planted;
 use crate::reads::FailedRead;
-use crate::repairs::{FailedWrite, Suspect};
+use crate::repairs::FailedWrite;
 use crate::session::{Flight, Owner, Session};
 use crate::world::Failure;
 
@@ -172,6 +172,15 @@ impl Session<'_, '_> {
 
     /// Sends a part of a bio on its way.
     pub fn map(&mut self, piece: Piece) -> Result<(), Failure> {
+        self.direct(piece, false)
+    }
+
+    /// Sends on a part of a bio that waited, as the kernel host does: as a whole.
+    pub fn map_whole(&mut self, piece: Piece) -> Result<(), Failure> {
+        self.direct(piece, true)
+    }
+
+    fn direct(&mut self, piece: Piece, waited: bool) -> Result<(), Failure> {
         let Some(bio) = self.bios[piece.task].clone() else { return Ok(()) };
         if bio.kind == Kind::Discard {
             return self.discard(piece);
@@ -179,11 +188,14 @@ impl Session<'_, '_> {
         let write = bio.kind != Kind::Read;
         let ticket = self.gate.enter(self.lane(Sector(piece.first), piece.sectors, write));
         let block = self.world.plan.block_sectors();
-        let nowait = self.tells_nowait(&bio);
+        let nowait = self.tells_nowait(&bio) && !waited;
         let request = Request { first: Sector(piece.first), sectors: piece.sectors, write, nowait };
         let geometry = *self.engine.geometry();
-        let mut direction = path::direct(&self.table, &geometry, &self.access, block, request);
-        self.check_goes_on(&bio, piece, direction)?;
+        let direct = if waited { path::direct_whole } else { path::direct };
+        let mut direction = direct(&self.table, &geometry, &self.access, block, request);
+        if !waited {
+            self.check_goes_on(&bio, piece, direction)?;
+        }
         if let Direction::AskEngine { sectors } = direction {
             let request = Request { sectors, ..request };
             direction = path::suspect_read(&self.engine, &self.access, block, request);
@@ -210,7 +222,10 @@ impl Session<'_, '_> {
             Direction::Repair { sectors } => {
                 let piece = self.split(piece, sectors);
                 self.gate.leave(ticket);
-                self.jobs.push(FailedWrite { piece, error: ErrorKind::Medium, flush: Suspect::None });
+                match write {
+                    true => self.jobs.push(FailedWrite::unsent(piece)),
+                    false => self.reads.push(FailedRead::unsent(piece)),
+                }
             }
             Direction::AskEngine { .. } => {
                 return Err(self
@@ -302,7 +317,7 @@ impl Session<'_, '_> {
                 let failed = Failed { write, readahead: false, error };
                 match path::after_error(&self.access, failed) {
                     AfterError::Repair if write => {
-                        self.jobs.push(FailedWrite { piece, error, flush: flight.flush })
+                        self.jobs.push(FailedWrite { piece, sent: true, error, flush: flight.flush })
                     }
                     AfterError::Repair => self.reads.push(FailedRead::new(piece, place, error, flight)),
                     AfterError::PassUp => self.piece_done(piece, false),

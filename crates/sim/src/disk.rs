@@ -31,6 +31,10 @@ pub struct Disk {
     read_faults: BTreeMap<u64, u32>,
     /// A sector that fails reads takes its physical block with it.
     pub reads_fail_whole: bool,
+    /// A write that fails may leave all of the physical block unreadable, also what it did not carry.
+    pub writes_spoil_whole: bool,
+    /// Sectors that could be read before a write failed that did not carry them, and not after it.
+    pub cost: Vec<u64>,
     /// Every write fails.
     pub writes_fail: bool,
     /// So many flushes still fail.
@@ -55,6 +59,8 @@ impl Disk {
             write_faults: BTreeMap::new(),
             read_faults: BTreeMap::new(),
             reads_fail_whole: false,
+            writes_spoil_whole: false,
+            cost: Vec::new(),
             writes_fail: false,
             flushes_fail: 0,
             fua_flushes: false,
@@ -169,6 +175,10 @@ impl Disk {
         }
         self.land_partly(sector, data, rng);
         for block in bad {
+            if self.writes_spoil_whole {
+                self.spoil_whole(block, sector..sector + count, rng);
+                continue;
+            }
             for s in block * self.physical..(block + 1) * self.physical {
                 if rng.percent(30) && s >= sector && s < sector + count {
                     self.read_faults.insert(s, ALWAYS);
@@ -176,6 +186,18 @@ impl Disk {
             }
         }
         Err(rng.pick(&[ErrorKind::Medium, ErrorKind::Io, ErrorKind::Target]))
+    }
+
+    /// A write of `carried` has failed in a physical block: none of it can be read any more, or all of it as before.
+    fn spoil_whole(&mut self, block: u64, carried: std::ops::Range<u64>, rng: &mut Rng) {
+        if !rng.percent(30) {
+            return;
+        }
+        let block = block * self.physical..((block + 1) * self.physical).min(self.sectors());
+        let beside = block.clone().filter(|s| !carried.contains(s));
+        let cost: Vec<u64> = beside.filter(|s| self.unreadable(*s, 1).is_empty()).collect();
+        self.cost.extend(cost);
+        self.read_faults.extend(block.map(|s| (s, ALWAYS)));
     }
 
     /// The physical blocks in the range that fail this write.

@@ -45,8 +45,9 @@ impl Session<'_, '_> {
     /// What is held is read and written by who holds it alone: whatever users had to change there has ended (S9, S14). Only a
     /// relocation reads what it does not hold, to see what can be read at all.
     pub fn check_alone(&self, running: &Running, request: &IoRequest) -> Result<(), Failure> {
-        let relocates = matches!(running.work, Work::Order(order) if !order.release);
-        if request.device != Device::Main || relocates {
+        // An order reads first while users go on, in groups that others may hold.
+        let surveys = matches!(running.work, Work::Order(_)) && request.op == Op::Read;
+        if request.device != Device::Main || surveys {
             return Ok(());
         }
         let held = |s: &u64| self.table.record_of(Sector(*s).group()).is_some_and(|(_, r)| r.is_held());

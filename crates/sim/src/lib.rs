@@ -3,6 +3,7 @@
 
 pub mod bios;
 pub mod content;
+mod cost;
 pub mod discards;
 pub mod disk;
 pub mod evidence;

@@ -62,11 +62,13 @@ pub enum Planted {
     DiscardWithoutGate,
     /// An order is forgotten when it asks for its last drain, before the slots that it emptied are free (S33).
     LeakSlot,
+    /// What a repair reads again after a write of its own failed is reported to be there (S32).
+    BelieveSpoilt,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 27] = [
+    pub const ALL: [(&'static str, Planted); 28] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -94,6 +96,7 @@ impl Planted {
         ("discard-mapped", Planted::DiscardMapped),
         ("discard-without-gate", Planted::DiscardWithoutGate),
         ("leak-slot", Planted::LeakSlot),
+        ("believe-spoilt", Planted::BelieveSpoilt),
     ];
 
     /// The bug of that name.
@@ -170,6 +173,13 @@ impl Plan {
         let physical = rng.pick(&[1, 8, 8]).max(block_sectors as u32);
         let troubled = rng.percent(60);
         let mut more = rng.clone();
+        // Few disks have physical blocks of several groups.
+        let mut sizes = more.clone();
+        let physical = match sizes.below(10) {
+            0 if physical > 1 => 16,
+            1 if physical > 1 => 64,
+            _ => physical,
+        };
         let mut some = |percent| troubled && rng.percent(percent);
         let (copy_faults, spare_outages, flush_faults) = (some(50), some(25), some(20));
         let (odd_errors, rot, unreadable_superblocks) = (some(20), some(30), some(25));
@@ -274,6 +284,8 @@ impl Plan {
             }
         }
         main.fua_flushes = self.fua_flushes;
+        let parts = self.settings.physical_sectors > self.block_sectors();
+        main.writes_spoil_whole = parts && rng.clone().percent(50);
         main.reads_fail_whole = self.settings.physical_sectors > self.block_sectors() && rng.percent(40);
         if self.odd_errors {
             main.odd_errors_permille = 10;

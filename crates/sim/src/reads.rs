@@ -29,6 +29,11 @@ impl FailedRead {
         FailedRead { piece, place, error, bad }
     }
 
+    /// A read that waited, lives in several places by now, and was sent to none.
+    pub fn unsent(piece: Piece) -> FailedRead {
+        FailedRead { piece, place: Place::Main, error: ErrorKind::Io, bad: Vec::new() }
+    }
+
     /// What a machine is to do about it.
     pub fn job(&self) -> Job {
         let Piece { first, sectors, .. } = self.piece;

@@ -4,7 +4,7 @@ use remap_core::engine::commit::{self, Step};
 use remap_core::engine::machine::{
     reads_at_once, reads_first, same, Drain, Event, Machine, Next, CONTEXT_BUFFER_BYTES,
 };
-use remap_core::engine::repair::{Job, Repair};
+use remap_core::engine::repair::{Job, Repair, Unsent};
 use remap_core::engine::reread::Reread;
 use remap_core::engine::{FailReason, Mode};
 use remap_core::error::ErrorKind;
@@ -62,6 +62,8 @@ pub struct Running {
     /// Whether it may have been a flush that failed at first, and whether something failed again.
     flush: Suspect,
     failed_again: bool,
+    /// It is a write that no device was asked for before.
+    unsent: bool,
     /// The bio was completed before its time, by a planted bug.
     acked: bool,
     /// Groups that had failed without evidence when it began.
@@ -77,10 +79,19 @@ pub struct Running {
 pub struct FailedWrite {
     /// The part of a bio that it is.
     pub piece: Piece,
+    /// A device has failed it; otherwise it was never sent.
+    pub sent: bool,
     /// How it failed.
     pub error: ErrorKind,
     /// Whether that was a flush.
     pub flush: Suspect,
+}
+
+impl FailedWrite {
+    /// A write that goes to a context although no device was asked for it.
+    pub fn unsent(piece: Piece) -> FailedWrite {
+        FailedWrite { piece, sent: false, error: ErrorKind::Io, flush: Suspect::None }
+    }
 }
 
 /// Whether it was a flush that failed when a write did.
@@ -98,11 +109,12 @@ pub enum Suspect {
 pub struct Context {
     running: Option<Running>,
     buffer: Vec<u8>,
+    writes_first: bool,
 }
 
 impl Default for Context {
     fn default() -> Self {
-        Context { running: None, buffer: vec![0; CONTEXT_BUFFER_BYTES] }
+        Context { running: None, buffer: vec![0; CONTEXT_BUFFER_BYTES], writes_first: false }
     }
 }
 
@@ -139,7 +151,7 @@ impl Session<'_, '_> {
         let mut running = match self.contexts[index].running.take() {
             Some(running) => running,
             None => {
-                let (machine, work, read, flush) = self.new_machine(index, now_ms);
+                let (machine, work, read, flush, unsent) = self.new_machine(index, now_ms);
                 let unproven = self.engine.counters().unproven;
                 Running {
                     machine,
@@ -148,6 +160,7 @@ impl Session<'_, '_> {
                     read,
                     flush,
                     failed_again: false,
+                    unsent,
                     acked: false,
                     unproven,
                     placed: None,
@@ -169,6 +182,10 @@ impl Session<'_, '_> {
             self.main_took_repair(&running);
         }
         self.tell_evidence();
+        // Also for a moment, by slots that groups are held by; and a physical block is held as a whole.
+        let unit_groups = (self.world.plan.settings.physical_sectors / 8).max(1);
+        self.exhausted |=
+            self.engine.used() + self.engine.retired() + unit_groups > self.engine.slots_total();
         let next = running.machine.next(&mut self.engine, event, now_ms);
         let flushed = running.request.is_some_and(|r| r.op == Op::Flush);
         self.flush_failed |= flushed && matches!(event, Event::Io(Err(_)));
@@ -178,6 +195,7 @@ impl Session<'_, '_> {
         if next != Next::Wait {
             self.progress += 1;
         }
+        self.contexts[index].writes_first = running.unsent && !running.failed_again;
         self.obey(index, running, next)
     }
 
@@ -194,6 +212,16 @@ impl Session<'_, '_> {
         let Some(within_ms) = drain.within_ms else { return u64::MAX };
         let steps = self.world.rng.pick(&[2, 20, 100, within_ms]).min(within_ms);
         self.world.oracle.step + self.planted_limit(steps)
+    }
+
+    /// Whether what a context writes to main is a user's write that is made for the first time.
+    pub(crate) fn writes_first(&self, index: usize) -> bool {
+        self.contexts[index].writes_first
+    }
+
+    /// Whether a context is at work.
+    pub(crate) fn is_running(&self, index: usize) -> bool {
+        self.contexts[index].running.is_some()
     }
 
     /// Whether another context may begin with a read.
@@ -262,6 +290,7 @@ impl Session<'_, '_> {
                 if let Some(read) = running.read {
                     return self.reread_done(read, verdict);
                 }
+                self.forget_cost(running.work, verdict);
                 match running.work {
                     Work::Bio(piece) if !running.acked => {
                         let unproven = self.engine.counters().unproven > running.unproven;
@@ -280,10 +309,10 @@ impl Session<'_, '_> {
     }
 
     /// Writes go first.
-    fn new_machine(&mut self, index: usize, now_ms: u64) -> (Machine, Work, Option<Reading>, Suspect) {
+    fn new_machine(&mut self, index: usize, now_ms: u64) -> (Machine, Work, Option<Reading>, Suspect, bool) {
         if let Some(order) = self.order.take_if(|_| self.contexts.len() == index + 1) {
             let (machine, order) = order.machine(index as u8, &self.engine);
-            return (machine, Work::Order(order), None, Suspect::None);
+            return (machine, Work::Order(order), None, Suspect::None, false);
         }
         let reads_first = reads_first(index, self.world.plan.contexts);
         if self.jobs.is_empty() || reads_first && !self.reads.is_empty() && self.may_read() {
@@ -293,15 +322,21 @@ impl Session<'_, '_> {
             let machine = Machine::Read(Reread::new(index as u8, failed.job(), &mut self.engine, now_ms));
             let deadline = now_ms + self.world.plan.settings.read_deadline_ms;
             let reading = Reading::new(failed, self.world.oracle.now(), deadline);
-            return (machine, Work::Bio(piece), Some(reading), Suspect::None);
+            return (machine, Work::Bio(piece), Some(reading), Suspect::None, false);
         }
         let at = self.world.rng.index(self.jobs.len());
-        let FailedWrite { piece, error, flush } = self.jobs.swap_remove(at);
+        let FailedWrite { piece, sent, error, flush } = self.jobs.swap_remove(at);
+        let (first, sectors) = (Sector(piece.first), piece.sectors);
         let (_, fua) = self.write_of(piece);
         let fua_flushes = flush != Suspect::None;
-        let job = Job { first: Sector(piece.first), sectors: piece.sectors, fua, fua_flushes, error };
-        let machine = Machine::Write(Repair::new(index as u8, job, &mut self.engine, now_ms));
-        (machine, Work::Bio(piece), None, flush)
+        let repair = match sent {
+            true => {
+                let job = Job { first, sectors, fua, fua_flushes, error };
+                Repair::new(index as u8, job, &mut self.engine, now_ms)
+            }
+            false => Repair::unsent(index as u8, Unsent { first, sectors, fua }, &mut self.engine, now_ms),
+        };
+        (Machine::Write(repair), Work::Bio(piece), None, flush, !sent)
     }
 
     fn commit_awaited(&mut self, running: &mut Running) {
@@ -313,7 +348,12 @@ impl Session<'_, '_> {
                 self.piece_done(piece, true);
             }
             Work::Order(order) if order.release => {
-                self.world.oracle.may_be_released(order.first, order.sectors)
+                // What lives beside it in its physical blocks moves as well.
+                let unit = u64::from(self.world.plan.settings.physical_sectors);
+                let first = order.first / unit * unit;
+                let end =
+                    (order.first + order.sectors).next_multiple_of(unit).min(self.world.plan.main_sectors);
+                self.world.oracle.may_be_released(first, end - first)
             }
             _ => {}
         }
@@ -373,6 +413,7 @@ impl Session<'_, '_> {
             _ => {}
         }
         let lie = self.world.options.planted == Some(Planted::DeliverFailedRead);
+        let spoilt = self.contexts[index].running.as_ref().is_some_and(|r| self.planted_spoilt(r, flight));
         if let Some(running) = &mut self.contexts[index].running {
             running.failed_again |= result.is_err();
             let result = match &mut running.read {
@@ -381,6 +422,7 @@ impl Session<'_, '_> {
                     read.ended(flight, result);
                     result
                 }
+                None if spoilt => Ok(()),
                 None => result,
             };
             running.wait = Wait::Nothing(Event::Io(result));

@@ -128,6 +128,8 @@ pub struct Session<'w, 'e> {
     pub superblocks: u8,
     /// The set is being closed.
     pub closing: bool,
+    /// Sectors of main that a failed write of a context cost, which did not carry them.
+    pub cost: Vec<(u64, usize)>,
     watch: SlotWatch,
 }
 
@@ -150,6 +152,7 @@ impl<'w, 'e> Session<'w, 'e> {
             flush_failed: false,
             superblocks: 0,
             closing: false,
+            cost: Vec::new(),
             metadata_failed: false,
             exhausted: engine.used() + engine.retired() >= engine.slots_total(),
             engine,
@@ -285,7 +288,7 @@ impl<'w, 'e> Session<'w, 'e> {
             }
             Action::Retry(i) => {
                 let piece = self.deferred.swap_remove(i);
-                self.map(piece)?;
+                self.map_whole(piece)?;
             }
             Action::Context(i) => self.step_context(i)?,
             Action::Commit => self.step_committer(),
@@ -294,6 +297,7 @@ impl<'w, 'e> Session<'w, 'e> {
         self.tell_evidence();
         self.access.update(&mut self.engine);
         self.hear_notices()?;
+        self.check_cost()?;
         self.look_at_slots()?;
         if works {
             self.check_slots()?;
@@ -331,6 +335,8 @@ impl<'w, 'e> Session<'w, 'e> {
             self.world.note(first, sectors, format!("{notice:?}"));
             changed.extend(slot_changed(&notice));
             match notice {
+                // Stored nowhere, and told.
+                Notice::Spoilt { group } => self.cost.retain(|(s, _)| s / 8 * 8 != group.0),
                 Notice::Released { group, mask, .. } => self.world.oracle.released(group.0, mask),
                 Notice::Watermark { percent: 100 } => self.exhausted = true,
                 Notice::Lost { .. } => self.world.stats.lost += 1,
@@ -407,7 +413,7 @@ impl<'w, 'e> Session<'w, 'e> {
             Device::Main => &mut self.world.main,
             Device::Spare => &mut self.world.spare,
         };
-        match flight.op {
+        let result = match flight.op {
             Op::Read => {
                 flight.culprits = disk.unreadable(flight.sector, flight.data.len() as u64 / 512);
                 disk.serve_read(flight.sector, &mut flight.data, &mut self.world.rng)
@@ -423,7 +429,9 @@ impl<'w, 'e> Session<'w, 'e> {
                 };
                 result
             }
-        }
+        };
+        self.note_cost(flight);
+        result
     }
 
     fn end_flight(&mut self, index: usize) -> Result<(), Failure> {

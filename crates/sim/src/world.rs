@@ -104,6 +104,8 @@ pub struct Stats {
     pub discards_left: u64,
     /// Times that all slots were accounted for.
     pub accounts: u64,
+    /// Sectors of main that failed writes of ours made unreadable without carrying them.
+    pub cost: u64,
 }
 
 impl Stats {
@@ -137,6 +139,7 @@ impl Stats {
             (&mut self.discards, o.discards),
             (&mut self.discards_left, o.discards_left),
             (&mut self.accounts, o.accounts),
+            (&mut self.cost, o.cost),
         ];
         pairs.into_iter().for_each(|(sum, n)| *sum += n);
     }

@@ -36,6 +36,7 @@ fn every_promise_is_kept_in_all_histories() {
     assert!([sum.again, sum.discards, sum.discards_left].iter().all(|n| *n > 500), "{sum:?}");
     assert!(sum.refused > 5 && sum.breaker > 5, "{sum:?}");
     assert!(sum.accounts > 10_000, "{sum:?}");
+    assert!(sum.cost > 50, "{sum:?}");
     assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }
 
@@ -171,6 +172,11 @@ fn s12_a_copy_that_is_counted_in_again_without_having_been_written_is_found() {
 #[test]
 fn s33_slots_that_nobody_frees_are_found() {
     found(Planted::LeakSlot, 50);
+}
+
+#[test]
+fn s32_content_beside_a_failed_write_that_is_taken_for_readable_is_found() {
+    found(Planted::BelieveSpoilt, 200);
 }
 
 #[test]

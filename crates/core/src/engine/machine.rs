@@ -8,7 +8,7 @@ use super::release::Release;
 use super::relocate::Relocate;
 use super::repair::Repair;
 use super::reread::Reread;
-use super::{Engine, WINDOW_SECTORS};
+use super::{Engine, UNIT_SECTORS_MAX, WINDOW_SECTORS};
 use crate::error::ErrorKind;
 use crate::gate::Lanes;
 use crate::io::IoRequest;
@@ -18,8 +18,10 @@ use crate::units::SECTORS_PER_BLOCK;
 pub const CONTEXT_BUFFER_BYTES: usize = (WINDOW_SECTORS + 2 * SECTORS_PER_BLOCK) as usize * 512;
 /// Where the group beside the window begins in the buffer, in sectors.
 pub(super) const SCRATCH_SECTOR: u32 = WINDOW_SECTORS;
-/// Where the second group beside it begins, for what must not overwrite the first.
-pub(super) const PROBE_SECTOR: u32 = WINDOW_SECTORS + SECTORS_PER_BLOCK;
+/// Where the second group beside it begins: of a physical block of which a write may cost more than it carries.
+pub(super) const KEPT_SECTOR: u32 = WINDOW_SECTORS + SECTORS_PER_BLOCK;
+/// The same for a physical block of more than a group, which takes the place of the end of a window.
+pub(super) const KEPT_WIDE_SECTOR: u32 = WINDOW_SECTORS - UNIT_SECTORS_MAX;
 
 /// What the host tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +131,7 @@ pub fn same(buffer: &[u8], what: Comparison) -> bool {
 
 /// The machine of one repair context, for whatever job.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // A release moves content both ways, and there is no heap to put a part of it on.
 pub enum Machine {
     /// A failed write is being stored.
     Write(Repair),

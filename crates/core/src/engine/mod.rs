@@ -18,6 +18,7 @@ pub mod relocate;
 pub mod repair;
 pub mod reread;
 
+mod beside;
 mod bisect;
 mod changes;
 mod copies;
@@ -54,6 +55,8 @@ pub const CONTEXTS_MAX: usize = 8;
 pub const WINDOW_GROUPS: u32 = 30;
 /// Sectors of a window.
 pub const WINDOW_SECTORS: u32 = WINDOW_GROUPS * 8;
+/// Sectors of the largest physical block that is known as one.
+pub(crate) const UNIT_SECTORS_MAX: u32 = 64;
 /// Fewest entries of the change list: every context may have a whole window of new slots and retired ones waiting.
 pub const CHANGES_MIN: usize = CONTEXTS_MAX * WINDOW_GROUPS as usize * 2;
 /// Largest sequence and generation numbers (docs/format.md).
@@ -171,7 +174,7 @@ pub struct Context {
     claim: Option<(Group, Group)>,
     /// Groups that it waits for, to store a write: reads make way.
     wish: Option<(Group, Group)>,
-    /// A group besides, by which main is asked whether it takes writes.
+    /// The first group of a physical block besides, by which main is asked whether it takes writes.
     probe: Option<Group>,
     /// Changes queued and not yet durable.
     outstanding: u32,
@@ -181,6 +184,8 @@ pub struct Context {
     awaits_room: bool,
     /// An administrator ordered what it does.
     ordered: bool,
+    /// Groups of the physical block by which main is asked.
+    probe_groups: u8,
 }
 
 /// Whether a range of groups, if there is one, has groups in common with `first` to `last`.
@@ -389,7 +394,7 @@ impl<'a> Engine<'a> {
 
     /// The unit in which main fails, in sectors.
     fn unit_sectors(&self) -> NonZeroU32 {
-        let unit = self.settings.physical_sectors.min(64).max(self.block_sectors());
+        let unit = self.settings.physical_sectors.min(UNIT_SECTORS_MAX).max(self.block_sectors());
         NonZeroU32::new(unit).unwrap_or(NonZeroU32::MIN)
     }
 
@@ -405,19 +410,23 @@ impl<'a> Engine<'a> {
 
     /// Whether another context works on one of these groups.
     fn is_claimed(&self, context: usize, first: Group, last: Group) -> bool {
-        let probed = |c: &Context| c.probe.map(|probe| (probe, probe));
+        let probed = |c: &Context| {
+            let groups = u64::from(c.probe_groups.max(1));
+            c.probe.map(|probe| (probe, Group(probe.0.saturating_add(groups - 1))))
+        };
         self.others(context).any(|c| overlap(c.claim, first, last) || overlap(probed(c), first, last))
     }
 
-    /// Claims one group besides the window of a context. False: another context works on it. Nobody waits for it: two that had a
+    /// Claims groups besides the window of a context. False: another context works on one of them. Nobody waits for them: two that had a
     /// window each would wait for one another.
-    fn claim_probe(&mut self, context: usize, group: Group) -> bool {
-        if self.is_claimed(context, group, group) {
+    fn claim_probe(&mut self, context: usize, first: Group, last: Group) -> bool {
+        if self.is_claimed(context, first, last) {
             return false;
         }
         match self.contexts.get_mut(context) {
             Some(c) => {
-                c.probe = Some(group);
+                c.probe = Some(first);
+                c.probe_groups = u8::try_from(last.0.saturating_sub(first.0) + 1).unwrap_or(u8::MAX);
                 true
             }
             None => false,

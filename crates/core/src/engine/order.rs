@@ -12,7 +12,7 @@ use crate::units::{sector_mask, Group, Sector};
 pub const MESSAGE_SECTORS_MAX: u64 = 65_536;
 
 /// Sectors of main, one behind the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     /// First sector.
     pub first: Sector,

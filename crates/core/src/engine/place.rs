@@ -54,8 +54,9 @@ pub(super) struct Placement {
     pub(super) group: Group,
     /// Sectors whose content is in the buffer.
     pub(super) need: u8,
-    /// The sector whose content is at the start of the buffer.
+    /// A sector at or before them, and where in the buffer its content is, in sectors.
     pub(super) at: Sector,
+    pub(super) buffer_sector: u32,
     /// Whether the slot that the group has must be given up (S7).
     pub(super) give_up: bool,
     /// Whether what cannot be read of a slot that is given up may be declared lost.
@@ -94,7 +95,7 @@ impl Placer {
         let (group, at, error) = (Group(0), Sector(0), ErrorKind::Io);
         Placer {
             context,
-            what: Placement { group, need: 0, at, give_up: false, may_lose: false, error },
+            what: Placement { group, need: 0, at, buffer_sector: 0, give_up: false, may_lose: false, error },
             state: State::Rest,
             placing: Placing::New,
             slot: Slot(0),
@@ -128,19 +129,6 @@ impl Placer {
                 self.begin_writing(engine)
             }
         }
-    }
-
-    /// Begins with a group that is held by a slot taken for it, and whose sectors `mask` stand beside the window.
-    pub(super) fn begin_beside(&mut self, engine: &mut Engine<'_>, group: Group, mask: u8) -> Placed {
-        let (at, error) = (group.first_sector(), ErrorKind::Medium);
-        let what = Placement { group, need: 0, at, give_up: false, may_lose: false, error };
-        let slot = engine.table.record_of(group).filter(|(_, record)| record.is_reserved_hold());
-        let Some((slot, _)) = slot else {
-            engine.broken("a group that was asked is not held");
-            return Placed::Failed(ErrorKind::Io);
-        };
-        *self = Placer { what, slot, slot_tries: 1, kept: mask, ..Placer::new(self.context) };
-        self.begin_writing(engine)
     }
 
     /// The next step after what [`Placer::begin`] or this asked for.
@@ -251,8 +239,8 @@ impl Placer {
         let sector = engine.geometry().slot_block(self.slot).first_sector() + u64::from(first);
         self.state = State::WriteSlot { mask: sector_mask(first, count) };
         let from = self.what.group.first_sector().0 + u64::from(first);
-        let buffer_sector =
-            if kept { SCRATCH_SECTOR + first } else { from.saturating_sub(self.what.at.0) as u32 };
+        let brought = self.what.buffer_sector.saturating_add(from.saturating_sub(self.what.at.0) as u32);
+        let buffer_sector = if kept { SCRATCH_SECTOR + first } else { brought };
         Placed::Io(IoRequest { device: Device::Spare, op: Op::Write, sector, sectors: count, buffer_sector })
     }
 

@@ -1,15 +1,21 @@
 //! Release: content moves from slots back to main (S24).
 //!
-//! In windows, each: drain the reads, hold, drain, copy to main, flush main, read back, compare, removal durable everywhere, publish, drain, free. Until
+//! A write of a part of a physical block may cost the rest of it (S32). So what lives on main beside the sectors that are to go back is first
+//! moved into slots, and goes back together with them; where it cannot be moved, nothing of its physical block goes back.
+//!
+//! In windows of whole physical blocks, each: drain the reads, hold, drain, copy to main, flush main, read back, compare, removal durable everywhere, publish, drain, free. Until
 //! the removal is durable the slots' content counts, and when it is, main's is durable already; so a crash at any step finds one of
 //! the two whole. What main does not take stays mapped, and what it then holds there stays hidden as it was before.
 //!
 //! Users of a held group wait, and a main that fails may take its time: at the first write that fails the window ends with that
 //! group, and so it does when users have waited for half a second; the next windows are small until main takes writes again, and quickly.
 
+mod keep;
+
 use super::hold::HELD_MS;
 use super::machine::{Comparison, Drain, Event, Next, SCRATCH_SECTOR};
-use super::order::{count, Masks, Range, Window, NO_SECTORS};
+use super::order::{Masks, Range, Window, NO_SECTORS};
+use super::relocate::Relocate;
 use super::{Engine, WINDOW_GROUPS};
 use crate::error::ErrorKind;
 use crate::evidence::Success;
@@ -38,6 +44,8 @@ pub struct Released {
 enum State {
     /// A window is to begin.
     Begin,
+    /// What lives on main beside its sectors goes to slots.
+    Keep,
     /// It is to be claimed.
     Claim,
     /// Slots that were given up for those of the window are being retired.
@@ -69,6 +77,8 @@ enum State {
 pub struct Release {
     context: u8,
     range: Range,
+    /// The range, widened to whole physical blocks.
+    whole: Range,
     state: State,
     stop: bool,
     tally: Released,
@@ -80,6 +90,9 @@ pub struct Release {
     /// When they have waited long enough, and whether they had to wait longer.
     deadline_ms: u64,
     slow: bool,
+    /// The part that moves what lives on main beside the window's sectors, and what it has moved.
+    keep: Relocate,
+    kept: Masks,
     /// Sectors of the window that are to go back; that wait for a commit; and those done with.
     wanted: Masks,
     queued: Masks,
@@ -99,17 +112,22 @@ impl Release {
     pub fn new(context: u8, range: Range, engine: &Engine<'_>) -> Release {
         let block = core::num::NonZeroU32::new(engine.block_sectors()).unwrap_or(core::num::NonZeroU32::MIN);
         let range = range.widened(block, engine.shape().sectors);
+        let whole = range.widened(engine.unit_sectors(), engine.shape().sectors);
+        let window = Window { at: whole.first, sectors: 0 };
         Release {
             context,
             range,
+            whole,
             state: State::Begin,
             stop: false,
             tally: Released::default(),
             groups: WINDOW_GROUPS,
-            window: Window { at: range.first, sectors: 0 },
+            window,
             tries: 0,
             deadline_ms: 0,
             slow: false,
+            keep: Relocate::beside(context, &window, range, engine),
+            kept: NO_SECTORS,
             wanted: NO_SECTORS,
             queued: NO_SECTORS,
             released: NO_SECTORS,
@@ -130,6 +148,7 @@ impl Release {
     /// Has it end before the next window.
     pub fn stop(&mut self) {
         self.stop = true;
+        self.keep.stop();
     }
 
     /// What came of it so far.
@@ -140,7 +159,8 @@ impl Release {
     /// The next step after `event`.
     pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
         let mut step = match (self.state, event) {
-            (State::Begin, Event::Go) => self.begin_window(engine),
+            (State::Begin, Event::Go) => self.begin_window(engine, now_ms),
+            (State::Keep, event) => self.keep_on(engine, event, now_ms),
             (State::Claim, Event::Go) => self.claim(engine),
             (State::Retire, Event::Committed) => self.retired(engine),
             (State::DrainReads, Event::Drained) => self.hold(engine, now_ms),
@@ -176,36 +196,41 @@ impl Release {
                 Some(next) => return next,
                 None => {
                     self.end_window(engine);
-                    step = self.begin_window(engine);
+                    step = self.begin_window(engine, now_ms);
                 }
             }
         }
     }
 
     /// Begins with the next window; `None` if nothing in it is mapped.
-    fn begin_window(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
         let at = Sector(self.window.end());
         if self.stop || at.0 >= self.range.end() {
-            self.tally.next = (at.0 < self.range.end()).then_some(at);
+            self.tally.next = (at.0 < self.range.end()).then_some(at.max(self.range.first));
             return Some(Next::Done(Ok(())));
         }
-        self.window = Window::cut(at, self.range.end(), self.groups);
+        let end = self.whole.end();
+        self.carry_kept(at);
+        self.window = Window::cut(at, end, self.groups).in_whole_units(engine, end);
         self.slow = false;
         self.look(engine);
         if self.wanted == NO_SECTORS {
             return None;
         }
         self.tries = 0;
-        self.claim(engine)
+        self.move_aside(engine, now_ms)
     }
 
-    /// Finds what of the window is to go back.
+    /// Finds what of the window is to go back: what was asked for, and what was moved for its sake.
     fn look(&mut self, engine: &Engine<'_>) {
         (self.queued, self.released) = (NO_SECTORS, NO_SECTORS);
         (self.unreadable, self.failed) = (NO_SECTORS, NO_SECTORS);
         for (nth, (wanted, lost)) in self.wanted.iter_mut().zip(&mut self.lost).enumerate() {
-            let found = engine.table.record_of(self.window.group(nth));
-            let mapped = found.map_or(0, |(_, record)| record.mask()) & self.window.mask(nth);
+            let group = self.window.group(nth);
+            let kept = self.kept.get(nth).copied().unwrap_or(0);
+            let found = engine.table.record_of(group);
+            let mapped = found.map_or(0, |(_, record)| record.mask());
+            let mapped = mapped & self.window.mask(nth) & (self.range.mask(group) | kept);
             *lost = found.map_or(0, |(slot, _)| engine.lost_mask(slot)) & mapped;
             *wanted = mapped & !*lost;
         }
@@ -224,8 +249,14 @@ impl Release {
         }
         engine.set_ordered(context);
         self.look(engine);
+        // What could not be moved out of the way is not put at risk.
+        let beside = engine.beside(&self.window, &self.range);
+        engine.spread(&self.window, &beside, &mut self.wanted, &mut self.failed);
         if !engine.mode.remaps() {
-            (self.failed, self.wanted) = (self.wanted, NO_SECTORS);
+            self.fail_wanted();
+            return None;
+        }
+        if self.wanted == NO_SECTORS {
             return None;
         }
         if engine.await_retirements(self.context, first, last) {
@@ -245,10 +276,17 @@ impl Release {
     /// No other entry names a group of the window any more, or the commit that was to see to that has failed.
     fn retired(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
         if engine.commit_outcome(usize::from(self.context)) != Some(true) {
-            (self.failed, self.wanted) = (self.wanted, NO_SECTORS);
+            self.fail_wanted();
             return None;
         }
         Some(self.drain_reads())
+    }
+
+    /// Nothing of the window goes back.
+    fn fail_wanted(&mut self) {
+        for (wanted, failed) in self.wanted.iter_mut().zip(&mut self.failed) {
+            *failed |= core::mem::take(wanted);
+        }
     }
 
     fn hold(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
@@ -290,7 +328,9 @@ impl Release {
         if self.nth >= self.wanted.len() {
             return self.flush();
         }
-        if self.slow && self.wanted.iter().take(self.nth).any(|m| *m != 0) {
+        let first = self.window.group(self.nth).first_sector();
+        let between = engine.unit_of(first.0).first == first;
+        if self.slow && between && self.wanted.iter().take(self.nth).any(|m| *m != 0) {
             // Users have waited long enough.
             self.cut_before(engine, self.nth);
             return self.flush();
@@ -386,8 +426,7 @@ impl Release {
             engine.main_took(Success::new(first, now_ms));
             return self.write_main(engine, now_ms);
         }
-        let wanted = self.wanted();
-        self.drop_group(engine, wanted, |r| &mut r.failed);
+        self.drop_unit(engine);
         self.cut_before(engine, self.nth + 1);
         self.groups = 1;
         self.flush()
@@ -515,15 +554,7 @@ impl Release {
         if self.window.sectors == 0 {
             return;
         }
-        let (released, lost, unreadable) =
-            (count(&self.released), count(&self.lost), count(&self.unreadable));
-        let failed = count(&self.failed);
-        self.tally.released += released;
-        self.tally.lost += lost;
-        self.tally.unreadable += unreadable;
-        self.tally.failed += failed;
-        let sectors = u64::from(self.window.sectors);
-        self.tally.main += sectors.saturating_sub(released + lost + unreadable + failed);
+        let failed = self.tell_window();
         if self.slow {
             self.groups = 1;
         } else if failed == 0 {

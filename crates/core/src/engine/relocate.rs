@@ -58,6 +58,8 @@ enum State {
 pub struct Relocate {
     context: u8,
     range: Range,
+    /// Only what lives beside sectors of this range that are to go back to main; otherwise everything.
+    beside: Option<Range>,
     state: State,
     stop: bool,
     tally: Relocated,
@@ -92,6 +94,7 @@ impl Relocate {
         Relocate {
             context,
             range,
+            beside: None,
             state: State::Begin,
             stop: false,
             tally: Relocated::default(),
@@ -111,6 +114,13 @@ impl Relocate {
             nth: 0,
             placer: Placer::new(context),
         }
+    }
+
+    /// A machine that moves into slots what lives on main, in the physical blocks of `window`, beside what is to go back there of `range`:
+    /// a write of a part of a physical block may cost the rest (S32). Where some of that rest cannot be read nothing is moved.
+    pub(super) fn beside(context: u8, window: &Window, range: Range, engine: &Engine<'_>) -> Relocate {
+        let whole = Range { first: window.at, sectors: window.sectors.into() };
+        Relocate { beside: Some(range), ..Relocate::new(context, whole, engine) }
     }
 
     /// The range as widened.
@@ -190,6 +200,10 @@ impl Relocate {
             *wanted = self.window.mask(nth);
         }
         self.leave_out_mapped(engine);
+        if let Some(range) = self.beside {
+            let beside = engine.beside(&self.window, &range);
+            self.wanted.iter_mut().zip(&beside).for_each(|(wanted, beside)| *wanted &= beside);
+        }
         if !engine.mode.remaps() {
             (self.failed, self.wanted) = (self.wanted, NO_SECTORS);
             return None;
@@ -216,6 +230,10 @@ impl Relocate {
             return None;
         }
         self.tries = 0;
+        if self.beside.is_some() {
+            let unreadable = self.unreadable;
+            engine.spread(&self.window, &unreadable, &mut self.wanted, &mut self.failed);
+        }
         self.claim(engine, now_ms)
     }
 
@@ -330,7 +348,9 @@ impl Relocate {
                 return Some(Next::Commit);
             } else {
                 let (at, error) = (self.window.at, ErrorKind::NoSpace);
-                let what = Placement { group, need, at, give_up: false, may_lose: false, error };
+                let buffer_sector = 0;
+                let what =
+                    Placement { group, need, at, buffer_sector, give_up: false, may_lose: false, error };
                 let placed = self.placer.begin(engine, what);
                 if let Some(next) = self.obey(engine, placed) {
                     return Some(next);

@@ -42,6 +42,8 @@ pub struct Disks {
     pub error: ErrorKind,
     /// Sectors that cannot be read any more once a write to them has failed.
     pub spoils: BTreeSet<(bool, u64)>,
+    /// A write to main that fails leaves all of the physical blocks that it touches unreadable, of so many sectors each; 0: it does not.
+    pub spoils_whole: u64,
     /// The request after so many others fails like this.
     pub fail_nth: Option<(usize, ErrorKind)>,
     /// Flushes fail.
@@ -77,6 +79,7 @@ impl Disks {
             flaky_reads: BTreeMap::new(),
             error: ErrorKind::Medium,
             spoils: BTreeSet::new(),
+            spoils_whole: 0,
             fail_nth: None,
             bad_flush: false,
             log: Vec::new(),
@@ -90,6 +93,7 @@ impl Disks {
         let faults = if r.op == Op::Read { &self.bad_reads } else { &self.bad_writes };
         if let Some((nth, kind)) = self.fail_nth.filter(|(nth, _)| *nth + 1 == self.log.len()) {
             assert!(nth < self.log.len());
+            self.spoil(r);
             return Err(kind);
         }
         if r.op == Op::Flush && self.bad_flush || sectors.clone().any(|s| faults.contains(&s)) {
@@ -98,6 +102,7 @@ impl Disks {
                 Op::Read => buffer[r.buffer_sector as usize * 512..][..r.sectors as usize * 512].fill(0x5a),
                 _ => self.bad_reads.extend(sectors.filter(|s| self.spoils.contains(s))),
             }
+            self.spoil(r);
             return Err(self.error);
         }
         let mut flaky = false;
@@ -115,10 +120,27 @@ impl Disks {
         let part = &mut buffer[r.buffer_sector as usize * 512..][..r.sectors as usize * 512];
         match r.op {
             Op::Read => part.copy_from_slice(&disk[at]),
-            Op::Write | Op::WriteFua => disk[at].copy_from_slice(part),
+            Op::Write | Op::WriteFua => {
+                disk[at].copy_from_slice(part);
+                if self.spoils_whole > 0 {
+                    let first = r.sector;
+                    (first..first + u64::from(r.sectors)).for_each(|s| {
+                        self.bad_reads.remove(&(is_spare(r.device), s));
+                    });
+                }
+            }
             Op::Flush => {}
         }
         Ok(())
+    }
+
+    /// A write has failed.
+    fn spoil(&mut self, r: &IoRequest) {
+        let unit = self.spoils_whole;
+        if unit > 0 && r.device == Device::Main && matches!(r.op, Op::Write | Op::WriteFua) {
+            let (from, to) = (r.sector / unit, (r.sector + u64::from(r.sectors)).div_ceil(unit));
+            self.bad_reads.extend((from * unit..to * unit).map(|s| (false, s)));
+        }
     }
 
     fn region_blocks(&self) -> u64 {

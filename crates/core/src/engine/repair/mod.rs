@@ -8,15 +8,17 @@
 //! Where the content has to be durable (FUA) the devices that it went to are flushed at the end, instead of every attempt being one with
 //! FUA: many devices do that as a flush of their whole cache, and a failed flush never causes a remapping (S8).
 
+mod kept;
 mod narrow;
 mod probe;
 
-use super::machine::{Drain, Event, Next};
+use super::machine::{Drain, Event, Next, KEPT_WIDE_SECTOR};
 use super::place::{Placed, Placement, Placer};
 use super::{Engine, Notice, WINDOW_GROUPS};
 use crate::error::ErrorKind;
 use crate::io::{Device, IoRequest, Op};
-use crate::units::{Group, Sector};
+use crate::units::{Group, Sector, SECTORS_PER_BLOCK};
+use kept::{For, Kept};
 use probe::Probe;
 
 /// A write that failed.
@@ -33,6 +35,17 @@ pub struct Job {
     pub fua_flushes: bool,
     /// How it failed.
     pub error: ErrorKind,
+}
+
+/// A write that no device was asked for yet: it waited, or its slot failed before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// First sector.
+    pub first: Sector,
+    /// Length in sectors, at least 1.
+    pub sectors: u32,
+    /// Whether the content must be durable when the write completes.
+    pub fua: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,18 +66,21 @@ enum State {
     DrainGivenUp,
     /// All is stored; what must be durable is being flushed.
     Flush,
-    /// The group by which main is asked is being drained.
-    ProbeDrain,
-    /// Writes took too long for its users to wait: it is let go, and those that are in the way of every question are being drained.
+    /// Writes took too long for users of the groups by which main is asked to wait: these are let go, and those that are in the way of every
+    /// question are being drained.
     ProbeMakeWay,
-    /// It is being read.
-    ProbeRead,
-    /// It is being written back.
-    ProbeWrite,
-    /// It is being read again, as it could not be written.
-    ProbeBack,
-    /// Its content is being placed.
-    ProbeStore,
+    /// The groups are being drained of which something is kept while a physical block is written.
+    KeptDrain,
+    /// So many sectors of that are being read.
+    KeptRead { sectors: u32 },
+    /// The physical block, or a part of it, is being written.
+    KeptWrite,
+    /// So many sectors of what is kept are being read again, as the write has failed.
+    KeptBack { sectors: u32 },
+    /// A group of what can no longer be read is being placed.
+    KeptStore,
+    /// The commit of those is under way.
+    KeptCommit,
 }
 
 /// The machine of one repair context.
@@ -72,6 +88,10 @@ enum State {
 pub struct Repair {
     context: u8,
     job: Job,
+    /// A device has failed the job's write.
+    sent: bool,
+    /// Nothing new may be mapped: what was never sent is stored where it lives, or fails.
+    in_place: bool,
     state: State,
     verdict: Result<(), ErrorKind>,
     deadline_ms: u64,
@@ -98,8 +118,7 @@ pub struct Repair {
     wrote_main: bool,
     wrote_spare: bool,
     probe: Probe,
-    /// The content of a probed group waits for the commit.
-    stored_probe: bool,
+    kept: Kept,
     /// The breaker is open, and this repair finds out whether it may close.
     trial: bool,
     /// Time of the step.
@@ -114,6 +133,8 @@ impl Repair {
         Repair {
             context,
             job,
+            sent: true,
+            in_place: false,
             state: State::Claim,
             verdict: Ok(()),
             deadline_ms,
@@ -132,10 +153,18 @@ impl Repair {
             wrote_main: false,
             wrote_spare: false,
             probe: Probe::default(),
-            stored_probe: false,
+            kept: Kept::default(),
             trial: false,
             now_ms,
         }
+    }
+
+    /// A machine for a write that was never sent. No flush of a device can have failed for it, and while nothing new may be mapped it is
+    /// stored where its sectors live.
+    pub fn unsent(context: u8, write: Unsent, engine: &mut Engine<'_>, now_ms: u64) -> Repair {
+        let Unsent { first, sectors, fua } = write;
+        let job = Job { first, sectors, fua, fua_flushes: false, error: ErrorKind::Io };
+        Repair { sent: false, ..Repair::new(context, job, engine, now_ms) }
     }
 
     /// The next step after `event`.
@@ -166,16 +195,17 @@ impl Repair {
                 }
                 self.end_job(engine)
             }
-            (State::ProbeDrain, Event::Drained) => self.probe_drained(engine),
-            (State::ProbeDrain, Event::Undrained) => self.probe_undrained(engine),
             (State::ProbeMakeWay, Event::Drained | Event::Undrained) => self.probe_way_made(engine),
-            (State::ProbeRead, Event::Io(result)) => self.probe_read(engine, result),
-            (State::ProbeWrite, Event::Io(result)) => self.probe_written(engine, result),
-            (State::ProbeBack, Event::Io(result)) => self.probe_read_back(engine, result),
-            (State::ProbeStore, event) => {
+            (State::KeptDrain, Event::Drained) => self.read_kept(engine),
+            (State::KeptDrain, Event::Undrained) => self.kept_undrained(engine),
+            (State::KeptRead { sectors }, Event::Io(result)) => self.kept_read(engine, sectors, result),
+            (State::KeptWrite, Event::Io(result)) => self.kept_written(engine, result),
+            (State::KeptBack { sectors }, Event::Io(result)) => self.kept_read_back(engine, sectors, result),
+            (State::KeptStore, event) => {
                 let placed = self.placer.next(engine, event);
-                self.store_probe(engine, placed)
+                self.kept_placed(engine, placed)
             }
+            (State::KeptCommit, Event::Committed) => self.kept_committed(engine),
             _ => {
                 engine.broken("a repair was told something that it did not ask for");
                 self.finish(engine, Err(ErrorKind::Io))
@@ -183,13 +213,17 @@ impl Repair {
         }
     }
 
-    /// Whether repairing makes sense at all (S14, S15, and the modes).
+    /// Whether repairing makes sense at all (S14, S15, and the modes). What was never sent has not failed: it is refused only where
+    /// every write is.
     fn refused(&mut self, engine: &mut Engine<'_>) -> bool {
-        if !self.job.error.can_mean_medium() || !engine.settings.auto_remap {
-            return true;
+        let repairs = self.job.error.can_mean_medium() && engine.settings.auto_remap;
+        self.trial = self.trial || repairs && engine.take_trial(self.now_ms);
+        let remaps = repairs && (engine.mode.remaps() || self.trial);
+        if self.sent {
+            return !remaps;
         }
-        self.trial = self.trial || engine.take_trial(self.now_ms);
-        !engine.mode.remaps() && !self.trial
+        self.in_place = !remaps;
+        engine.fail_reason().is_some()
     }
 
     fn claim(&mut self, engine: &mut Engine<'_>) -> Next {
@@ -197,9 +231,20 @@ impl Repair {
             return self.finish(engine, Err(self.job.error));
         }
         let end = self.job_end();
-        let window_end = Group((self.at.group().0 / u64::from(WINDOW_GROUPS) + 1) * u64::from(WINDOW_GROUPS));
-        let stop = window_end.first_sector().0.min(end);
-        if !engine.claim(usize::from(self.context), self.at.group(), Sector(stop - 1).group()) {
+        let window_end = match engine.unit_sectors().get() {
+            ..=SECTORS_PER_BLOCK => {
+                (self.at.group().0 / u64::from(WINDOW_GROUPS) + 1) * u64::from(WINDOW_GROUPS)
+            }
+            // What is kept of a physical block takes the rest of the buffer.
+            _ => self.at.group().0.saturating_add((KEPT_WIDE_SECTOR / SECTORS_PER_BLOCK).into()),
+        };
+        let window_end = Group(window_end);
+        // Between physical blocks, so that what one window has stored does not lie beside what another writes (S32).
+        let (first_unit, last_unit) =
+            (engine.unit_of(self.at.0), engine.unit_of(window_end.first_sector().0));
+        let stop = if last_unit.first > self.at { last_unit.first.0 } else { first_unit.end() }.min(end);
+        let last = Sector(engine.unit_of(stop - 1).end().max(stop) - 1);
+        if !engine.claim(usize::from(self.context), first_unit.first.group(), last.group()) {
             return Next::Wait;
         }
         self.sectors = (stop - self.at.0) as u32;
@@ -256,6 +301,7 @@ impl Repair {
             group: self.group(),
             need: self.needed(),
             at: self.at,
+            buffer_sector: 0,
             give_up: self.give_up & (1 << self.nth) != 0,
             may_lose: true,
             error: self.job.error,
@@ -314,7 +360,6 @@ impl Repair {
         if !ok {
             self.fail(ErrorKind::Io);
         }
-        self.probe_committed(engine, ok);
         self.queued = false;
         self.drain_given_up(engine)
     }
@@ -329,6 +374,9 @@ impl Repair {
 
     /// A commit may come in the middle of a window, when the list of changes was full.
     fn after_commit(&mut self, engine: &mut Engine<'_>) -> Next {
+        if self.kept.what_for != For::Nothing {
+            return self.after_kept(engine);
+        }
         if self.verdict.is_ok() && self.nth < WINDOW_GROUPS {
             return self.place_next(engine);
         }

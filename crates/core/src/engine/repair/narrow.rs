@@ -29,19 +29,22 @@ impl Repair {
         let unit = engine.unit_sectors();
         self.cursor = self.at;
         // The whole has failed once already, so the first step is half of it; a write of one block has had its first attempt, unless
-        // that may have failed for its flush.
-        self.step_sectors = (self.sectors / 2).max(unit.get());
+        // that may have failed for its flush. What was never sent is tried as a whole.
+        self.step_sectors = if self.sent { self.sectors / 2 } else { self.sectors }.max(unit.get());
         let alone = is_in_one_unit(self.job.first.0, self.job.sectors, unit);
-        self.attempts = u32::from(alone && !self.may_be_flush());
+        self.attempts = u32::from(alone && self.sent && !self.may_be_flush());
         self.narrow(engine, now_ms)
     }
 
-    fn narrow(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
+    pub(super) fn narrow(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
         while self.cursor.0 < self.window_end() {
-            if engine.breaker_is_open() && !self.trial {
+            if self.stops(engine) {
                 // Another context found that main is away: no more of this.
-                self.fail(self.job.error);
-                return self.end_window(engine);
+                if self.sent {
+                    self.fail(self.job.error);
+                    return self.end_window(engine);
+                }
+                self.in_place = true;
             }
             let left = (self.window_end() - self.cursor.0) as u32;
             let run = engine.table.find(self.cursor, left);
@@ -52,7 +55,7 @@ impl Repair {
                     self.failed_again = true;
                     self.mark(bad, false);
                 }
-                Run::Main { .. } if now_ms >= self.deadline_ms => {
+                Run::Main { .. } if now_ms >= self.deadline_ms && (self.sent || self.failed_again) => {
                     if self.may_be_flush() && !self.failed_again {
                         // What is known to have failed may be a flush, which is no reason for a slot (S8).
                         self.fail(self.job.error);
@@ -62,6 +65,14 @@ impl Repair {
                 }
                 Run::Main { .. } => {
                     let sectors = self.attempt(engine, sectors);
+                    let (exposed, sectors) = self.exposed(engine, sectors);
+                    // What a user's write puts at risk when it is made for the first time is the user's.
+                    if exposed && (self.sent || self.failed_again) {
+                        match self.keep_rest(engine, sectors).or_else(|| self.leave_out(engine, sectors)) {
+                            Some(next) => return next,
+                            None => continue,
+                        }
+                    }
                     self.state = State::NarrowMain { sectors };
                     let at = self.cursor;
                     return Next::Io(self.write_window(Device::Main, at.0, at, sectors));
@@ -73,6 +84,10 @@ impl Repair {
                     let in_slot = engine.geometry().slot_block(slot).first_sector();
                     let sector = in_slot + u64::from(self.cursor.in_group());
                     return Next::Io(self.write_window(Device::Spare, sector, self.cursor, sectors));
+                }
+                Run::Bad { .. } if self.in_place => {
+                    self.fail(self.job.error);
+                    return self.end_window(engine);
                 }
                 Run::Bad { .. } => {
                     self.failed_again = true;
@@ -92,8 +107,13 @@ impl Repair {
         self.begin_placing(engine)
     }
 
+    /// Whether the breaker is open, and this repair not the one that finds out.
+    pub(super) fn stops(&self, engine: &Engine<'_>) -> bool {
+        engine.breaker_is_open() && !self.trial
+    }
+
     /// Whether the block at the cursor has had all its attempts.
-    fn spent(&self, engine: &Engine<'_>) -> bool {
+    pub(super) fn spent(&self, engine: &Engine<'_>) -> bool {
         self.attempts >= engine.settings.error_threshold.max(1)
     }
 
@@ -113,16 +133,16 @@ impl Repair {
         let unit = engine.unit_sectors();
         let at = self.cursor.0;
         self.failed_again |= result.is_err();
+        if result.is_err() {
+            self.mark_earlier(engine);
+        }
         match result {
             Ok(()) => {
-                self.wrote_main = true;
-                engine.pending.clear(self.cursor, u64::from(sectors));
-                self.main_took(engine, self.cursor);
-                self.lengthen_step(unit);
-                self.skip(sectors);
+                self.stored_on_main(engine, sectors);
+                self.go_past(engine, sectors);
             }
-            Err(error) if !error.can_mean_medium() => {
-                // Not the medium: the bio fails with what the device says (S15).
+            Err(error) if !error.can_mean_medium() || self.in_place => {
+                // Not the medium: the bio fails with what the device says (S15). The same where nothing may be mapped.
                 self.fail(error);
                 return self.end_window(engine);
             }
@@ -133,6 +153,54 @@ impl Repair {
             }
         }
         self.narrow(engine, now_ms)
+    }
+
+    /// Main took `sectors` sectors at the cursor.
+    pub(super) fn stored_on_main(&mut self, engine: &mut Engine<'_>, sectors: u32) {
+        self.wrote_main = true;
+        engine.pending.clear(self.cursor, u64::from(sectors));
+        self.main_took(engine, self.cursor);
+    }
+
+    /// Goes on behind `sectors` sectors at the cursor, which main took.
+    pub(super) fn go_past(&mut self, engine: &Engine<'_>, sectors: u32) {
+        self.lengthen_step(engine.unit_sectors());
+        self.skip(sectors);
+    }
+
+    /// The `sectors` sectors at the cursor are not written to main any more, as that could cost what they do not carry, or has failed.
+    pub(super) fn not_written(&mut self, engine: &mut Engine<'_>, sectors: u32) -> Next {
+        match self.leave_out(engine, sectors) {
+            Some(next) => next,
+            None => self.narrow(engine, self.now_ms),
+        }
+    }
+
+    /// They are to go to a slot; `Some` if they must not, and the job fails.
+    fn leave_out(&mut self, engine: &mut Engine<'_>, sectors: u32) -> Option<Next> {
+        if self.in_place || self.may_be_flush() && !self.failed_again {
+            self.fail(self.job.error);
+            return Some(self.end_window(engine));
+        }
+        self.failed_again = true;
+        self.mark(sectors, false);
+        None
+    }
+
+    /// A write at the cursor has failed, and may have cost what was written before of the same physical block, where something that is
+    /// mapped lies in between: that goes to slots too (S32).
+    pub(super) fn mark_earlier(&mut self, engine: &Engine<'_>) {
+        let unit = engine.unit_of(self.cursor.0);
+        let first_group = self.at.group().0;
+        for s in unit.first.0.max(self.at.0)..self.cursor.0 {
+            let (group, nth) = (Sector(s).group(), Sector(s).group().0 - first_group);
+            let mask = sector_mask(Sector(s).in_group(), 1);
+            if let Some(need) = self.need.get_mut(nth as usize).filter(|_| engine.on_main(group) & mask != 0)
+            {
+                *need |= mask;
+                self.unproved |= 1 << (nth & 63);
+            }
+        }
     }
 
     pub(super) fn tried_slot(
@@ -149,7 +217,7 @@ impl Repair {
                 self.lengthen_step(SLOT);
                 self.skip(sectors);
             }
-            Err(error) if !error.can_mean_medium() => {
+            Err(error) if !error.can_mean_medium() || self.in_place => {
                 self.fail(error);
                 return self.end_window(engine);
             }

@@ -1,24 +1,23 @@
 //! Probing: main is asked without harm whether it takes writes, as nothing else gives evidence (S14).
 //!
-//! A group beside the failing one is claimed and held (S9), so that nobody else writes it; it is read and written back
-//! unchanged. The write is a plain one: what is asked is whether main accepts writes, which any success of a user answers as well, and a FUA write
+//! A physical block beside the failing one is claimed and held (S9), so that nobody else writes it; it is read and written back
+//! unchanged, as a whole: a write of a part would put the rest at risk (S32). The write is a plain one: what is asked is whether main accepts writes, which any success of a user answers as well, and a FUA write
 //! may be done as a flush of main's whole cache, whose failure would be told to the probe and not to those who wrote what was lost.
 //!
-//! A write of the same bytes that fails leaves each sector as it was or unreadable. So the group is read again; if that fails, what was read before
-//! goes to the slot by which the group is held, or to another if that one fails, and a commit makes it the group's: no content is lost for a question.
+//! A write of the same bytes that fails leaves each sector as it was or unreadable. So the block is read again; of what fails, what was read before
+//! goes to the slots by which its groups are held, or to others if these fail, and a commit makes it the groups': no content is lost for a question.
 
 use core::num::NonZeroU64;
 
 use super::{Repair, State};
 use crate::engine::breaker::Judgement;
-use crate::engine::machine::{Drain, Next, PROBE_SECTOR, SCRATCH_SECTOR};
-use crate::engine::place::Placed;
-use crate::engine::{Engine, Notice};
+use crate::engine::machine::{Drain, Next};
+use crate::engine::order::Range;
+use crate::engine::Engine;
 use crate::error::ErrorKind;
 use crate::evidence::Success;
 use crate::gate::Lanes;
-use crate::io::{Device, IoRequest, Op};
-use crate::units::{sector_mask, Group, Sector};
+use crate::units::{Group, Sector};
 
 /// How far from the failing physical block main is asked, in physical blocks: beside it, and beyond bad areas of any size.
 const DISTANCES: [u64; 9] = [1, 64, 4096, 1 << 18, 16, 256, 1 << 15, 2, 4];
@@ -36,7 +35,7 @@ pub(super) struct Probe {
     write_failures: u8,
     attempts: u32,
     until_ms: u64,
-    /// The group by which main is asked.
+    /// The group by which main is asked, the first of its physical block.
     group: Group,
     /// Candidates that need not be asked again, by their number.
     answered: u32,
@@ -98,15 +97,14 @@ impl Repair {
             self.probe.nth += 1;
             let may_ask = |g: &Group| !answered && !self.probe.busy.meets(engine.regions().of_group(*g));
             let Some(group) = group.filter(may_ask) else { continue };
-            if !engine.claim_probe(usize::from(self.context), group) {
+            let block = self.probed(engine, group);
+            let last = Group(block.end().div_ceil(8).saturating_sub(1));
+            if !engine.claim_probe(usize::from(self.context), group, last) {
                 continue;
             }
-            match engine.hold(group) {
-                Some(_) => {
-                    self.probe.group = group;
-                    self.state = State::ProbeDrain;
-                    return Next::Drain(Drain::while_held(engine.regions().writes_to(group, group)));
-                }
+            (self.probe.group, self.probe.attempts) = (group, 0);
+            match self.keep_all(engine, block) {
+                Some(next) => return next,
                 // Nothing to hold it by: no slot is free, and whatever main says, the group at hand gets none (S22).
                 None => {
                     engine.unclaim_probe(usize::from(self.context));
@@ -146,26 +144,19 @@ impl Repair {
         }))
     }
 
-    /// Sectors of the probed group: the last of main may be shorter than others.
-    fn probe_sectors(&self, engine: &Engine<'_>) -> u32 {
-        engine.shape().sectors.saturating_sub(self.probe.group.first_sector().0).min(8) as u32
-    }
-
-    fn probe_request(&self, engine: &Engine<'_>, op: Op, buffer_sector: u32) -> Next {
-        let (sector, sectors) = (self.probe.group.first_sector().0, self.probe_sectors(engine));
-        Next::Io(IoRequest { device: Device::Main, op, sector, sectors, buffer_sector })
-    }
-
-    pub(super) fn probe_drained(&mut self, engine: &mut Engine<'_>) -> Next {
-        self.probe.attempts = 0;
-        self.state = State::ProbeRead;
-        self.probe_request(engine, Op::Read, SCRATCH_SECTOR)
+    /// What is asked with a group: its physical block, and never less than the group.
+    fn probed(&self, engine: &Engine<'_>, group: Group) -> Range {
+        let first = group.first_sector();
+        let end = first.0.saturating_add(8).min(engine.shape().sectors).max(engine.unit_of(first.0).end());
+        Range { first, sectors: end.saturating_sub(first.0) }
     }
 
     /// Users of the group have waited long enough: main is asked elsewhere, when the writes have ended that are in the way everywhere.
     pub(super) fn probe_undrained(&mut self, engine: &mut Engine<'_>) -> Next {
-        self.let_go(engine);
-        self.probe.busy = self.probe.busy.with(engine.regions().of_group(self.probe.group));
+        self.let_go_kept(engine);
+        for group in self.probed(engine, self.probe.group).groups() {
+            self.probe.busy = self.probe.busy.with(engine.regions().of_group(group));
+        }
         self.probe.made_way_ms = self.now_ms;
         self.state = State::ProbeMakeWay;
         let within_ms = Some(self.deadline_ms.saturating_sub(self.now_ms));
@@ -179,15 +170,10 @@ impl Repair {
         self.place_next(engine)
     }
 
-    pub(super) fn probe_read(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
-        // Without a commit the content could not be saved if the write spoilt it.
-        if result.is_err() || !engine.commits() {
-            self.answered();
-            self.let_go(engine);
-            return self.place_next(engine);
-        }
-        self.state = State::ProbeWrite;
-        self.probe_request(engine, Op::Write, SCRATCH_SECTOR)
+    /// The groups could not be read, or not be saved if the write spoilt them: they say nothing of main.
+    pub(super) fn probe_answers_nothing(&mut self, engine: &mut Engine<'_>) -> Next {
+        self.answered();
+        self.place_next(engine)
     }
 
     /// The group at hand need not be asked again.
@@ -199,7 +185,7 @@ impl Repair {
         self.probe.attempts += 1;
         match result {
             Ok(()) => {
-                self.let_go(engine);
+                self.let_go_kept(engine);
                 self.main_took(engine, self.probe.group.first_sector());
                 self.unproved &= !(1u64 << (self.nth & 63));
                 self.place_next(engine)
@@ -208,62 +194,14 @@ impl Repair {
                 if self.probe.attempts < engine.settings.error_threshold
                     && self.now_ms < self.probe.until_ms =>
             {
-                self.probe_request(engine, Op::Write, SCRATCH_SECTOR)
+                self.write_beside_kept()
             }
             Err(_) => {
                 self.answered();
                 self.probe.write_failures += 1;
-                self.state = State::ProbeBack;
-                self.probe_request(engine, Op::Read, PROBE_SECTOR)
+                self.read_back_kept(engine)
             }
         }
-    }
-
-    pub(super) fn probe_read_back(&mut self, engine: &mut Engine<'_>, result: Result<(), ErrorKind>) -> Next {
-        if result.is_ok() {
-            self.let_go(engine);
-            return self.place_next(engine);
-        }
-        let (group, mask) = (self.probe.group, sector_mask(0, self.probe_sectors(engine)));
-        let placed = self.placer.begin_beside(engine, group, mask);
-        self.store_probe(engine, placed)
-    }
-
-    /// The content of the spoilt group goes to a slot, and a commit makes that its place before anything else is done.
-    pub(super) fn store_probe(&mut self, engine: &mut Engine<'_>, placed: Placed) -> Next {
-        self.state = State::ProbeStore;
-        match placed {
-            Placed::Io(request) => Next::Io(request),
-            Placed::Drain => {
-                engine.broken("a group by which main is asked has a slot to leave");
-                self.finish(engine, Err(ErrorKind::Io))
-            }
-            Placed::Queued => {
-                self.queued = true;
-                self.stored_probe = true;
-                self.placed(engine)
-            }
-            Placed::Failed(_) => {
-                engine.notices.push(Notice::Spoilt { group: self.probe.group.first_sector() });
-                engine.unclaim_probe(usize::from(self.context));
-                self.drain_given_up(engine)
-            }
-        }
-    }
-
-    /// The commit has ended by which the spoilt group was to get its slot.
-    pub(super) fn probe_committed(&mut self, engine: &mut Engine<'_>, ok: bool) {
-        if core::mem::take(&mut self.stored_probe) {
-            if !ok {
-                engine.notices.push(Notice::Spoilt { group: self.probe.group.first_sector() });
-            }
-            engine.unclaim_probe(usize::from(self.context));
-        }
-    }
-
-    fn let_go(&mut self, engine: &mut Engine<'_>) {
-        engine.unhold(self.probe.group);
-        engine.unclaim_probe(usize::from(self.context));
     }
 
     /// Main took a write of this repair.

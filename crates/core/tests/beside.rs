@@ -1,0 +1,210 @@
+//! S32: no write of ours costs what it does not carry. The disk fails, and spoils, whole physical blocks.
+
+mod world;
+
+use remap_core::engine::release::Released;
+use remap_core::engine::Settings;
+use remap_core::error::ErrorKind;
+use remap_core::io::{Device, Op};
+use world::{reload, served, Disks, Set};
+
+/// A main whose writes to these sectors fail, and leave the physical blocks of `unit` sectors that they touch unreadable.
+fn spoiling(unit: u64, fails: std::ops::Range<u64>) -> Disks {
+    let mut disks = Disks::new();
+    disks.bad_writes.extend(fails.map(|s| (false, s)));
+    disks.spoils_whole = unit;
+    disks
+}
+
+/// A set on it that knows the physical block.
+fn set_of(disks: &mut Disks, unit: u64) -> Set<'_> {
+    let mut set = served(disks, 60, 3);
+    in_units(&mut set, unit);
+    set
+}
+
+fn in_units(set: &mut Set<'_>, unit: u64) {
+    let settings = *set.engine.settings();
+    set.engine.set_settings(Settings { physical_sectors: unit as u32, ..settings });
+}
+
+/// The first byte of each sector; 0 for what cannot be read.
+fn content(set: &mut Set<'_>, sectors: std::ops::Range<u64>) -> Vec<u8> {
+    sectors.map(|s| set.read(s).unwrap_or(0)).collect()
+}
+
+/// What is there when `written` holds 0x22, and everything else what it held from the start.
+fn right(sectors: std::ops::Range<u64>, written: std::ops::Range<u64>) -> Vec<u8> {
+    sectors.map(|s| if written.contains(&s) { 0x22 } else { 0xee }).collect()
+}
+
+/// Sectors of `byte` are stored in slots, and main can be read again as it was.
+fn mapped<'d>(disks: &'d mut Disks, unit: u64, first: u64, sectors: u32) -> Set<'d> {
+    disks.spoils_whole = 0;
+    let mut set = set_of(disks, unit);
+    set.repair(first, sectors, 0x22).unwrap();
+    set.disks.spoils_whole = unit;
+    set.disks.log.clear();
+    set
+}
+
+#[test]
+fn a_release_that_main_refuses_costs_nothing_that_was_readable() {
+    for (unit, around) in [(8, 40..48), (64, 0..64)] {
+        let mut disks = spoiling(unit, 40..48);
+        let mut set = mapped(&mut disks, unit, 42, 3);
+        let failed = set.release(42, 3);
+        assert_eq!(failed, Released { failed: 3, ..Released::default() });
+        assert!(set.disks.on_main(Op::Write).len() < 9 && !set.disks.bad_reads.is_empty());
+        assert_eq!(content(&mut set, around.clone()), right(around.clone(), 42..45));
+        let mut set = reload(&mut disks);
+        assert_eq!(content(&mut set, around.clone()), right(around, 42..45));
+    }
+}
+
+#[test]
+fn s32_what_was_moved_out_of_the_way_of_a_release_goes_back_with_it() {
+    for (unit, around) in [(8, 32..56), (16, 32..64), (64, 0..128)] {
+        let mut disks = spoiling(unit, 40..48);
+        let mut set = mapped(&mut disks, unit, 42, 3);
+        set.disks.bad_writes.clear();
+        // All of the block is asked for: what was on main before counts as that.
+        let done = set.release(40, 8);
+        assert_eq!(done, Released { released: 3, main: 5, ..Released::default() }, "{unit}");
+        assert_eq!((set.engine.used(), set.engine.retired()), (0, 0));
+        assert_eq!(content(&mut set, around.clone()), right(around.clone(), 42..45));
+        let mut set = reload(&mut disks);
+        assert_eq!((set.engine.used(), content(&mut set, around.clone())), (0, right(around, 42..45)));
+    }
+}
+
+#[test]
+fn s32_where_the_rest_of_a_physical_block_cannot_be_read_nothing_goes_back() {
+    for unit in [8, 64] {
+        let mut disks = spoiling(unit, 40..48);
+        let mut set = mapped(&mut disks, unit, 42, 3);
+        set.disks.bad_writes.clear();
+        set.disks.bad_reads.insert((false, 47));
+        assert_eq!(set.release(42, 3), Released { failed: 3, ..Released::default() });
+        assert_eq!((set.disks.on_main(Op::Write), set.engine.used()), (vec![], 1));
+        // Somebody writes it, and the way is free.
+        set.disks.bad_reads.clear();
+        assert_eq!(set.release(42, 3), Released { released: 3, ..Released::default() });
+        assert_eq!((set.engine.used(), set.read(42), set.read(47)), (0, Ok(0x22), Ok(0xee)));
+    }
+}
+
+#[test]
+fn s32_a_release_without_a_slot_for_what_lives_beside_it_is_not_made() {
+    let mut disks = spoiling(64, 40..48);
+    let mut set = mapped(&mut disks, 64, 42, 3);
+    let settings = *set.engine.settings();
+    set.engine.set_settings(Settings { slots_max: 3, ..settings });
+    assert_eq!(set.release(42, 3), Released { failed: 3, ..Released::default() });
+    assert_eq!(set.disks.on_main(Op::Write), []);
+    assert_eq!(content(&mut set, 0..64), right(0..64, 42..45));
+}
+
+#[test]
+fn s32_a_write_that_is_repeated_in_place_costs_nothing_that_lives_beside_it() {
+    for (unit, around) in [(8, 32..64), (64, 0..128)] {
+        let mut disks = spoiling(unit, 40..48);
+        let mut set = set_of(&mut disks, unit);
+        assert_eq!(set.repair(42, 3, 0x22), Ok(()));
+        assert_eq!(content(&mut set, around.clone()), right(around.clone(), 42..45));
+        let mut set = reload(&mut disks);
+        assert_eq!(content(&mut set, around.clone()), right(around, 42..45));
+    }
+}
+
+#[test]
+fn s32_an_attempt_that_failed_before_one_that_did_not_costs_nothing_either() {
+    let mut disks = spoiling(8, 0..0);
+    let mut set = set_of(&mut disks, 8);
+    // Two pieces beside it are read, and the first attempt fails.
+    set.disks.log.clear();
+    set.disks.fail_nth = Some((2, ErrorKind::Medium));
+    assert_eq!(set.repair(42, 3, 0x22), Ok(()));
+    assert_eq!(set.disks.main[42 * 512], 0x22);
+    assert_eq!(content(&mut set, 32..56), right(32..56, 42..45));
+    disks.fail_nth = None;
+    let mut set = reload(&mut disks);
+    assert_eq!(content(&mut set, 32..56), right(32..56, 42..45));
+}
+
+#[test]
+fn s32_what_lives_beside_a_write_that_is_repeated_stays_where_it_can_be_read() {
+    let mut disks = Disks::new();
+    disks.fail_main(40);
+    let mut set = set_of(&mut disks, 8);
+    assert_eq!(set.repair(42, 3, 0x22), Ok(()));
+    let slot = remap_core::units::Slot(0);
+    assert_eq!((set.engine.used(), set.engine.entry(slot).mask), (1, 0b0001_1100));
+    // A transient failure costs no slot at all.
+    let mut disks = Disks::new();
+    let mut set = set_of(&mut disks, 8);
+    assert_eq!(set.repair(82, 3, 0x22), Ok(()));
+    assert_eq!((set.engine.used(), set.read(82), set.disks.main[82 * 512]), (0, Ok(0x22), 0x22));
+}
+
+#[test]
+fn s32_a_write_is_not_repeated_in_place_where_the_rest_cannot_be_read() {
+    for unit in [8, 64] {
+        let mut disks = Disks::new();
+        disks.bad_reads.insert((false, 47));
+        let mut set = set_of(&mut disks, unit);
+        assert_eq!(set.repair(42, 3, 0x22), Ok(()));
+        assert_eq!((set.disks.on_main(Op::Write), set.engine.used()), (vec![], 1));
+        assert_eq!((set.read(42), set.read(46), set.read(47).is_err()), (Ok(0x22), Ok(0xee), true));
+    }
+}
+
+#[test]
+fn s32_the_ends_of_a_long_write_are_repeated_apart_and_the_rest_of_their_blocks_is_kept() {
+    for unit in [8, 16, 64] {
+        // Both ends lie in the middle of a physical block that fails, and what lies between them takes the write.
+        let mut disks = spoiling(unit, 68..72);
+        disks.bad_writes.extend((256 + 320..256 + 328).map(|s| (false, s)));
+        let mut set = set_of(&mut disks, unit);
+        assert_eq!(set.repair(68, 510, 0x22), Ok(()), "{unit}");
+        assert_eq!(content(&mut set, 0..704), right(0..704, 68..578), "{unit}");
+        let mut set = reload(&mut disks);
+        assert_eq!(content(&mut set, 0..704), right(0..704, 68..578), "{unit}");
+    }
+}
+
+#[test]
+fn s32_what_a_repair_wrote_before_of_a_physical_block_is_not_lost_by_what_it_writes_after() {
+    // Of one group the middle is in a slot; main takes what is before it, and fails what is behind.
+    let mut disks = spoiling(8, 42..45);
+    let mut set = mapped(&mut disks, 8, 42, 3);
+    set.disks.bad_writes = (45..48).map(|s| (false, s)).collect();
+    assert_eq!(set.repair(40, 8, 0x22), Ok(()));
+    assert_eq!(content(&mut set, 32..56), right(32..56, 40..48));
+    // The windows of a long write end between physical blocks, so that nothing of it lies beside what is written.
+    let mut disks = spoiling(64, 180..186);
+    let mut set = set_of(&mut disks, 64);
+    assert_eq!(set.repair(0, 512, 0x22), Ok(()));
+    assert_eq!(set.disks.on_main(Op::Read), []);
+    assert_eq!(content(&mut set, 0..600), right(0..600, 0..512));
+}
+
+#[test]
+fn s32_a_question_to_main_costs_nothing_of_a_large_physical_block() {
+    let mut disks = spoiling(64, 0..world::MAIN_SECTORS);
+    let mut set = set_of(&mut disks, 64);
+    set.busy = false;
+    assert_eq!(set.repair(640, 64, 0x22), Err(ErrorKind::Io));
+    let asked: Vec<_> =
+        set.disks.log.iter().filter(|r| r.device == Device::Main && r.sector / 64 != 10).collect();
+    assert!(asked.iter().any(|r| r.op == Op::Write && r.sectors == 64), "{asked:?}");
+    assert!(asked.iter().all(|r| r.op != Op::Write || r.sectors == 64 && r.sector % 64 == 0));
+    for s in (0..world::MAIN_SECTORS).filter(|s| s / 64 != 10) {
+        assert_eq!(set.read(s), Ok(0xee), "sector {s}");
+    }
+    assert!(set.engine.used() > 0);
+    let mut set = reload(&mut disks);
+    for s in (0..world::MAIN_SECTORS).filter(|s| s / 64 != 10) {
+        assert_eq!(set.read(s), Ok(0xee), "sector {s}");
+    }
+}
