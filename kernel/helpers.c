@@ -305,6 +305,16 @@ void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t secto
 	bio->bi_iter.bi_sector = sector;
 }
 
+/*
+ * The queue's own accounting of a bio has ended with it. Completed once more when it was repaired, it would be given to that again, at a time
+ * when the queue may be gone.
+ */
+void dmr_bio_leave_queue(struct bio *bio)
+{
+	bio_clear_flag(bio, BIO_QOS_THROTTLED);
+	bio_clear_flag(bio, BIO_QOS_MERGED);
+}
+
 unsigned int dmr_bio_target_bio_nr(struct bio *bio)
 {
 	return dm_bio_get_target_bio_nr(bio);

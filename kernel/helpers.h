@@ -85,6 +85,7 @@ bool dmr_bdev_discards(struct block_device *bdev);
 void dmr_limits_keep(struct queue_limits *limits, struct block_device *bdev, sector_t start);
 void dmr_limits_cap_write_zeroes(struct queue_limits *limits, unsigned int sectors);
 void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector);
+void dmr_bio_leave_queue(struct bio *bio);
 unsigned int dmr_bio_target_bio_nr(struct bio *bio);
 int dmr_status_to_errno(blk_status_t status);
 

@@ -115,15 +115,17 @@ pub fn push_back(set: &Set) {
     if !set.handle().is_noflush_suspending() {
         return;
     }
-    // One list at a time is taken out under its lock, and completed without.
-    requeue_all(set.failed.lock().take());
-    requeue_all(set.failed_reads.lock().take());
-    requeue_all(set.asking.lock().take());
-    requeue_all(set.deferred.lock().take());
+    requeue_all(&set.failed);
+    requeue_all(&set.failed_reads);
+    requeue_all(&set.asking);
+    requeue_all(&set.deferred);
 }
 
-fn requeue_all<S>(mut list: HeldList<PerBio, S>) {
-    while let Some(bio) = list.pop() {
+/// Takes all bios of a list out under its lock, and gives them back without: what device-mapper does then takes locks of its own.
+fn requeue_all<S>(list: &SpinLock<HeldList<PerBio, S>>) {
+    // A statement of its own: a guard among the arguments of a call is dropped only when the call has returned.
+    let mut waiting = list.lock().take();
+    while let Some(bio) = waiting.pop() {
         requeue(bio);
     }
 }

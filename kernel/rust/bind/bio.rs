@@ -199,6 +199,8 @@ impl<'a, D: held::Settle> Bio<'a, D> {
 
     /// From `end_io`: keep it, to be completed later, which calls `end_io` once more.
     pub fn end_hold(self, status: Status) -> (HeldBio<D, Spent>, Ended) {
+        // SAFETY: a live bio that has ended below us, and that nothing else uses until it is completed again.
+        unsafe { sys::dmr_bio_leave_queue(self.raw.as_ptr()) };
         // SAFETY: as in `map_hold`.
         (unsafe { HeldBio::new(self.raw) }, Ended(sys::DM_ENDIO_INCOMPLETE as c_int, status))
     }
