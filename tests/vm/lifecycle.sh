@@ -264,8 +264,8 @@ small_spares_are_refused() {
 held_while_in_use_and_unloads_clean() {
 	remap r "$MAIN" "$SPARE" format
 	fails rmmod dm_remap
-	# Those that help the workers out when memory is short.
-	equal "$(threads)" 2
+	# Those that help the workers out when memory is short: one for each queue of repairs, commits and bios that waited.
+	equal "$(threads)" 3
 	dmsetup remove r
 	equal "$(threads)" 0
 	balanced

@@ -394,9 +394,8 @@ filesystem() {
 # A write that waits for a group that goes back to main is sent there as it came, and not in logical blocks.
 a_write_that_waited_goes_on_as_a_whole() {
 	message remap 1200 8
-	dmsetup load m --table "0 $(sectors "$MAIN") delay $MAIN 0 0 $MAIN 0 2000"
-	dmsetup suspend --noflush --nolockfs m
-	dmsetup resume m
+	dmsetup create slow --table "0 8 delay $MAIN 1200 0 $MAIN 1200 2000"
+	BAD=/dev/mapper/slow under m "$MAIN" 1200+8
 	message release 1200 8 >"$WORK/line" &
 	order=$!
 	under_way m write
@@ -407,6 +406,7 @@ a_write_that_waited_goes_on_as_a_whole() {
 	# One of the release and one of the user.
 	equal "$(($(writes_ended m) - before))" 2
 	under m "$MAIN"
+	dmsetup remove slow
 	same 1200 8
 	on_main 1200 8
 }
