@@ -25,8 +25,10 @@ const CONTEXT: u8 = CONTEXTS as u8;
 /// Moves content of main into slots.
 pub fn remap(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<(), Errno> {
     let begin = |engine: &mut Engine<'_>| Machine::Relocate(Relocate::new(CONTEXT, range, engine));
-    let Machine::Relocate(done) = carry_out(set, begin)? else { return Err(Errno::EINVAL) };
-    let (range, t) = (done.range(), done.tally());
+    let (range, t) = carry_out(set, begin, |machine| match machine {
+        Machine::Relocate(done) => Some((done.range(), done.tally())),
+        _ => None,
+    })?;
     tell(set, t.remapped)?;
     let written = write!(
         out,
@@ -39,8 +41,10 @@ pub fn remap(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<
 /// Moves content of slots back to main.
 pub fn release(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<(), Errno> {
     let begin = |engine: &mut Engine<'_>| Machine::Release(Release::new(CONTEXT, range, engine));
-    let Machine::Release(done) = carry_out(set, begin)? else { return Err(Errno::EINVAL) };
-    let (range, t) = (done.range(), done.tally());
+    let (range, t) = carry_out(set, begin, |machine| match machine {
+        Machine::Release(done) => Some((done.range(), done.tally())),
+        _ => None,
+    })?;
     tell(set, t.released)?;
     let written = write!(
         out,
@@ -69,9 +73,15 @@ fn end(next: Option<Sector>, out: &mut StatusText<'_>) -> core::fmt::Result {
     }
 }
 
-/// Runs a machine in the thread of the one who asked, and gives it back at its end. A suspension waits for that, as dm core does not
-/// let go of the table before; so the machine ends early then, and when the caller is killed.
-fn carry_out(set: &KArc<Set>, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Result<Machine, Errno> {
+/// Runs a machine in the thread of the one who asked; what `told` says of it at its end. A suspension waits for that, as dm core does
+/// not let go of the table before; so the machine ends early then, and when the caller is killed. The machine is large: it stays in
+/// this frame, which is no part of the caller's.
+#[inline(never)]
+fn carry_out<T>(
+    set: &KArc<Set>,
+    begin: impl FnOnce(&mut Engine<'_>) -> Machine,
+    told: impl FnOnce(&Machine) -> Option<T>,
+) -> Result<T, Errno> {
     let remaps = set.store.with(|engine| engine.mode().remaps()).ok_or(Errno::ENXIO)?;
     if !(set.writable && remaps) {
         return Err(Errno::EROFS);
@@ -81,9 +91,11 @@ fn carry_out(set: &KArc<Set>, begin: impl FnOnce(&mut Engine<'_>) -> Machine) ->
         return Err(Errno::EAGAIN);
     }
     let stop = || !set.takes_orders.load(Ordering::Acquire) || is_being_killed();
-    let mut machine = repairs::begin_job(set, begin).ok_or(Errno::ENXIO)?;
+    // Borrowed where it is: some compilers make a copy of it for each move.
+    let mut begun = repairs::begin_job(set, begin);
+    let machine = begun.as_mut().ok_or(Errno::ENXIO)?;
     let mut last = Status::OK;
     // What became of the content is in the machine's tally.
-    let _ = repairs::drive(set, CONTEXT, &mut machine, None, &mut buffer, &mut last, &stop);
-    Ok(machine)
+    let _ = repairs::drive(set, CONTEXT, machine, None, &mut buffer, &mut last, &stop);
+    told(machine).ok_or(Errno::EINVAL)
 }

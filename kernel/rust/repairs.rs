@@ -118,6 +118,7 @@ fn run_job(
 }
 
 /// Makes the machine for a job; `None` without an engine.
+#[inline(never)]
 pub fn begin_job(set: &Set, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Option<Machine> {
     let settings = params::settings(set.pair.main.physical_block_bytes());
     set.store.with(|engine| {
