@@ -85,7 +85,7 @@ reads_only_unless_asked() {
 	"$DMREMAP" list r | grep -v retired | cmp - "$WORK/live"
 	gives 4 '--linear' query r 0
 	gives 5 'open already' open --linear $OLD $NEW second
-	gives 5 'busy' format -q --force $OLD $NEW
+	gives 5 'used by dm-remap set r' format -q --force $OLD $NEW
 	LOST='Input/output error' all_but_lost
 	gives 0 '' close r
 	fails dmsetup info r
