@@ -114,7 +114,8 @@ compiler_of() {
 }
 
 # The version of a package that apt would install; nothing if the lists do not know it.
-candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([^(].*\)/\1/p'; }
+# apt translates its labels.
+candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([^(].*\)/\1/p'; }
 offers() {
 	version=$(candidate "$1")
 	[ -n "$version" ] && dpkg --compare-versions "$version" ge "$2"
@@ -193,7 +194,7 @@ install_missing() {
 install_packages() {
 	# The list is one of words.
 	# shellcheck disable=SC2086
-	plan=$(LC_ALL=C $sudo apt-get install --assume-no --no-install-recommends $packages 2>&1) || :
+	plan=$($sudo env LC_ALL=C apt-get install --assume-no --no-install-recommends $packages 2>&1) || :
 	count=$(printf '%s\n' "$plan" | sed -n 's/^\([0-9]*\) upgraded, \([0-9]*\) newly installed, \([0-9]*\) to remove.*/\1 \2 \3/p')
 	[ -n "$count" ] || stop "apt cannot install $packages: $(printf '%s\n' "$plan" | grep '^E:' | head -n 1)"
 	# shellcheck disable=SC2086

@@ -44,10 +44,10 @@ impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// A command whose program and arguments read as one list.
+/// A command whose program and arguments read as one list. It speaks English, which is what is read in its output.
 pub fn cmd<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null());
+    command.args(args).stdin(Stdio::null()).env("LC_ALL", "C");
     command
 }
 
@@ -116,4 +116,16 @@ pub fn which(program: &str) -> Option<std::path::PathBuf> {
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .map(|dir| dir.join(program))
         .find(|candidate| candidate.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_not_translated() {
+        let command = cmd("apt-cache", ["policy"]);
+        let wanted = (OsStr::new("LC_ALL"), Some(OsStr::new("C")));
+        assert!(command.get_envs().any(|set| set == wanted));
+    }
 }

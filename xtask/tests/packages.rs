@@ -15,6 +15,19 @@ fn sh(lines: &str) -> String {
     String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr)
 }
 
+/// A directory with programs in place of a machine's own, each a name and the lines of its script.
+fn programs(name: &str, scripts: &[(&str, &str)]) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("made");
+    for (program, lines) in scripts {
+        let path = dir.join(program);
+        std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("written");
+        assert!(Command::new("chmod").arg("755").arg(&path).status().expect("runs").success());
+    }
+    dir
+}
+
 /// The lists of a suite, as `candidate` is told of them.
 fn lists(versions: &str) -> String {
     let cases: String = versions
@@ -62,6 +75,19 @@ fn lists_without_a_usable_rust_are_told() {
 fn a_kernels_compiler_is_asked_for_where_the_lists_have_it() {
     let missing = "missing=' make <gcc-12> <gcc-9>'\n";
     assert_eq!(sh(&(lists(DEB13) + missing + RESOLVE)), "gcc-12 make\n");
+}
+
+/// apt translates what it says. The locale C turns LANGUAGE off as well.
+#[test]
+fn apt_is_asked_in_english() {
+    let policy = "case ${LC_ALL-} in C) label=Candidate ;; *) label=Installationskandidat ;; esac\n\
+                  echo \"  $label: 1.85.1\"";
+    let dir = programs("translated", &[("apt-cache", policy)]);
+    let lines = format!(
+        "PATH='{}':$PATH\nexport LC_ALL=de_DE.UTF-8 LANGUAGE=de\ncandidate rustc\nmissing=' <rust>'\n{RESOLVE}",
+        dir.display()
+    );
+    assert_eq!(sh(&lines), "1.85.1\nrust-src rustc\n");
 }
 
 /// What commands lack on a machine that has nothing.
