@@ -202,10 +202,11 @@ install_packages() {
 	download=$(printf '%s\n' "$plan" | sed -n 's/^Need to get \(.*\) of archives.*/\1/p')
 	disk=$(printf '%s\n' "$plan" | sed -n 's/^After this operation, \(.*\) of additional disk space.*/\1/p')
 	removed=$(printf '%s\n' "$plan" | sed -n '/^The following packages will be REMOVED/,/^[^ ]/ { s/^  //p }' | tr '\n' ' ')
+	# What the machine is used for may need what would go.
+	[ "$3" = 0 ] || stop "to install $packages, apt would remove $removed(nothing was changed): if these may go, run 'apt-get install --no-install-recommends $packages' as root"
 	say "installing $(($1 + $2)) Debian packages: ${download:-0 B} to download, ${disk:-0 B} on disk (usually some minutes; log: $log)"
-	[ "$3" = 0 ] || say "which removes $removed"
 	say "they are $packages and what these depend on"
 	# shellcheck disable=SC2086
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages >"$log" 2>&1 </dev/null ||
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends $packages >"$log" 2>&1 </dev/null ||
 		stop "packages could not be installed: see the end of $log, then run 'apt-get install $packages' as root"
 }

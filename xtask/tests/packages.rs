@@ -90,6 +90,35 @@ fn apt_is_asked_in_english() {
     assert_eq!(sh(&lines), "1.85.1\nrust-src rustc\n");
 }
 
+/// Has install_packages ask for two packages, with an apt-get that says `plan` first; what was said, and whether it installed.
+fn installed(name: &str, plan: &str) -> (String, bool) {
+    let apt = format!(
+        "case \"$*\" in *--assume-no*) cat <<'END'\n{plan}\nEND\nexit 1 ;; esac\n: >\"${{0%/*}}/ran\""
+    );
+    let dir = programs(name, &[("apt-get", &apt)]);
+    let said = sh(&format!(
+        "PATH='{}':$PATH\nsudo= log=/dev/null packages='cargo rustc'\ninstall_packages",
+        dir.display()
+    ));
+    (said, dir.join("ran").exists())
+}
+
+#[test]
+fn nothing_is_removed() {
+    let plan = "The following NEW packages will be installed:\n  cargo rustc\nNeed to get 12 MB of archives.";
+    let (said, ran) =
+        installed("adds", &format!("{plan}\n0 upgraded, 2 newly installed, 0 to remove and 7 not upgraded."));
+    assert!(ran && said.contains("installing 2 Debian packages: 12 MB"), "{said}");
+    let removal = "The following packages will be REMOVED:\n  cargo-web rustc-web\n  rust-web-src";
+    let (said, ran) = installed(
+        "removes",
+        &format!("{removal}\n{plan}\n0 upgraded, 2 newly installed, 3 to remove and 7 not upgraded."),
+    );
+    assert!(!ran, "{said}");
+    assert!(said.contains("would remove cargo-web rustc-web rust-web-src "), "{said}");
+    assert!(said.contains("'apt-get install --no-install-recommends cargo rustc' as root"), "{said}");
+}
+
 /// What commands lack on a machine that has nothing.
 fn needs(command: &str) -> String {
     let nothing = "cargo_is_there() { false; }; rust_is_there() { false; }; libclang_is_there() { false; }\n\
