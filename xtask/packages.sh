@@ -90,8 +90,7 @@ libclang_is_there() {
 
 # One that is too old, or none at all in the suite, is no reason to install anything: it is built then.
 bindgen_is_there() {
-	cache=${XDG_CACHE_HOME:-${home:-${HOME:-/root}}/.cache}/dm-remap
-	for path in "$cache"/bindgen-*/bin/bindgen; do
+	for path in "$(cache_place)"/bindgen-*/bin/bindgen; do
 		[ ! -x "$path" ] || return 0
 	done
 	version=$(bindgen --version 2>/dev/null | sed -n 's/^bindgen //p')
@@ -158,11 +157,37 @@ resolve() {
 	packages=${packages% }
 }
 
-# Whether the package lists are missing or older than a day.
+# Where downloads are kept, and the mark that an update of the package lists leaves.
+cache_place() {
+	if [ -n "$home" ]; then
+		echo "$home/.cache/dm-remap"
+	else
+		echo "${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/dm-remap"
+	fi
+}
+
+# Whether the package lists are missing, or no update of the last day is known to have worked. `partial` tells nothing: an update
+# that fails changes it too. One that works renews the releases that are new; that all are old leaves a mark only here, or with
+# apt's timer.
 lists_are_old() {
 	set -- "$LISTS"/*_Packages*
 	[ -e "$1" ] || return 0
-	[ -z "$(find "$LISTS/partial" "$LISTS/../periodic/update-success-stamp" -maxdepth 0 -mtime -1 2>/dev/null)" ]
+	fresh=$(
+		find "$LISTS" -maxdepth 1 -name '*Release' -ctime -1 2>/dev/null
+		find "$LISTS/../periodic/update-success-stamp" "$(cache_place)/lists-updated" -maxdepth 0 -mtime -1 2>/dev/null
+	) || :
+	[ -z "$fresh" ]
+}
+
+# By itself apt-get takes lists that cannot be had for no failure.
+update_lists() {
+	say "bringing the package lists up to date (usually some seconds)"
+	if $sudo env LC_ALL=C apt-get update -q -o APT::Update::Error-Mode=any >"$log" 2>&1; then
+		# Without the mark the lists are only brought up to date again.
+		as_owner mkdir -p "$(cache_place)" && as_owner touch "$(cache_place)/lists-updated" || :
+	else
+		say "not all of that worked, and old lists are used in part: $(grep '^[EW]:' "$log" | head -n 1)"
+	fi
 }
 
 install_missing() {
@@ -182,10 +207,7 @@ install_missing() {
 		[ -n "$packages" ] || return 0
 	}
 	log=$(mktemp -t dm-remap-apt.XXXXXX)
-	if lists_are_old; then
-		say "bringing the package lists up to date (usually some seconds)"
-		$sudo apt-get update -q >"$log" 2>&1 || say "that failed, the old lists are used; the log is $log"
-	fi
+	! lists_are_old || update_lists
 	resolve
 	[ -z "$packages" ] || install_packages
 	rm -f "$log"
@@ -208,5 +230,5 @@ install_packages() {
 	say "they are $packages and what these depend on"
 	# shellcheck disable=SC2086
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends $packages >"$log" 2>&1 </dev/null ||
-		stop "packages could not be installed: see the end of $log, then run 'apt-get install $packages' as root"
+		stop "packages could not be installed: see the end of $log, then run 'apt-get update && apt-get install --no-install-recommends $packages' as root"
 }

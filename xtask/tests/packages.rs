@@ -148,16 +148,63 @@ fn what_needs_no_guest_and_no_module_asks_for_neither() {
     assert!(needs("test").contains(" stress-ng "));
 }
 
+/// Sets when a file was changed.
+fn touch(path: &Path, when: &str) {
+    assert!(Command::new("touch").args(["-d", when]).arg(path).status().expect("runs").success());
+}
+
 #[test]
-fn lists_are_old_after_a_day_and_when_there_are_none() {
+fn lists_are_old_a_day_after_an_update_that_worked() {
     let dir: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apt/lists");
-    let _ = std::fs::remove_dir_all(&dir);
+    let home = dir.with_file_name("home");
+    let apt =
+        programs("update", &[("apt-get", "[ ! -e \"${0%/*}/fail\" ] || { echo W: no network; exit 100; }")]);
+    let _ = std::fs::remove_dir_all(dir.parent().expect("is in apt"));
     std::fs::create_dir_all(dir.join("partial")).expect("made");
-    let old = format!("LISTS='{}'\nif lists_are_old; then echo old; else echo new; fi", dir.display());
-    assert_eq!(sh(&old), "old\n", "there are none");
+    let given =
+        format!("PATH='{}':$PATH LISTS='{}' home='{}'\n", apt.display(), dir.display(), home.display());
+    let state = || sh(&(given.clone() + "if lists_are_old; then echo old; else echo new; fi"));
+    let update = || sh(&(given.clone() + "sudo= log=\"$home.log\"\nupdate_lists"));
+    assert_eq!(state(), "old\n", "there are none");
     std::fs::write(dir.join("x_dists_y_main_binary-amd64_Packages.lz4"), "").expect("written");
-    assert_eq!(sh(&old), "new\n");
-    let touched = Command::new("touch").args(["-d", "25 hours ago"]).arg(dir.join("partial")).status();
-    assert!(touched.expect("runs").success());
-    assert_eq!(sh(&old), "old\n");
+    assert_eq!(
+        state(),
+        "old\n",
+        "partial is new, by an update that failed or by the making of the directory"
+    );
+
+    std::fs::write(apt.join("fail"), "").expect("written");
+    let said = update();
+    assert!(said.contains("not all of that worked") && said.contains("W: no network"), "{said}");
+    assert_eq!(state(), "old\n", "an update failed");
+    std::fs::remove_file(apt.join("fail")).expect("removed");
+    assert_eq!(update().lines().count(), 1);
+    assert_eq!(state(), "new\n", "an update worked");
+    touch(&home.join(".cache/dm-remap/lists-updated"), "25 hours ago");
+    assert_eq!(state(), "old\n");
+
+    let stamp = dir.with_file_name("periodic").join("update-success-stamp");
+    std::fs::create_dir_all(stamp.parent().expect("is in periodic")).expect("made");
+    std::fs::write(&stamp, "").expect("written");
+    assert_eq!(state(), "new\n", "apt's timer did it");
+    touch(&stamp, "25 hours ago");
+    assert_eq!(state(), "old\n");
+    // What apt renewed was changed now, by whatever time the archive gave it.
+    let release = dir.join("x_dists_y_InRelease");
+    std::fs::write(&release, "").expect("written");
+    touch(&release, "30 days ago");
+    assert_eq!(state(), "new\n", "an update by hand");
+}
+
+#[test]
+fn what_fails_names_the_whole_remedy() {
+    let plan = "0 upgraded, 2 newly installed, 0 to remove and 7 not upgraded.";
+    let apt = format!(
+        "case \"$*\" in *--assume-no*) echo '{plan}' ;; *--no-remove*) exit 100 ;; *) exit 9 ;; esac"
+    );
+    let dir = programs("fails", &[("apt-get", &apt)]);
+    let lines = "sudo= log=/dev/null packages='cargo rustc'\ninstall_packages";
+    let said = sh(&format!("PATH='{}':$PATH\n{lines}", dir.display()));
+    let remedy = "'apt-get update && apt-get install --no-install-recommends cargo rustc' as root";
+    assert!(said.contains(remedy), "{said}");
 }
