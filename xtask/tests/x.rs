@@ -75,6 +75,23 @@ fn help_is_the_same_and_needs_nothing() {
     assert!(!traps.join("ran").exists(), "help ran something");
 }
 
+/// What a usage line offers and no line below describes would be refused.
+#[test]
+fn help_describes_what_its_usage_offers() {
+    let mut seen = 0;
+    for verb in verbs() {
+        let help = xtask(&[&verb, "--help"]);
+        let usage = help.split("\n\n").next().expect("there is some");
+        let words = usage.split(|c: char| c.is_whitespace() || "[]|".contains(c));
+        let described: Vec<String> = options(&help).into_iter().map(|(option, _)| option).collect();
+        for word in words.filter(|word| word.len() > 2 && word.starts_with('-')) {
+            assert!(described.iter().any(|option| option == word), "{verb} {word}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen} options seen");
+}
+
 #[test]
 fn what_help_describes_is_accepted() {
     let traps = traps("accepted");

@@ -45,6 +45,10 @@ usage: sudo ./x uninstall [--prefix DIR] [--destdir DIR] [--headers DIR]
 Removes the tool, its man page, and the module from every kernel, or from that
 of --headers alone; for the same words that install was given. The module must
 not be in use.
+
+  --prefix DIR   where tool and man page are (default /usr/local)
+  --destdir DIR  everything is below DIR
+  --headers DIR  the module of the kernel whose headers are in DIR
 ",
     run: uninstall,
 };
