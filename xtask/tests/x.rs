@@ -32,6 +32,33 @@ fn x(traps: &Path, words: &[&str]) -> Output {
         .expect("sh runs")
 }
 
+/// Runs `./x` from another directory, with stand-ins for what has to be there; what it hands on to the developer commands.
+fn handed_on(name: &str, words: &[&str]) -> Output {
+    let dir = traps(name);
+    let target = dir.join("target/release");
+    std::fs::create_dir_all(&target).expect("made");
+    // The last is looked for as a file or a program, and not every machine has the package.
+    for (path, lines) in [
+        (dir.join("cargo"), "[ \"$1\" != --version ] || echo 'cargo 1.85.0 (x)'"),
+        (target.join("xtask"), "printf '%s\\n' \"$@\""),
+        (dir.join("ca-certificates.crt"), ""),
+    ] {
+        std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("written");
+        assert!(Command::new("chmod").arg("755").arg(&path).status().expect("runs").success());
+    }
+    let headers = dir.join("from here/headers/include/config");
+    std::fs::create_dir_all(&headers).expect("made");
+    std::fs::write(headers.join("auto.conf"), "").expect("written");
+    Command::new("sh")
+        .arg(checkout().join("x"))
+        .args(words)
+        .current_dir(dir.join("from here"))
+        .env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", dir.display()))
+        .env("CARGO_TARGET_DIR", dir.join("target"))
+        .output()
+        .expect("sh runs")
+}
+
 fn xtask(words: &[&str]) -> String {
     let said = Command::new(env!("CARGO_BIN_EXE_xtask")).args(words).output().expect("xtask runs");
     String::from_utf8(said.stdout).expect("text")
@@ -120,6 +147,19 @@ fn what_help_describes_is_accepted() {
 }
 
 #[test]
+fn directories_are_meant_from_where_the_caller_stands() {
+    let words = ["uninstall", "--headers", "headers", "--prefix", "/opt", "--destdir", "../a tree"];
+    let said = handed_on("relative", &words);
+    let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join("relative/from here");
+    let here = here.display();
+    let wanted =
+        format!("uninstall\n--headers\n{here}/headers\n--prefix\n/opt\n--destdir\n{here}/../a tree\n");
+    assert_eq!(text(&said.stdout), wanted, "{}", text(&said.stderr));
+    let said = handed_on("absolute", &["uninstall", "--destdir", "/a tree"]);
+    assert_eq!(text(&said.stdout), "uninstall\n--destdir\n/a tree\n", "{}", text(&said.stderr));
+}
+
+#[test]
 fn wrong_words_are_refused_at_once() {
     let traps = traps("refused");
     for words in [
@@ -131,6 +171,8 @@ fn wrong_words_are_refused_at_once() {
         &["build", "slots"],
         &["build", "--headers", "/nonexistent"],
         &["build", "--", "x"],
+        &["install", "--prefix", "usr"],
+        &["install", "--destdir", ""],
         &["lint", "--fast"],
         &["vm", "ls"],
         &["vm", "--memory", "much", "--", "ls"],
