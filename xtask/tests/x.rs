@@ -32,8 +32,8 @@ fn x(traps: &Path, words: &[&str]) -> Output {
         .expect("sh runs")
 }
 
-/// Runs `./x` from another directory, with stand-ins for what has to be there; what it hands on to the developer commands.
-fn handed_on(name: &str, words: &[&str]) -> Output {
+/// Runs `./x` from another directory, as a user of that number, with stand-ins for what has to be there; what it hands on to the developer commands.
+fn handed_on(name: &str, user: u32, words: &[&str]) -> Output {
     let dir = traps(name);
     let target = dir.join("target/release");
     std::fs::create_dir_all(&target).expect("made");
@@ -41,6 +41,7 @@ fn handed_on(name: &str, words: &[&str]) -> Output {
     for (path, lines) in [
         (dir.join("cargo"), "[ \"$1\" != --version ] || echo 'cargo 1.85.0 (x)'"),
         (target.join("xtask"), "printf '%s\\n' \"$@\""),
+        (dir.join("id"), &format!("echo {user}")),
         (dir.join("ca-certificates.crt"), ""),
     ] {
         std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("written");
@@ -149,14 +150,27 @@ fn what_help_describes_is_accepted() {
 #[test]
 fn directories_are_meant_from_where_the_caller_stands() {
     let words = ["uninstall", "--headers", "headers", "--prefix", "/opt", "--destdir", "../a tree"];
-    let said = handed_on("relative", &words);
+    let said = handed_on("relative", 1000, &words);
     let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join("relative/from here");
     let here = here.display();
     let wanted =
         format!("uninstall\n--headers\n{here}/headers\n--prefix\n/opt\n--destdir\n{here}/../a tree\n");
     assert_eq!(text(&said.stdout), wanted, "{}", text(&said.stderr));
-    let said = handed_on("absolute", &["uninstall", "--destdir", "/a tree"]);
+    let said = handed_on("absolute", 1000, &["uninstall", "--destdir", "/a tree"]);
     assert_eq!(text(&said.stdout), "uninstall\n--destdir\n/a tree\n", "{}", text(&said.stderr));
+}
+
+#[test]
+fn installing_asks_for_root_before_it_builds() {
+    for words in [&["install"][..], &["install", "--no-build"], &["uninstall", "--prefix", "/opt"]] {
+        let said = handed_on("no_root", 1000, words);
+        assert_eq!(said.status.code(), Some(1), "{words:?}");
+        let err = text(&said.stderr);
+        assert!(err.contains(&format!("sudo ./x {}", words[0])) && err.lines().count() == 1, "{err}");
+        assert!(said.stdout.is_empty(), "{words:?} went on: {}", text(&said.stdout));
+    }
+    let said = handed_on("no_root", 1000, &["uninstall", "--destdir", "/a"]);
+    assert_eq!(text(&said.stdout), "uninstall\n--destdir\n/a\n", "{}", text(&said.stderr));
 }
 
 #[test]
