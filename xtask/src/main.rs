@@ -34,7 +34,11 @@ fn main() {
 
 /// Runs a subcommand; the exit status of the process.
 fn dispatch(name: &str, words: Vec<String>) -> i32 {
-    if matches!(name, "help" | "--help" | "-h") {
+    let asks = |word: &str| matches!(word, "help" | "--help" | "-h");
+    if asks(name) {
+        if let Some(about) = words.first().filter(|word| !asks(word)) {
+            return dispatch(about, vec!["--help".into()]);
+        }
         println!("usage: ./x COMMAND [ARGUMENT]...\n");
         for command in cmd::ALL {
             println!("  {:<8} {}", command.name, command.about);

@@ -94,11 +94,16 @@ fn help_is_the_same_and_needs_nothing() {
     let traps = traps("help");
     assert_eq!(text(&x(&traps, &["--help"]).stdout), xtask(&["--help"]));
     assert_eq!(text(&x(&traps, &[]).stdout), xtask(&[]));
+    assert_eq!(text(&x(&traps, &["help", "help"]).stdout), xtask(&["help", "--help"]));
     assert!(verbs().len() >= 9);
     for verb in verbs() {
         let said = x(&traps, &[&verb, "--help"]);
         assert_eq!(text(&said.stdout), xtask(&[&verb, "--help"]), "{verb}");
         assert!(said.status.success() && said.stdout.len() > 100, "{verb}");
+        for help in ["help", "--help"] {
+            assert_eq!(x(&traps, &[help, &verb]).stdout, said.stdout, "{help} {verb}");
+            assert_eq!(xtask(&[help, &verb]), text(&said.stdout), "{help} {verb}");
+        }
     }
     assert!(!traps.join("ran").exists(), "help ran something");
 }
@@ -178,6 +183,8 @@ fn wrong_words_are_refused_at_once() {
     let traps = traps("refused");
     for words in [
         &["tset"][..],
+        &["help", "tset"],
+        &["help", "test", "slots"],
         &["test", "--fsat"],
         &["test", "no_such_scenario"],
         &["test", "--minutes", "x"],
