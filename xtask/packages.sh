@@ -181,6 +181,7 @@ lists_are_old() {
 
 # By itself apt-get takes lists that cannot be had for no failure.
 update_lists() {
+	updated=y
 	say "bringing the package lists up to date (usually some seconds)"
 	if $sudo env LC_ALL=C apt-get update -q -o APT::Update::Error-Mode=any >"$log" 2>&1; then
 		# Without the mark the lists are only brought up to date again.
@@ -213,6 +214,22 @@ install_missing() {
 	rm -f "$log"
 }
 
+has_terminal() { [ -t 0 ] && [ -t 2 ]; }
+
+# The machine may be used for what would go, so that its user is asked. Where there is none to ask, apt's own rule for scripts holds.
+may_remove() {
+	has_terminal || {
+		say "apt removes $removed, which cannot be there beside $packages"
+		return 0
+	}
+	printf '%s' "./x: to install $packages, apt removes $removed. Go on? [y/N] " >&2
+	read -r answer || answer=
+	case $answer in
+	[yY] | [yY][eE][sS]) ;;
+	*) stop "nothing was installed and nothing removed" ;;
+	esac
+}
+
 install_packages() {
 	# The list is one of words.
 	# shellcheck disable=SC2086
@@ -224,11 +241,16 @@ install_packages() {
 	download=$(printf '%s\n' "$plan" | sed -n 's/^Need to get \(.*\) of archives.*/\1/p')
 	disk=$(printf '%s\n' "$plan" | sed -n 's/^After this operation, \(.*\) of additional disk space.*/\1/p')
 	removed=$(printf '%s\n' "$plan" | sed -n '/^The following packages will be REMOVED/,/^[^ ]/ { s/^  //p }' | tr '\n' ' ')
-	# What the machine is used for may need what would go.
-	[ "$3" = 0 ] || stop "to install $packages, apt would remove $removed(nothing was changed): if these may go, run 'apt-get install --no-install-recommends $packages' as root"
+	removed=${removed% }
+	keep=--no-remove
+	[ "$3" = 0 ] || { may_remove && keep=; }
 	say "installing $(($1 + $2)) Debian packages: ${download:-0 B} to download, ${disk:-0 B} on disk (usually some minutes; log: $log)"
 	say "they are $packages and what these depend on"
 	# shellcheck disable=SC2086
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends $packages >"$log" 2>&1 </dev/null ||
-		stop "packages could not be installed: see the end of $log, then run 'apt-get update && apt-get install --no-install-recommends $packages' as root"
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $keep --no-install-recommends $packages >"$log" 2>&1 </dev/null &&
+		return 0
+	# Lists that look fresh may be of a system that was copied here: what they name can be gone.
+	[ -n "${updated-}" ] ||
+		{ say "not all packages could be had" && update_lists && resolve && install_packages && return 0; }
+	stop "packages could not be installed: see the end of $log, then run 'apt-get update && apt-get install --no-install-recommends $packages' as root"
 }

@@ -104,7 +104,7 @@ fn installed(name: &str, plan: &str) -> (String, bool) {
 }
 
 #[test]
-fn nothing_is_removed() {
+fn nothing_is_removed_unasked() {
     let plan = "The following NEW packages will be installed:\n  cargo rustc\nNeed to get 12 MB of archives.";
     let (said, ran) =
         installed("adds", &format!("{plan}\n0 upgraded, 2 newly installed, 0 to remove and 7 not upgraded."));
@@ -114,9 +114,15 @@ fn nothing_is_removed() {
         "removes",
         &format!("{removal}\n{plan}\n0 upgraded, 2 newly installed, 3 to remove and 7 not upgraded."),
     );
-    assert!(!ran, "{said}");
-    assert!(said.contains("would remove cargo-web rustc-web rust-web-src "), "{said}");
-    assert!(said.contains("'apt-get install --no-install-recommends cargo rustc' as root"), "{said}");
+    assert!(ran && said.contains("apt removes cargo-web rustc-web rust-web-src, which"), "{said}");
+    for (answer, goes_on) in [("y", true), ("n", false), ("", false)] {
+        let asked = format!(
+            "has_terminal() {{ :; }}\nremoved='a b' packages='c'\necho {answer} | {{ may_remove; echo on; }}"
+        );
+        let said = sh(&asked);
+        assert!(said.contains("to install c, apt removes a b. Go on? [y/N]"), "{said}");
+        assert_eq!(said.lines().any(|line| line == "on"), goes_on, "{answer}: {said}");
+    }
 }
 
 /// What commands lack on a machine that has nothing.
@@ -200,10 +206,10 @@ fn lists_are_old_a_day_after_an_update_that_worked() {
 fn what_fails_names_the_whole_remedy() {
     let plan = "0 upgraded, 2 newly installed, 0 to remove and 7 not upgraded.";
     let apt = format!(
-        "case \"$*\" in *--assume-no*) echo '{plan}' ;; *--no-remove*) exit 100 ;; *) exit 9 ;; esac"
+        "case \"$*\" in *--assume-no*) echo '{plan}' ;; update*) exit 0 ;; *--no-remove*) exit 100 ;; *) exit 9 ;; esac"
     );
     let dir = programs("fails", &[("apt-get", &apt)]);
-    let lines = "sudo= log=/dev/null packages='cargo rustc'\ninstall_packages";
+    let lines = "sudo= log=/dev/null packages='cargo rustc'\nresolve() { :; }\ncache_place() { echo /nonexistent; }\ninstall_packages";
     let said = sh(&format!("PATH='{}':$PATH\n{lines}", dir.display()));
     let remedy = "'apt-get update && apt-get install --no-install-recommends cargo rustc' as root";
     assert!(said.contains(remedy), "{said}");
