@@ -36,11 +36,11 @@ pub fn run(args: &CloseArgs, dm: &dyn Dm) -> Result<Report> {
     Ok(Report::new(text, json))
 }
 
-/// Stores the fingerprint of main, unless it is there: what `open --linear` opened read-only, it left as it was.
+/// Stores the fingerprint of main, unless the set was read-only: the one that is there then still tells whether main was written
+/// past the map before.
 fn store_fingerprint(set: &OpenSet) -> bool {
-    let untouched = set.linear && set.info.readonly;
     let is_ours = |superblock: &_| set_is(set, superblock);
-    !untouched && fingerprint::store(&set.mapping, is_ours).is_ok()
+    !set.info.readonly && fingerprint::store(&set.mapping, is_ours).is_ok()
 }
 
 /// Whether the superblock is the set's. By its target it is, since that had the spare to itself until now; a linear assembly
@@ -54,6 +54,30 @@ mod tests {
     use super::*;
     use crate::device::Number;
     use crate::dm::fake::FakeDm;
+    use crate::table::linear_uuid;
+
+    const LINEAR: &str = "REMAP-LINEAR-";
+
+    #[test]
+    fn s21_a_read_only_set_leaves_the_fingerprint_as_it_was() {
+        for (uuid, readonly, stored) in
+            [("REMAP-1", false, true), ("REMAP-1", true, false), (LINEAR, true, false), (LINEAR, false, true)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let mapping = fingerprint::tests::set(dir.path(), true);
+            let linear = linear_uuid(&fingerprint::tests::ID, &mapping);
+            let uuid = if uuid == LINEAR { &linear } else { uuid };
+            let mut dm = FakeDm::with_set("archive", uuid, Number { major: 254, minor: 3 }, 0);
+            dm.devices[1].0.readonly = readonly;
+            dm.devices[1].1[0].text = mapping.to_string();
+            // It was written past the map, and opened all the same.
+            std::fs::write(&mapping.main, vec![4; 1 << 20]).unwrap();
+            let before = std::fs::read(&mapping.spare).unwrap();
+            let report = run(&CloseArgs { name: "archive".into(), deferred: false }, &dm).unwrap();
+            assert_eq!(report.json["fingerprint_stored"], stored, "{uuid} {readonly}");
+            assert_eq!(std::fs::read(&mapping.spare).unwrap() != before, stored, "{uuid} {readonly}");
+        }
+    }
 
     #[test]
     fn a_set_in_use_is_not_closed() {

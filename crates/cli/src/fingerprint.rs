@@ -53,16 +53,16 @@ fn write(spare: &Spare<'_>, mut superblock: Superblock, samples: &Samples) -> Re
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use remap_core::format::{Geometry, MainShape, SetId};
     use std::fs;
     use std::path::Path;
 
-    const ID: SetId = SetId([7; 16]);
+    pub const ID: SetId = SetId([7; 16]);
 
     /// A set on two files, as `close` leaves it or not.
-    fn set(dir: &Path, clean: bool) -> Mapping {
+    pub fn set(dir: &Path, clean: bool) -> Mapping {
         let (main, spare) = (dir.join("main"), dir.join("spare"));
         fs::write(&main, vec![3; 1 << 20]).unwrap();
         fs::write(&spare, vec![0; 8 << 20]).unwrap();
