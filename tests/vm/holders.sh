@@ -28,18 +28,18 @@ lvm_leaves() {
 # obey: does what the last failure said is to be done.
 obey() {
 	# shellcheck disable=SC2016 # backticks are meant
-	sed -n 's/^  next: //p' "$WORK/said" | sed 's/, or give --force.*//; s/\. `dmremap help open` .*//' |
+	sed -n 's/^  next: //p' "$WORK/said" | sed 's/, or give --beside-idle.*//; s/\. `dmremap help open` .*//' |
 		grep -o '`[^`]*`' | tr -d '`' >"$WORK/steps"
 	cat "$WORK/steps"
 	[ -s "$WORK/steps" ]
 	sh -eux "$WORK/steps"
 }
 
-# no_way WORDS: with main or spare in use, neither verb does anything, forced or not.
+# no_way WORDS: with main or spare in use, neither verb does anything, whatever it is told.
 no_way() {
 	before=$(md5sum <"$WORK/spare.img")
-	for force in '' --force; do
-		# shellcheck disable=SC2086 # no word or one
+	for force in '' --force '--force --beside-idle'; do
+		# shellcheck disable=SC2086 # no word, one or two
 		gives 5 "$1" format -q $force "$MAIN" "$SPARE"
 		# shellcheck disable=SC2086
 		gives 5 "$1" open $force "$MAIN" "$SPARE" r
@@ -96,7 +96,8 @@ plain_dmsetup() {
 	no_way 'used by mapped device plain (open)'
 	exec 7<&-
 	gives 5 'used by mapped device plain (not open)' open "$MAIN" "$SPARE" r
-	grep -q -- --force "$WORK/said"
+	grep -q -- --beside-idle "$WORK/said"
+	gives 5 'used by mapped device plain (not open)' open --force "$MAIN" "$SPARE" r
 	obey
 	fails dmsetup info plain
 	gives 0 /dev/mapper/r open "$MAIN" "$SPARE" r
@@ -116,20 +117,20 @@ plain_dmsetup() {
 }
 
 # What is idle is gone on beside, if that is wanted, and told. Of the spare `format` wants all.
-idle_is_forced() {
+idle_is_gone_on_beside() {
 	new_set
 	dmsetup create idle --table "0 $LEN linear $MAIN 0"
-	gives 0 'mapped device idle (not open); forced' open --force "$MAIN" "$SPARE" r
+	gives 0 'mapped device idle (not open); gone on beside it' open --beside-idle "$MAIN" "$SPARE" r
 	equal "$(status r 1)" rw
 	gives 0 '' close r
-	gives 0 'mapped device idle (not open); forced' format -q --force "$MAIN" "$SPARE"
+	gives 0 'mapped device idle (not open); gone on beside it' format -q --force --beside-idle "$MAIN" "$SPARE"
 	obey_none=$(grep -c 'next: dmremap open' "$WORK/said")
 	equal "$obey_none" 1
 	dmsetup remove idle
 	dmsetup create idle --table "0 $(sectors "$SPARE") linear $SPARE 0"
-	gives 5 "$SPARE is in use: used by mapped device idle (not open)" format -q --force "$MAIN" "$SPARE"
-	fails grep -q 'give --force' "$WORK/said"
-	gives 0 'idle (not open); forced' open --force "$MAIN" "$SPARE" r
+	gives 5 "$SPARE is in use: used by mapped device idle (not open)" format -q --force --beside-idle "$MAIN" "$SPARE"
+	fails grep -q 'give --beside-idle' "$WORK/said"
+	gives 0 'idle (not open); gone on beside it' open --beside-idle "$MAIN" "$SPARE" r
 	gives 0 '' close r
 	exec 7</dev/mapper/idle
 	no_way "$SPARE is in use: used by mapped device idle (open)"
@@ -265,8 +266,8 @@ partitions() {
 	umount "$MNT"
 	dmsetup create plain --table "0 2048 linear $MAIN 0"
 	exec 7</dev/mapper/plain
-	gives 5 "$MAIN is used by mapped device plain (open)" open --force "${MAIN}p2" "$SPARE" r
-	gives 5 "$MAIN is used by mapped device plain (open)" format -q --force "${MAIN}p1" "$SPARE"
+	gives 5 "$MAIN is used by mapped device plain (open)" open --force --beside-idle "${MAIN}p2" "$SPARE" r
+	gives 5 "$MAIN is used by mapped device plain (open)" format -q --force --beside-idle "${MAIN}p1" "$SPARE"
 	exec 7<&-
 	dmsetup remove plain
 	delpart "$MAIN" 1
@@ -288,10 +289,10 @@ beside() {
 	under m "$MAIN"
 	dmsetup create plain --table "0 4096 linear $MAIN 4096"
 	exec 7</dev/mapper/plain
-	gives 5 "$MAIN is used by mapped device plain (open)" open --force /dev/mapper/m "$SPARE" r
+	gives 5 "$MAIN is used by mapped device plain (open)" open --beside-idle /dev/mapper/m "$SPARE" r
 	exec 7<&-
 	obey
-	gives 0 /dev/mapper/r open --force /dev/mapper/m "$SPARE" r
+	gives 0 /dev/mapper/r open --beside-idle /dev/mapper/m "$SPARE" r
 	gives 0 '' close r
 	dmsetup remove m
 	mkfs.ext4 -q "$MAIN"
@@ -312,7 +313,7 @@ beside() {
 }
 
 t s21_plain_dmsetup plain_dmsetup
-t s21_idle_is_forced idle_is_forced
+t s21_idle_is_gone_on_beside idle_is_gone_on_beside
 t s21_taken_while_open taken_while_open
 t s21_lvm lvm
 t s21_crypt crypt

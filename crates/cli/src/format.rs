@@ -4,7 +4,7 @@ use crate::args::FormatArgs;
 use crate::confirm;
 use crate::device::{Access, Device};
 use crate::failure::{Failure, Kind, Result};
-use crate::holders::{self, Force};
+use crate::holders::{self, BesideIdle};
 use crate::identity;
 use crate::output::{size, Report};
 use crate::signature::{content, Content};
@@ -41,7 +41,7 @@ pub fn run(args: &FormatArgs) -> Result<Report> {
     Ok(report)
 }
 
-/// Refuses devices that anything else uses (S21); returns what was forced. A claim on the spare cannot be shared: it is written.
+/// Refuses devices that anything else uses (S21); returns what `--beside-idle` lets pass. A claim on the spare cannot be shared: it is written.
 fn check_holders(args: &FormatArgs, main: &Device) -> Result<Vec<String>> {
     let spare = Device::open(&args.spare, Access::Read)?;
     let same = main.is_same(&spare);
@@ -49,9 +49,9 @@ fn check_holders(args: &FormatArgs, main: &Device) -> Result<Vec<String>> {
     let region = Spare::new(&spare, spare_start, same.then_some(main_start))?;
     let main_range = main_start..main_start.saturating_add(main_sectors(args, main, same));
     let spare_range = spare_start..spare_start.saturating_add(region.region_blocks.saturating_mul(8));
-    let forced = holders::check_live(main, main_range, Force::given(args.force))?;
-    holders::check_live(&spare, spare_range, Force::Useless)?;
-    Ok(forced.into_iter().collect())
+    let passed = holders::check_live(main, main_range, BesideIdle::given(args.beside_idle))?;
+    holders::check_live(&spare, spare_range, BesideIdle::Useless)?;
+    Ok(passed.into_iter().collect())
 }
 
 /// The region of the spare, after the checks of how the two devices lie to each other.

@@ -14,7 +14,7 @@ use serde_json::json;
 
 /// Runs the verb.
 pub fn run(args: &TableArgs) -> Result<Report> {
-    // As `open`.
+    // As `open`; but what uses main or spare is only told, since nothing is opened.
     let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force && args.linear)?;
     let mut warnings = pair.check_main(args.force)?;
     pair.check_placement()?;
@@ -32,7 +32,7 @@ pub fn run(args: &TableArgs) -> Result<Report> {
     let kernel = Kernel::open().ok();
     let system = System::live(kernel.as_ref().map(|kernel| kernel as &dyn Dm));
     match pair.check_holders(&system, true) {
-        Ok(forced) => warnings.extend(forced),
+        Ok(passed) => warnings.extend(passed),
         Err(failure) => warnings.push(format!("{}: do not open a device of this table", failure.what)),
     }
     warnings.extend(files(&[&pair.main, &pair.spare]));

@@ -52,7 +52,7 @@ fn plan(args: &OpenArgs, dm: &dyn Dm) -> Result<Plan> {
     let id = pair.superblock.id;
     // While the set is open, main's content is not what it was at the last close: this has to come first.
     check_not_open(dm, &Wanted { name: &args.name, id: &id, mapping: &mapping, linear: args.linear }, None)?;
-    let mut warnings = pair.check_holders(&System::live(Some(dm)), args.force)?;
+    let mut warnings = pair.check_holders(&System::live(Some(dm)), args.beside_idle)?;
     warnings.extend(pair.check_main(args.force)?);
     let sectors = pair.superblock.main.sectors;
     let (uuid, lines, assembly) = if args.linear {

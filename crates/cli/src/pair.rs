@@ -3,7 +3,7 @@
 use crate::args::Offsets;
 use crate::device::{Access, Device};
 use crate::failure::{Failure, Kind, Result};
-use crate::holders::{self, Force, System};
+use crate::holders::{self, BesideIdle, System};
 use crate::identity;
 use crate::spare::Spare;
 use crate::table::Mapping;
@@ -56,17 +56,17 @@ impl Pair {
         )
     }
 
-    /// Refuses a main or a spare that anything else uses (S21); returns what `force` lets pass.
-    pub fn check_holders(&self, system: &System<'_>, force: bool) -> Result<Vec<String>> {
+    /// Refuses a main or a spare that anything else uses (S21); returns what `beside_idle` lets pass.
+    pub fn check_holders(&self, system: &System<'_>, beside_idle: bool) -> Result<Vec<String>> {
         let Offsets { main_offset, spare_offset } = self.offsets;
         let main = main_offset..main_offset.saturating_add(self.superblock.main.sectors);
         let spare = spare_offset..spare_offset.saturating_add(self.region()?.region_blocks.saturating_mul(8));
-        let force = Force::given(force);
-        let forced = [
-            holders::check(system, &self.main, main, force)?,
-            holders::check(system, &self.spare, spare, force)?,
+        let beside_idle = BesideIdle::given(beside_idle);
+        let passed = [
+            holders::check(system, &self.main, main, beside_idle)?,
+            holders::check(system, &self.spare, spare, beside_idle)?,
         ];
-        Ok(forced.into_iter().flatten().collect())
+        Ok(passed.into_iter().flatten().collect())
     }
 
     /// Compares main with what the superblock says; returns what is worth knowing.

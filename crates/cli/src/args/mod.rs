@@ -58,7 +58,8 @@ held by LVM, dm-crypt, md or anything else. The spare is overwritten. A spare th
 
 Refused when the spare belongs to another disk than MAIN, as far as its length, logical block, identity (serial number \
 or WWN) and content tell; and while main or the spare, a partition of it or the disk below is mounted, swap, or held by LVM, \
-dm-crypt, md or anything else. --force goes on beside a mapped device that is not open, never beside one that is, or a mount.
+dm-crypt, md or anything else. --beside-idle goes on beside a mapped device that is not open and a loop device that nothing uses, \
+never beside one in use, or a mount.
 
 What finds main by its content at boot has to be told to take /dev/mapper/NAME:
   fstab     name /dev/mapper/NAME, not UUID= or LABEL=, which main has as well

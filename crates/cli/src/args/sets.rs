@@ -22,9 +22,12 @@ pub struct FormatArgs {
     /// Where the two begin.
     #[command(flatten)]
     pub offsets: Offsets,
-    /// Overwrite a spare that holds something, and go on beside a mapped device on main that is not open. On a terminal its name has to be typed; elsewhere needs --batch-mode.
+    /// Overwrite a spare that holds something. On a terminal the spare's name has to be typed; elsewhere needs --batch-mode.
     #[arg(long)]
     pub force: bool,
+    /// Go on beside an idle user of main: a mapped device that is not open, or a loop device that nothing uses.
+    #[arg(long)]
+    pub beside_idle: bool,
     /// Ask nothing.
     #[arg(long, short = 'q')]
     pub batch_mode: bool,
@@ -65,11 +68,13 @@ pub struct OpenArgs {
     /// With --linear: allow writes. They go where the sectors are; one that fails fails.
     #[arg(long, requires = "linear", conflicts_with = "readonly")]
     pub read_write: bool,
-    /// Open although main looks like another disk or was written since, and beside a mapped device on main or spare that is
-    /// not open; with --linear, also although fewer than half of the
+    /// Open although main looks like another disk or was written since; with --linear, also although fewer than half of the
     /// superblocks are readable.
     #[arg(long)]
     pub force: bool,
+    /// Go on beside an idle user of main or spare: a mapped device that is not open, or a loop device that nothing uses.
+    #[arg(long)]
+    pub beside_idle: bool,
 }
 
 /// Arguments of `close`.

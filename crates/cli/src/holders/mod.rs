@@ -115,9 +115,9 @@ fn is_claimed(name: &str) -> bool {
     opened.is_err_and(|e| e.kind() == std::io::ErrorKind::ResourceBusy)
 }
 
-/// What `--force` does to a user that is idle.
+/// What `--beside-idle` does to a user that is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Force {
+pub enum BesideIdle {
     /// Given: it is only warned of.
     Given,
     /// Not given, and worth a word.
@@ -126,13 +126,13 @@ pub enum Force {
     Useless,
 }
 
-impl Force {
+impl BesideIdle {
     /// By whether the option was given.
-    pub fn given(given: bool) -> Force {
+    pub fn given(given: bool) -> BesideIdle {
         if given {
-            Force::Given
+            BesideIdle::Given
         } else {
-            Force::NotGiven
+            BesideIdle::NotGiven
         }
     }
 }
@@ -140,38 +140,43 @@ impl Force {
 const NEXT_BOOT: &str =
     ". `dmremap help open` tells how LVM, crypttab, mdadm and fstab are kept off it at the next boot";
 
-/// Refuses a device of which anything else uses these sectors; returns what was forced.
+/// Refuses a device of which anything else uses these sectors; returns what it goes on beside.
 pub fn check(
     system: &System<'_>,
     device: &Device,
     sectors: Range<u64>,
-    force: Force,
+    beside_idle: BesideIdle,
 ) -> Result<Option<String>> {
     let Some(number) = device.number else { return Ok(None) };
-    verdict(device.path(), system.name(number), &system.users(number, &sectors), force)
+    verdict(device.path(), system.name(number), &system.users(number, &sectors), beside_idle)
 }
 
-fn verdict(path: &Path, own: Option<String>, users: &[User], force: Force) -> Result<Option<String>> {
+fn verdict(
+    path: &Path,
+    own: Option<String>,
+    users: &[User],
+    beside_idle: BesideIdle,
+) -> Result<Option<String>> {
     if users.is_empty() {
         return Ok(None);
     }
     let what = format!("{} is in use: {}", path.display(), described(users, own));
     let mut next = steps(users);
-    match (users.iter().all(User::is_idle), force) {
-        (true, Force::Given) => {
-            return Ok(Some(format!("{what}; forced: do not use that while the set is open")))
+    match (users.iter().all(User::is_idle), beside_idle) {
+        (true, BesideIdle::Given) => {
+            return Ok(Some(format!("{what}; gone on beside it: do not use that while the set is open")))
         }
-        (true, Force::NotGiven) => next += ", or give --force to go on beside what is idle",
+        (true, BesideIdle::NotGiven) => next += ", or give --beside-idle to go on beside it",
         _ => {}
     }
     Err(Failure::new(Kind::Busy, what, next + NEXT_BOOT))
 }
 
 /// As [`check`], of the running system, for a verb that needs no device-mapper otherwise.
-pub fn check_live(device: &Device, sectors: Range<u64>, force: Force) -> Result<Option<String>> {
+pub fn check_live(device: &Device, sectors: Range<u64>, beside_idle: BesideIdle) -> Result<Option<String>> {
     let kernel = device.number.and_then(|_| Kernel::open().ok());
     let system = System::live(kernel.as_ref().map(|kernel| kernel as &dyn Dm));
-    check(&system, device, sectors, force)
+    check(&system, device, sectors, beside_idle)
 }
 
 /// Refuses to move content of an open set while anything but the set itself is using main or spare.

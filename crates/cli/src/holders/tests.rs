@@ -193,30 +193,34 @@ fn s21_only_a_mapped_device_that_is_not_open_is_idle() {
 }
 
 #[test]
-fn s21_force_goes_on_beside_what_is_idle_and_nothing_else() {
-    let verdict_of = |open_count, force| {
+fn s21_only_beside_idle_goes_on_beside_what_is_idle_and_nothing_else() {
+    let verdict_of = |open_count, beside_idle| {
         let mut tree = Tree::new();
         tree.mapped(0, "x", "", open_count, "linear 8:16 0");
         tree.stack("dm-0", "sdb");
         let users = tree.ask(|system| system.users(SDB, &ALL));
-        verdict(Path::new("/dev/sdb"), Some("sdb".into()), &users, force)
+        verdict(Path::new("/dev/sdb"), Some("sdb".into()), &users, beside_idle)
     };
-    let warning = verdict_of(0, Force::Given).unwrap().unwrap();
-    assert!(warning.contains("/dev/sdb is in use: used by mapped device x (not open); forced"), "{warning}");
-    for (open_count, force, offered) in [
-        (0, Force::NotGiven, true),
-        (0, Force::Useless, false),
-        (1, Force::Given, false),
-        (1, Force::NotGiven, false),
-        (1, Force::Useless, false),
+    let warning = verdict_of(0, BesideIdle::Given).unwrap().unwrap();
+    assert!(
+        warning.contains("/dev/sdb is in use: used by mapped device x (not open); gone on beside it"),
+        "{warning}"
+    );
+    for (open_count, beside_idle, offered) in [
+        (0, BesideIdle::NotGiven, true),
+        (0, BesideIdle::Useless, false),
+        (1, BesideIdle::Given, false),
+        (1, BesideIdle::NotGiven, false),
+        (1, BesideIdle::Useless, false),
     ] {
-        let failure = verdict_of(open_count, force).unwrap_err();
+        let failure = verdict_of(open_count, beside_idle).unwrap_err();
         assert_eq!(failure.kind, Kind::Busy);
         assert!(failure.what.contains("used by mapped device x"), "{failure}");
         assert!(failure.next.contains("`dmsetup remove x`"), "{failure}");
-        assert_eq!(failure.next.contains("--force"), offered, "{failure}");
+        assert_eq!(failure.next.contains("--beside-idle"), offered, "{failure}");
+        assert!(!failure.next.contains("--force"), "{failure}");
     }
-    assert_eq!(verdict(Path::new("/dev/sdb"), None, &[], Force::Useless), Ok(None));
+    assert_eq!(verdict(Path::new("/dev/sdb"), None, &[], BesideIdle::Useless), Ok(None));
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn open_args() -> OpenArgs {
         linear: false,
         read_write: false,
         force: false,
+        beside_idle: false,
     }
 }
 
@@ -80,6 +81,20 @@ fn s20_a_set_that_was_opened_meanwhile_is_found_before_the_table_is_loaded() {
     let dm = FakeDm::with_set("other-way", &uuid, crate::device::Number { major: 254, minor: 0 }, 0);
     assert_eq!(activate(&open_args(), &dm, &plan()).unwrap_err().kind, Kind::Busy);
     assert_eq!(dm.calls(), ["create archive REMAP-1", "remove archive"]);
+}
+
+/// `--force` answers what is said of main's content. It does not answer what is said of its users before (S21).
+#[test]
+fn s21_each_alarm_has_an_option_of_its_own() {
+    use clap::Parser;
+    let given = |option: &str| {
+        let words = ["dmremap", "open", option, "main", "spare", "archive"];
+        match crate::args::Cli::try_parse_from(words).unwrap().verb {
+            crate::args::Verb::Open(args) => (args.force, args.beside_idle),
+            verb => panic!("{verb:?}"),
+        }
+    };
+    assert_eq!((given("--force"), given("--beside-idle")), ((true, false), (false, true)));
 }
 
 #[test]
