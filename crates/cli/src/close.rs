@@ -26,21 +26,36 @@ pub fn run(args: &CloseArgs, dm: &dyn Dm) -> Result<Report> {
     if !deferred || !crate::dm::node::udev_runs() {
         dm.node_vanishes(name);
     }
-    let fingerprint_stored = !deferred && store_fingerprint(&set);
+    let mut warnings = Vec::new();
+    let mut fingerprint_stored = false;
+    if !deferred && !set.info.readonly {
+        match store_fingerprint(&set) {
+            Ok(unread) => {
+                fingerprint_stored = true;
+                warnings.extend(unread);
+            }
+            Err(e) => warnings.push(format!(
+                "no fingerprint of main was stored, so that the next open cannot tell whether main changed: {}",
+                e.what
+            )),
+        }
+    }
+    for warning in &warnings {
+        eprintln!("dmremap: {warning}");
+    }
     let text = if deferred {
         format!("{name} is in use and closes when its last user is gone\n")
     } else {
         String::new()
     };
-    let json = json!({ "name": name, "deferred": deferred, "fingerprint_stored": fingerprint_stored });
+    let json = json!({ "name": name, "deferred": deferred, "fingerprint_stored": fingerprint_stored, "warnings": warnings });
     Ok(Report::new(text, json))
 }
 
-/// Stores the fingerprint of main, unless the set was read-only: the one that is there then still tells whether main was written
-/// past the map before.
-fn store_fingerprint(set: &OpenSet) -> bool {
-    let is_ours = |superblock: &_| set_is(set, superblock);
-    !set.info.readonly && fingerprint::store(&set.mapping, is_ours).is_ok()
+/// Stores the fingerprint of main. Not for a set that was read-only: the one that is there then still tells whether main was
+/// written past the map before.
+fn store_fingerprint(set: &OpenSet) -> Result<Option<String>> {
+    fingerprint::store(&set.mapping, |superblock| set_is(set, superblock))
 }
 
 /// Whether the superblock is the set's. By its target it is, since that had the spare to itself until now; a linear assembly

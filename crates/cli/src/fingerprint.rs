@@ -8,8 +8,9 @@ use crate::table::Mapping;
 use remap_core::format::{Samples, Superblock};
 
 /// Stores the fingerprint of main after a clean close, so that the next `open` notices if main was written in between.
-/// Without it nothing is lost but that check. `is_ours` tells whether it is the set that was closed.
-pub fn store(mapping: &Mapping, is_ours: impl Fn(&Superblock) -> bool) -> Result<()> {
+/// Without it nothing is lost but that check. `is_ours` tells whether it is the set that was closed. Returns what
+/// there is to say of places that could not be read.
+pub fn store(mapping: &Mapping, is_ours: impl Fn(&Superblock) -> bool) -> Result<Option<String>> {
     let main = Device::open(&mapping.node_of(&mapping.main), Access::Read)?;
     let spare_device = Device::open(&mapping.node_of(&mapping.spare), Access::WriteExclusive)?;
     let (spare, mut superblock, _) = superblock_of(&spare_device, mapping)?;
@@ -17,12 +18,12 @@ pub fn store(mapping: &Mapping, is_ours: impl Fn(&Superblock) -> bool) -> Result
     if skip {
         return Err(Failure::new(Kind::Device, "the set was not closed cleanly", ""));
     }
-    let samples = identity::record(&mut superblock, &main, mapping.main_offset);
+    let (samples, warning) = identity::record(&mut superblock, &main, mapping.main_offset);
     if superblock.fingerprint_s == 0 && samples.is_empty() {
         let what = format!("nothing of {} could be read", main.path().display());
         return Err(Failure::new(Kind::Device, what, "the kernel log (dmesg) may say more"));
     }
-    write(&spare, superblock, &samples)
+    write(&spare, superblock, &samples).map(|()| warning)
 }
 
 /// Takes the fingerprint away, durably, as an activation does. Nothing is written if there is none.
@@ -70,7 +71,7 @@ pub mod tests {
         let region = Spare::new(&device, 0, None).unwrap();
         let geometry = Geometry::new(region.region_blocks, None).unwrap();
         let mut superblock = Superblock::new(ID, MainShape::new(2048, 512).unwrap(), geometry, 5);
-        let samples = identity::record(&mut superblock, &Device::open(&main, Access::Read).unwrap(), 0);
+        let (samples, _) = identity::record(&mut superblock, &Device::open(&main, Access::Read).unwrap(), 0);
         superblock.clean = clean;
         region.format(superblock, &samples).unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_string();

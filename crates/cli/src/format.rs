@@ -16,7 +16,7 @@ use serde_json::json;
 pub fn run(args: &FormatArgs) -> Result<Report> {
     let main = Device::open(&args.main, Access::Read)?;
     // Before the spare is claimed here, which may be on the same disk.
-    let warnings = check_holders(args, &main)?;
+    let mut warnings = check_holders(args, &main)?;
     for warning in &warnings {
         eprintln!("dmremap: {warning}");
     }
@@ -28,7 +28,11 @@ pub fn run(args: &FormatArgs) -> Result<Report> {
     refuse_or_ask(args, &found)?;
     if !args.dry_run {
         superblock.created_s = identity::now_s();
-        let samples = identity::record(&mut superblock, &main, args.offsets.main_offset);
+        let (samples, unread) = identity::record(&mut superblock, &main, args.offsets.main_offset);
+        if let Some(warning) = &unread {
+            eprintln!("dmremap: {warning}");
+        }
+        warnings.extend(unread);
         if let Content::Something(_) = found {
             spare.wipe()?;
         }

@@ -21,8 +21,9 @@ fn checksum(superblock: &Superblock, main: &Device, main_offset: u64) -> Option<
     reader.finish()
 }
 
-/// Writes what is known about main into the superblock, and returns samples of main that go with it.
-pub fn record(superblock: &mut Superblock, main: &Device, main_offset: u64) -> Samples {
+/// Writes what is known about main into the superblock, and returns samples of main that go with it, and what there is
+/// to say of places that could not be read.
+pub fn record(superblock: &mut Superblock, main: &Device, main_offset: u64) -> (Samples, Option<String>) {
     if let Some(identity) = Text64::new(&main.identity()).filter(|text| !text.is_empty()) {
         superblock.main_identity = identity;
     }
@@ -30,7 +31,17 @@ pub fn record(superblock: &mut Superblock, main: &Device, main_offset: u64) -> S
     let taken = checksum(superblock, main, main_offset);
     superblock.fingerprint = taken.unwrap_or(0);
     superblock.fingerprint_s = taken.map_or(0, |_| now_s());
-    samples::take(&View::new(main, superblock.main, main_offset))
+    let view = View::new(main, superblock.main, main_offset);
+    let samples = samples::take(&view);
+    let path = main.path().display();
+    let warning = match view.failed_groups() {
+        0 => None,
+        _ if view.is_spent() => Some(format!(
+            "too much of {path} could not be read: its fingerprint is of a part of the places, and `open` compares no others"
+        )),
+        failed => Some(format!("{failed} places of 4096 bytes of {path} could not be read, and are not in its fingerprint")),
+    };
+    (samples, warning)
 }
 
 /// What a comparison showed.
@@ -134,7 +145,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = image(dir.path(), 1);
         let mut set = superblock(2048);
-        let samples = record(&mut set, &Device::open(&path, Access::Read).unwrap(), 0);
+        let (samples, _) = record(&mut set, &Device::open(&path, Access::Read).unwrap(), 0);
         assert!(set.fingerprint_s != 0 && !samples.is_empty());
         // As it is now, and as version 1.0 left it.
         for samples in [&samples, &Samples::NONE] {

@@ -12,40 +12,42 @@ use remap_core::format::{SampleRange, Samples};
 use sha2::{Digest, Sha256};
 pub use view::View;
 
-/// Most reads that may fail while the samples are taken: a disk can take many seconds for each.
-const FAILED_READS_MAX: u32 = 16;
+/// Most groups of one range that may fail, so that a damaged range leaves reads to the others.
+const FAILED_PER_RANGE_MAX: usize = 5;
 
 /// Samples of main as it is now. Unreadable groups are left out.
 pub fn take(main: &View) -> Samples {
     let count = u8::try_from(main.groups().min(u64::from(SPREAD_MAX))).unwrap_or(SPREAD_MAX);
     let spread = hash_spread(main, count);
     let mut samples = spread.map_or(Samples::NONE, |hash| Samples::of_spread(count, hash));
-    let mut failed_reads = u32::from(spread.is_none());
     for range in places::of(main) {
-        for sample in readable(main, range, &mut failed_reads) {
-            // Those that come first matter most.
-            samples.push(sample);
+        for Range { group, count } in readable(main, range) {
+            if let Some(hash) = hash_range(main, group, count) {
+                // Those that come first matter most.
+                samples.push(SampleRange { group, count, hash });
+            }
         }
     }
     samples
 }
 
-/// The parts of a range that can be read, with their hashes.
-fn readable(main: &View, range: Range, failed_reads: &mut u32) -> Vec<SampleRange> {
-    let Range { group, count } = range;
-    if *failed_reads >= FAILED_READS_MAX {
-        return Vec::new();
+/// The parts of a range that can be read: what lies between the groups that cannot.
+fn readable(main: &View, range: Range) -> Vec<Range> {
+    let mut found: Vec<Range> = Vec::new();
+    let mut failed = 0;
+    for group in range.group..range.group + u64::from(range.count) {
+        if failed >= FAILED_PER_RANGE_MAX || main.is_spent() {
+            break;
+        }
+        if main.group(group).is_none() {
+            failed += 1;
+            continue;
+        }
+        match found.last_mut() {
+            Some(last) if last.group + u64::from(last.count) == group => last.count += 1,
+            _ => found.push(Range { group, count: 1 }),
+        }
     }
-    if let Some(hash) = hash_range(main, group, count) {
-        return vec![SampleRange { group, count, hash }];
-    }
-    *failed_reads += 1;
-    let half = count / 2;
-    if half == 0 {
-        return Vec::new();
-    }
-    let mut found = readable(main, Range { group, count: half }, failed_reads);
-    found.extend(readable(main, Range { group: group + u64::from(half), count: count - half }, failed_reads));
     found
 }
 

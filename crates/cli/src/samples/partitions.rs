@@ -23,10 +23,13 @@ fn gpt<'a>(main: &View<'a>, block: u64) -> Option<Vec<View<'a>>> {
     let (count, entry_bytes) = (main.le32(block + 80)?.min(128), main.le32(block + 84)?);
     let entry = |index: u64| {
         let entry = main.part(table.checked_add(index * entry_bytes)?, entry_bytes)?;
-        if entry.holds(0, &[0; 16]) {
+        let entry = entry.read::<48>(0)?;
+        let (kind, places) = (entry.first_chunk::<16>()?, entry.last_chunk::<16>()?);
+        if *kind == [0; 16] {
             return None;
         }
-        let (first, last) = (entry.le64(32)?, entry.le64(40)?);
+        let first = u64::from_le_bytes(*places.first_chunk()?);
+        let last = u64::from_le_bytes(*places.last_chunk()?);
         main.part(first.checked_mul(block)?, last.checked_sub(first)?.checked_add(1)?.checked_mul(block)?)
     };
     Some((0..count).filter_map(entry).collect())

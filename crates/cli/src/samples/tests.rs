@@ -89,16 +89,41 @@ fn s21_unreadable_groups_are_left_out() {
     let main = Main::new(14 * 4096, 8 * MIB / 512);
     let samples = take(&main.view());
     let ranges: Vec<(u64, u8)> = samples.ranges().iter().map(|r| (r.group, r.count)).collect();
-    assert_eq!(ranges, [(0, 8), (8, 4), (12, 2)]);
+    assert_eq!(ranges, [(0, 14)]);
     assert_eq!(samples.spread_count, 0);
     main.put(13 * 4096, &[1]);
-    let changed = vec!["in sectors 96 to 111".to_string()];
+    let changed = vec!["in sectors 0 to 111".to_string()];
     assert_eq!(compare(&main.view(), &samples), Difference { changed, unreadable: false });
     // A range that has become unreadable is told, and the others are compared.
     main.file.set_len(13 * 4096).unwrap();
-    main.put(0, &[1]);
-    let changed = vec!["in sectors 0 to 63".to_string()];
-    assert_eq!(compare(&main.view(), &samples), Difference { changed, unreadable: true });
+    assert_eq!(compare(&main.view(), &samples), Difference { changed: vec![], unreadable: true });
+}
+
+/// Each bad group costs one read, and what lies between is sampled.
+#[test]
+fn s21_what_lies_between_unreadable_groups_is_sampled() {
+    let main = Main::of_mib(8);
+    let view = main.view();
+    for group in [3, 9, 14] {
+        view.note_failure(group..=group);
+    }
+    let ranges: Vec<(u64, u8)> = take(&view).ranges().iter().map(|r| (r.group, r.count)).collect();
+    assert_eq!(ranges, [(0, 3), (4, 5), (10, 4), (15, 2), (2015, 33)]);
+}
+
+/// A GPT whose entries cannot be read: the search for places and the samples have one limit together.
+#[test]
+fn a_disk_that_fails_is_read_a_limited_number_of_times() {
+    let main = Main::new(8192, 80 * MIB / 512);
+    main.put(512, b"EFI PART");
+    let numbers = [(72, 1000), (80, 128), (84, 4096)];
+    for (at, number) in numbers {
+        main.put(512 + at, &(number as u32).to_le_bytes());
+    }
+    let view = main.view();
+    let _ = take(&view);
+    assert!(view.is_spent() && view.failed_groups() <= 2 * view::FAILED_READS_MAX, "{view:?}");
+    assert_eq!(view.failed_reads(), view::FAILED_READS_MAX);
 }
 
 #[test]

@@ -2,6 +2,24 @@
 
 use crate::device::Device;
 use remap_core::format::MainShape;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Most reads that may fail: a disk can take many seconds for each.
+pub const FAILED_READS_MAX: usize = 16;
+/// How long after its making a view begins further reads, once one has failed.
+const TIME_MAX: Duration = Duration::from_secs(120);
+
+/// What failed so far, of a view and all its parts.
+#[derive(Debug)]
+struct Failures {
+    /// Groups of which a read failed. None is read again.
+    groups: Vec<u64>,
+    /// Reads that failed.
+    reads: usize,
+    begun: Instant,
+}
 
 /// Main, or a part of it.
 #[derive(Clone, Debug)]
@@ -14,12 +32,15 @@ pub struct View<'a> {
     start: u64,
     /// Length of the part in bytes.
     bytes: u64,
+    failures: Rc<RefCell<Failures>>,
 }
 
 impl<'a> View<'a> {
     /// A main of this shape, from sector `main_offset` of the device on.
     pub fn new(device: &'a Device, shape: MainShape, main_offset: u64) -> View<'a> {
-        View { device, shape, main_offset, start: 0, bytes: shape.sectors.saturating_mul(512) }
+        let failures = Failures { groups: Vec::new(), reads: 0, begun: Instant::now() };
+        let failures = Rc::new(RefCell::new(failures));
+        View { device, shape, main_offset, start: 0, bytes: shape.sectors.saturating_mul(512), failures }
     }
 
     /// The part of this one from byte `start` on, as far as it lies in it; `None` when that is nothing.
@@ -59,8 +80,51 @@ impl<'a> View<'a> {
         let sectors = self.shape.sectors.checked_sub(first)?.min(8);
         let mut content = vec![0; 4096];
         let read = content.get_mut(..usize::try_from(sectors).ok()? * 512)?;
-        self.device.read_at(self.main_offset.checked_add(first)?, read).ok()?;
+        self.read_sectors(first, read)?;
         Some(content)
+    }
+
+    /// Number of groups of main that could not be read.
+    pub fn failed_groups(&self) -> usize {
+        self.failures.borrow().groups.len()
+    }
+
+    /// Number of reads of main that failed.
+    #[cfg(test)]
+    pub fn failed_reads(&self) -> usize {
+        self.failures.borrow().reads
+    }
+
+    /// Whether so much failed that nothing is read any more.
+    pub fn is_spent(&self) -> bool {
+        let failures = self.failures.borrow();
+        failures.reads >= FAILED_READS_MAX || (failures.reads > 0 && failures.begun.elapsed() > TIME_MAX)
+    }
+
+    /// Notes that these groups cannot be read.
+    pub fn note_failure(&self, groups: std::ops::RangeInclusive<u64>) {
+        let mut failures = self.failures.borrow_mut();
+        failures.reads += 1;
+        for group in groups {
+            if !failures.groups.contains(&group) {
+                failures.groups.push(group);
+            }
+        }
+    }
+
+    /// Reads whole sectors of main, unless their group failed before or too much did.
+    fn read_sectors(&self, first: u64, content: &mut [u8]) -> Option<()> {
+        let sectors = (content.len() / 512) as u64;
+        let groups = first / 8..=(first + sectors.saturating_sub(1)) / 8;
+        let failed = self.failures.borrow().groups.iter().any(|group| groups.contains(group));
+        if failed || self.is_spent() {
+            return None;
+        }
+        let read = self.device.read_at(self.main_offset.checked_add(first)?, content);
+        if read.is_err() {
+            self.note_failure(groups);
+        }
+        read.ok()
     }
 
     /// `N` bytes from byte `at` of the part on; `None` when they do not lie in it or cannot be read.
@@ -73,7 +137,7 @@ impl<'a> View<'a> {
         let (at, end) = (self.start.checked_add(at)?, self.start.checked_add(end)?);
         let first = at / 512;
         let mut sectors = vec![0; usize::try_from(end.div_ceil(512) - first).ok()? * 512];
-        self.device.read_at(self.main_offset.checked_add(first)?, &mut sectors).ok()?;
+        self.read_sectors(first, &mut sectors)?;
         let skip = usize::try_from(at % 512).ok()?;
         found.copy_from_slice(sectors.get(skip..skip + N)?);
         Some(found)
