@@ -2,34 +2,51 @@
 
 use crate::args::CloseArgs;
 use crate::dm::Dm;
+use crate::dm::Info;
 use crate::failure::{Failure, Kind, Result};
 use crate::fingerprint;
 use crate::holders;
 use crate::output::Report;
-use crate::set::{dm_failure, open_set, OpenSet};
+use crate::set::{dm_failure, inactive, open_set, OpenSet};
 use crate::table::is_set;
 use serde_json::json;
 
 /// Runs the verb.
 pub fn run(args: &CloseArgs, dm: &dyn Dm) -> Result<Report> {
     let name = &args.name;
-    let set = open_set(dm, name)?;
-    let info = &set.info;
+    // A device without a table has never been written through: main is as it was, and no fingerprint is due.
+    let unused = inactive(dm, name);
+    let set = if unused.is_none() { Some(open_set(dm, name)?) } else { None };
+    if let Some(info) = unused.as_ref().or(set.as_ref().map(|set| &set.info)) {
+        check_unused(args, dm, info)?;
+    }
+    dm.remove(name, args.deferred).map_err(|e| dm_failure(&format!("close {name}"), &e, dm))?;
+    finish(args, dm, set.as_ref())
+}
+
+/// Refuses to take away what is in use, unless that may wait.
+fn check_unused(args: &CloseArgs, dm: &dyn Dm, info: &Info) -> Result<()> {
+    let name = &args.name;
     if info.open_count > 0 && !args.deferred {
         let words = holders::words_of(info.number, Some(dm));
         let by = if words.is_empty() { ": opened by a program" } else { &words };
         let next = "unmount it or end what uses it (`fuser -v` tells), or give --deferred";
         return Err(Failure::new(Kind::Busy, format!("/dev/mapper/{name} is in use{by}"), next));
     }
-    dm.remove(name, args.deferred).map_err(|e| dm_failure(&format!("close {name}"), &e, dm))?;
+    Ok(())
+}
+
+/// What follows the removal; `set` is what was open.
+fn finish(args: &CloseArgs, dm: &dyn Dm, set: Option<&OpenSet>) -> Result<Report> {
+    let name = &args.name;
     let deferred = args.deferred && dm.info(name).is_ok();
     if !deferred || !crate::dm::node::udev_runs() {
         dm.node_vanishes(name);
     }
     let mut warnings = Vec::new();
     let mut fingerprint_stored = false;
-    if !deferred && !set.info.readonly {
-        match store_fingerprint(&set) {
+    if let Some(set) = set.filter(|set| !deferred && !set.info.readonly) {
+        match store_fingerprint(set) {
             Ok(unread) => {
                 fingerprint_stored = true;
                 warnings.extend(unread);
@@ -91,6 +108,21 @@ mod tests {
             let report = run(&CloseArgs { name: "archive".into(), deferred: false }, &dm).unwrap();
             assert_eq!(report.json["fingerprint_stored"], stored, "{uuid} {readonly}");
             assert_eq!(std::fs::read(&mapping.spare).unwrap() != before, stored, "{uuid} {readonly}");
+        }
+    }
+
+    #[test]
+    fn s20_a_device_that_open_left_half_made_is_closed() {
+        for uuid in ["REMAP-1", "REMAP-LINEAR-1-8:0+0-8:16+0"] {
+            let mut dm = FakeDm::with_set("archive", uuid, Number { major: 254, minor: 3 }, 0);
+            dm.devices[1].1.clear();
+            dm.devices[1].2.clear();
+            let args = CloseArgs { name: "archive".into(), deferred: false };
+            let report = run(&args, &dm).unwrap();
+            assert_eq!(report.json["fingerprint_stored"], false);
+            assert_eq!(dm.calls(), ["remove archive"]);
+            dm.devices[1].0.open_count = 1;
+            assert_eq!(run(&args, &dm).unwrap_err().kind, Kind::Busy);
         }
     }
 

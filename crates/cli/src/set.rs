@@ -2,7 +2,7 @@
 
 use crate::dm::{Dm, Info, Line};
 use crate::failure::{Failure, Kind, Result};
-use crate::table::{is_set, parse_linear_uuid, Mapping, Status, TARGET};
+use crate::table::{is_set, parse_linear_uuid, Mapping, Status, TARGET, UUID_PREFIX};
 use remap_core::format::SetId;
 use std::io;
 
@@ -45,6 +45,12 @@ pub fn open_set(dm: &dyn Dm, name: &str) -> Result<OpenSet> {
             Err(Failure::new(Kind::Device, what, "`dmremap status` lists the open sets"))
         }
     }
+}
+
+/// The device `name`, if an `open` that was cut off left it: it has the UUID of a set and no live table.
+pub fn inactive(dm: &dyn Dm, name: &str) -> Option<Info> {
+    let info = dm.info(name).ok().filter(|info| info.uuid.starts_with(UUID_PREFIX))?;
+    dm.table(name).is_ok_and(|lines| lines.is_empty()).then_some(info)
 }
 
 /// The open set `name`, if it can be asked and told things: one that the target serves.

@@ -6,9 +6,9 @@ use crate::dm::{Dm, Info};
 use crate::failure::{Failure, Kind, Result};
 use crate::linear;
 use crate::output::{columns, size, Report};
-use crate::set::{dm_failure, open_set, OpenSet};
+use crate::set::{dm_failure, inactive, open_set, OpenSet};
 use crate::spare::Spare;
-use crate::table::{Mapping, Status, TARGET, UUID_PREFIX};
+use crate::table::{parse_linear_uuid, Mapping, Status, TARGET, UUID_PREFIX};
 use remap_core::format::Superblock;
 use serde_json::{json, Value};
 use std::path::Path;
@@ -65,6 +65,9 @@ pub fn run(args: &StatusArgs, dm: &dyn Dm) -> Result<Report> {
 }
 
 fn read_set(dm: &dyn Dm, name: &str) -> Result<Set> {
+    if let Some(info) = inactive(dm, name) {
+        return Ok(inactive_set(info));
+    }
     let set = open_set(dm, name)?;
     let superblock = read_superblock(&set.mapping);
     if set.linear {
@@ -80,6 +83,22 @@ fn read_set(dm: &dyn Dm, name: &str) -> Result<Set> {
     let sectors = set.sectors();
     let OpenSet { info, mapping, .. } = set;
     Ok(Set { info, mapping, sectors, status, superblock, linear_mapped_sectors: None })
+}
+
+/// A device without a table: where main and spare are, its UUID tells of a linear assembly alone.
+fn inactive_set(info: Info) -> Set {
+    let linear = parse_linear_uuid(&info.uuid);
+    let linear_mapped_sectors = linear.is_some().then_some(0);
+    let nowhere = || Mapping {
+        main: "-".into(),
+        main_offset: 0,
+        spare: "-".into(),
+        spare_offset: 0,
+        features: Vec::new(),
+    };
+    let mapping = linear.map_or_else(nowhere, |(_, mapping)| mapping);
+    let status = Status { mode: "inactive".into(), ..Status::default() };
+    Set { info, mapping, sectors: 0, status, superblock: None, linear_mapped_sectors }
 }
 
 /// A linear assembly has no status of ours; what can be said stands in its table and in the superblock.
@@ -136,6 +155,7 @@ fn overview(sets: &[Set]) -> String {
 fn advice(status: &Status) -> &'static str {
     match (status.mode.as_str(), status.reason.as_deref()) {
         ("rw", _) => "bad sectors are replaced",
+        ("inactive", _) => "an open was cut off: nothing is served; `dmremap close NAME` takes the device away",
         ("linear", _) => "opened with --linear: what is mapped is served, nothing is remapped",
         ("degraded", _) => {
             "bad sectors are replaced, but copies of the metadata are out of sync: look after the spare"
@@ -324,6 +344,29 @@ mod tests {
         assert_eq!((device["mapped_sectors"].as_u64(), device["sectors"].as_u64()), (Some(6), Some(100)));
         assert_eq!(device["used_slots"], Value::Null);
         assert!(run(&StatusArgs { name: None }, &dm).unwrap().text.contains("linear"));
+    }
+
+    #[test]
+    fn s20_a_device_that_open_left_half_made_is_shown() {
+        for uuid in ["REMAP-1", "REMAP-LINEAR-1-8:0+0-8:16+0"] {
+            let mut dm = FakeDm::with_set("archive", uuid, Number { major: 254, minor: 3 }, 0);
+            dm.devices[1].1.clear();
+            dm.devices[1].2.clear();
+            for name in [None, Some("archive".into())] {
+                let report = run(&StatusArgs { name }, &dm).unwrap();
+                assert!(
+                    report.text.contains("archive") && report.text.contains("inactive"),
+                    "{}",
+                    report.text
+                );
+                let device = &report.json["devices"][0];
+                assert_eq!(
+                    (device["mode"].as_str(), device["used_slots"].as_u64()),
+                    (Some("inactive"), None)
+                );
+                assert_eq!(device["linear"], uuid.contains("LINEAR"));
+            }
+        }
     }
 
     #[test]

@@ -97,6 +97,7 @@ Until then mount main only read-only if at all: what was mapped is not on main."
   rw        all is well
   linear    opened with --linear: what is mapped is served, nothing is remapped
   degraded  works, with fewer copies of the metadata than the set has
+  inactive  an open was cut off before the set was there: close it, then open it again
   no-remap  reads and writes work, but no further bad sector can be replaced
   fail      the device stopped; the kernel log says why")]
     Status(StatusArgs),
