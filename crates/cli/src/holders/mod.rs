@@ -61,10 +61,13 @@ pub struct User {
 
 impl User {
     /// Whether it does nothing to the device at present: a mapped device that is not open, or a loop device that nothing uses.
-    /// A set of ours is never idle: its map is in memory.
+    /// A set of ours is never idle: its map is in memory. Nor is a multipath device, which is main by another name: what opens it
+    /// next writes past the map.
     fn is_idle(&self) -> bool {
         match &self.what {
-            What::Mapped { open_count, is_set, .. } => *open_count == Some(0) && !is_set,
+            What::Mapped { open_count, is_set, uuid, .. } => {
+                *open_count == Some(0) && !is_set && !words::is_multipath(uuid)
+            }
             What::Loop(_) => self.above.is_empty(),
             _ => false,
         }

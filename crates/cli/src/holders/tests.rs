@@ -179,6 +179,8 @@ fn s21_only_a_mapped_device_that_is_not_open_is_idle() {
         ("", "linear 8:16 0", 1, false),
         (LVM, "linear 8:16 0", 0, true),
         ("CRYPT-PLAIN-x", "crypt aes", 0, true),
+        ("mpath-3600", "multipath 0", 0, false),
+        ("part1-mpath-3600", "linear 8:16 0", 0, false),
         ("REMAP-1", "remap 8:16 0 1 8:32 0", 0, false),
         ("", "remap 8:16 0 1 8:32 0", 0, false),
     ] {
@@ -244,6 +246,16 @@ fn s21_each_kind_is_called_by_its_name() {
     tree.write("mountinfo", "31 30 9:0 / /srv rw - ext4 /dev/md0 rw");
     says(&tree, SDB1, "used by md0 (mounted at /srv)", "`umount /srv`, then `mdadm --stop /dev/md0`");
     assert!(!tree.is_idle(SDB1));
+}
+
+#[test]
+fn s21_a_multipath_device_is_given_in_place_of_its_path() {
+    let mut tree = Tree::new();
+    tree.mapped(0, "mpath\u{1b}a", "mpath-3600", 0, "multipath 0");
+    tree.stack("dm-0", "sdb");
+    let (words, next) = tree.words(SDB1, ALL);
+    assert!(words.contains("multipath device mpath?a"), "{words}");
+    assert!(next.contains("/dev/mapper/mpath?a, or its partition") && !next.contains('\u{1b}'), "{next}");
 }
 
 #[test]

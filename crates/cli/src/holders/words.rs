@@ -43,10 +43,19 @@ fn mapped(name: &str, uuid: &str) -> String {
     }
     let kind = match uuid {
         _ if uuid.starts_with("CRYPT-") => "crypt device",
-        _ if uuid.starts_with("mpath-") => "multipath device",
+        _ if is_multipath(uuid) => "multipath device",
         _ => "mapped device",
     };
     format!("{kind} {shown}")
+}
+
+/// Whether it is a multipath device or a partition of one, whose UUID is `part1-mpath-…`.
+pub fn is_multipath(uuid: &str) -> bool {
+    let whole = match uuid.strip_prefix("part") {
+        Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix('-').unwrap_or(uuid),
+        None => uuid,
+    };
+    whole.starts_with("mpath-")
 }
 
 /// Volume group and logical volume of a mapped device of LVM: `a--b-c` is c in a-b.
@@ -109,7 +118,13 @@ fn step(user: &User) -> String {
                 None if kind("CRYPT-VERITY-") => format!("`veritysetup close {shown}`"),
                 None if kind("CRYPT-INTEGRITY-") => format!("`integritysetup close {shown}`"),
                 None if kind("CRYPT-") => format!("`cryptsetup close {shown}`"),
-                None if kind("mpath-") => format!("give /dev/mapper/{name} in place of a path that it uses"),
+                None if is_multipath(uuid) => {
+                    // For a partition of the disk, kpartx or multipath makes a mapped device of its own.
+                    let main = printable(name);
+                    format!(
+                        "give /dev/mapper/{main}, or its partition of the same number, in place of a path that it uses"
+                    )
+                }
                 None => format!("`dmsetup remove {shown}`"),
             }
         }
