@@ -151,7 +151,22 @@ pub fn check(
     beside_idle: BesideIdle,
 ) -> Result<Option<String>> {
     let Some(number) = device.number else { return Ok(None) };
+    check_lists(system)?;
     verdict(device.path(), system.name(number), &system.users(number, &sectors), beside_idle)
+}
+
+/// Refuses to judge without the lists of mounts and swaps. A kernel without swap has no list of it.
+fn check_lists(system: &System<'_>) -> Result<()> {
+    for (path, may_be_missing) in [(&system.mounts, false), (&system.swaps, true)] {
+        match fs::read(path) {
+            Err(e) if !(may_be_missing && e.kind() == std::io::ErrorKind::NotFound) => {
+                let what = format!("cannot tell what is mounted or swap: {}: {e}", path.display());
+                return Err(Failure::new(Kind::Device, what, "mount /proc"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn verdict(
@@ -184,6 +199,7 @@ pub fn check_live(device: &Device, sectors: Range<u64>, beside_idle: BesideIdle)
 
 /// Refuses to move content of an open set while anything but the set itself is using main or spare.
 pub fn check_open_set(system: &System<'_>, set: &OpenSet) -> Result<()> {
+    check_lists(system)?;
     let (mapping, name) = (&set.mapping, &set.info.name);
     let main_end = mapping.main_offset.saturating_add(set.sectors());
     let one_device = mapping.main == mapping.spare && mapping.main_offset > mapping.spare_offset;

@@ -232,16 +232,17 @@ impl System<'_> {
 
     /// Where a device is mounted. A filesystem with a number of its own, as btrfs, tells its device by path.
     fn mounts_of(&self, number: Number) -> Vec<PathBuf> {
-        let mounts = fs::read_to_string(&self.mounts).unwrap_or_default();
+        // Paths are bytes: one that is no UTF-8 may not hide the others.
+        let mounts = fs::read(&self.mounts).unwrap_or_default();
         let mut found: Vec<PathBuf> = Vec::new();
-        for line in mounts.lines() {
-            let (head, tail) = line.split_once(" - ").unwrap_or((line, ""));
-            let fields: Vec<&str> = head.split(' ').collect();
-            let (Some(device), Some(at)) = (fields.get(2).and_then(|n| Number::parse(n)), fields.get(4))
-            else {
-                continue;
-            };
-            let source = tail.split(' ').nth(1).map(unescape).filter(|path| path.starts_with("/dev"));
+        for line in mounts.split(|&byte| byte == b'\n') {
+            let fields: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+            let listed = fields.get(2).and_then(|n| Number::parse(std::str::from_utf8(n).ok()?));
+            let (Some(device), Some(at)) = (listed, fields.get(4)) else { continue };
+            // Behind a lone hyphen, which ends the optional fields, are the type and the source.
+            let hyphen = fields.iter().skip(6).position(|field| *field == b"-").map(|at| at + 6);
+            let source = hyphen.and_then(|at| fields.get(at + 2)).map(|source| unescape(source));
+            let source = source.filter(|path| path.starts_with("/dev"));
             let by_path =
                 || device.major == 0 && source.is_some_and(|path| (self.number_of)(&path) == Some(number));
             if (device == number || by_path()) && !found.contains(&unescape(at)) {
@@ -252,8 +253,10 @@ impl System<'_> {
     }
 
     fn swaps_of(&self, number: Number) -> Vec<PathBuf> {
-        let swaps = fs::read_to_string(&self.swaps).unwrap_or_default();
-        let paths = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(unescape);
+        let swaps = fs::read(&self.swaps).unwrap_or_default();
+        let lines = swaps.split(|&byte| byte == b'\n').skip(1);
+        let first = |line: &'_ [u8]| line.split(u8::is_ascii_whitespace).next().map(unescape);
+        let paths = lines.filter_map(first);
         paths.filter(|path| (self.number_of)(path) == Some(number)).collect()
     }
 
@@ -279,8 +282,7 @@ fn backing(node: &Node) -> Option<(PathBuf, Range<u64>)> {
 }
 
 /// A path as the kernel lists it, where white space and backslashes are octal.
-fn unescape(text: &str) -> PathBuf {
-    let bytes = text.as_bytes();
+fn unescape(bytes: &[u8]) -> PathBuf {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {

@@ -258,6 +258,23 @@ fn s21_a_multipath_device_is_given_in_place_of_its_path() {
     assert!(next.contains("/dev/mapper/mpath?a, or its partition") && !next.contains('\u{1b}'), "{next}");
 }
 
+/// A mount point that is no UTF-8 hides no other.
+#[test]
+fn s21_mount_points_are_bytes() {
+    let tree = Tree::new();
+    fs::write(
+        tree.root.path().join("mountinfo"),
+        b"30 1 0:40 / /odd\xff rw - tmpfs tmpfs rw\n31 30 8:17 / /srv\xfe rw - ext4 /dev/sdb1 rw\n",
+    )
+    .unwrap();
+    let (words, _) = tree.words(SDB1, ALL);
+    assert!(words.contains("mounted at /srv"), "{words}");
+    fs::write(tree.root.path().join("mountinfo"), "").unwrap();
+    fs::write(tree.root.path().join("swaps"), b"Filename\n/odd\xff file 1\n/dev/sdb1 partition 10\n")
+        .unwrap();
+    says(&tree, SDB1, "used as swap", "`swapoff /dev/sdb1`");
+}
+
 #[test]
 fn s21_inner_devices_of_lvm_go_with_their_volume() {
     let mut tree = Tree::new();
@@ -359,6 +376,8 @@ fn s21_an_open_set_is_not_in_its_own_way() {
     tree.stack("dm-0", "sdb");
     tree.claimed = vec!["sdb"];
     let set = crate::set::open_set(&tree.dm, "r").unwrap();
+    assert!(tree.ask(|system| check_open_set(system, &set)).is_err(), "without the list of mounts");
+    tree.write("mountinfo", "");
     assert_eq!(tree.ask(|system| check_open_set(system, &set)), Ok(()));
     tree.mapped(1, "vg-lv", LVM, 0, "linear 8:16 50");
     tree.stack("dm-1", "sdb");
