@@ -8,7 +8,7 @@ use crate::holders::{self, System};
 use crate::linear::Assembly;
 use crate::output::{size, Report};
 use crate::pair::Pair;
-use crate::set::{check_not_open, dm_failure, Wanted};
+use crate::set::{check_not_open, dm_failure, OpenSet, Wanted};
 use crate::table::{dm_uuid, linear_uuid, Mapping, TARGET};
 use remap_core::format::Superblock;
 use serde_json::json;
@@ -146,8 +146,9 @@ fn activate(args: &OpenArgs, dm: &dyn Dm, plan: &Plan) -> Result<String> {
     let name = &args.name;
     dm.create(name, &plan.uuid).map_err(|e| dm_failure(&format!("create {name}"), &e, dm))?;
     let result = prepare(args, dm, plan).and_then(|()| {
-        let live = dm.load(name, &plan.lines, plan.readonly).and_then(|()| dm.resume(name));
-        live.map_err(|e| explain_load(args, dm, &e))?;
+        dm.load(name, &plan.lines, plan.readonly).map_err(|e| explain_load(args, dm, &e))?;
+        check_claims(args, dm, plan)?;
+        dm.resume(name).map_err(|e| explain_load(args, dm, &e))?;
         let node = dm.info(name).and_then(|info| dm.node_appears(&info));
         node.map_err(|e| Failure::system(format_args!("cannot make /dev/mapper/{name}"), &e))
     });
@@ -166,6 +167,18 @@ fn prepare(args: &OpenArgs, dm: &dyn Dm, plan: &Plan) -> Result<()> {
         fingerprint::forget(&plan.mapping, |superblock| superblock.id == plan.superblock.id)?;
     }
     Ok(())
+}
+
+/// Looks once more for what uses main or spare: the load claimed both, and a mapped device may have come since the first look.
+fn check_claims(args: &OpenArgs, dm: &dyn Dm, plan: &Plan) -> Result<()> {
+    let info = dm.info(&args.name).map_err(|e| dm_failure(&format!("examine {}", args.name), &e, dm))?;
+    let set = OpenSet {
+        info,
+        mapping: plan.mapping.clone(),
+        linear: plan.assembly.is_some(),
+        lines: plan.lines.clone(),
+    };
+    holders::check_claimed(&System::live(Some(dm)), &set, args.beside_idle)
 }
 
 /// Why the kernel did not take the table: the target is missing, a device is in use, or what the kernel log says.

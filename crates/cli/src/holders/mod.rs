@@ -199,6 +199,11 @@ pub fn check_live(device: &Device, sectors: Range<u64>, beside_idle: BesideIdle)
 
 /// Refuses to move content of an open set while anything but the set itself is using main or spare.
 pub fn check_open_set(system: &System<'_>, set: &OpenSet) -> Result<()> {
+    check_claimed(system, set, true)
+}
+
+/// As [`check_open_set`]; an idle user counts too, unless `beside_idle`. The set may have its table loaded and not live.
+pub fn check_claimed(system: &System<'_>, set: &OpenSet, beside_idle: bool) -> Result<()> {
     check_lists(system)?;
     let (mapping, name) = (&set.mapping, &set.info.name);
     let main_end = mapping.main_offset.saturating_add(set.sectors());
@@ -211,7 +216,7 @@ pub fn check_open_set(system: &System<'_>, set: &OpenSet) -> Result<()> {
     for (which, device, sectors) in places {
         let Some(number) = Number::parse(device) else { continue };
         let mut users = system.users_named(number, &sectors, Some(name));
-        users.retain(|user| !user.is_idle());
+        users.retain(|user| !beside_idle || !user.is_idle());
         if !users.is_empty() {
             let words = described(&users, system.name(number));
             let what = format!("{which} of {name}, device {number}, is in use past the map: {words}");

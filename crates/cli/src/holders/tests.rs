@@ -382,6 +382,11 @@ fn s21_an_open_set_is_not_in_its_own_way() {
     tree.mapped(1, "vg-lv", LVM, 0, "linear 8:16 50");
     tree.stack("dm-1", "sdb");
     assert_eq!(tree.ask(|system| check_open_set(system, &set)), Ok(()), "idle");
+    assert_eq!(tree.ask(|system| check_claimed(system, &set, true)), Ok(()));
+    assert!(
+        tree.ask(|system| check_claimed(system, &set, false)).is_err(),
+        "idle, and new since the first look"
+    );
     tree.dm.devices[1].0.open_count = 1;
     let failure = tree.ask(|system| check_open_set(system, &set)).unwrap_err();
     assert!(failure.what.contains("main of r") && failure.what.contains("vg/lv"), "{failure}");

@@ -19,7 +19,7 @@ fn open_args() -> OpenArgs {
 
 fn plan_of(target: &str, text: &str) -> Plan {
     let geometry = Geometry::new(2048, None).unwrap();
-    let mapping = Mapping::parse("8:0 0 1 8:16 0").unwrap();
+    let mapping = Mapping::parse("0:4001 0 1 0:4002 0").unwrap();
     Plan {
         uuid: "REMAP-1".into(),
         lines: vec![Line { start: 0, sectors: 8, target: target.into(), text: text.into() }],
@@ -32,7 +32,7 @@ fn plan_of(target: &str, text: &str) -> Plan {
 }
 
 fn plan() -> Plan {
-    plan_of(TARGET, "8:0 0 1 8:16 0")
+    plan_of(TARGET, "0:4001 0 1 0:4002 0")
 }
 
 #[test]
@@ -41,16 +41,16 @@ fn a_device_is_created_loaded_and_resumed() {
     assert_eq!(activate(&open_args(), &dm, &plan()).unwrap(), "/dev/mapper/archive");
     assert_eq!(
         dm.calls(),
-        ["create archive REMAP-1", "load archive 0 8 remap 8:0 0 1 8:16 0", "resume archive"]
+        ["create archive REMAP-1", "load archive 0 8 remap 0:4001 0 1 0:4002 0", "resume archive"]
     );
 }
 
 #[test]
 fn a_linear_assembly_is_loaded_read_only_and_needs_no_target() {
     let dm = FakeDm { targets: vec![("linear".into(), [1, 0, 0])], ..FakeDm::default() };
-    let plan = Plan { readonly: true, ..plan_of("linear", "8:0 0") };
+    let plan = Plan { readonly: true, ..plan_of("linear", "0:4001 0") };
     activate(&OpenArgs { linear: true, ..open_args() }, &dm, &plan).unwrap();
-    assert_eq!(dm.calls()[1], "load archive 0 8 linear 8:0 0 read-only");
+    assert_eq!(dm.calls()[1], "load archive 0 8 linear 0:4001 0 read-only");
 }
 
 #[test]
