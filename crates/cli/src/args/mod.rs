@@ -64,7 +64,7 @@ never beside one in use, or a mount.
 What finds main by its content at boot has to be told to take /dev/mapper/NAME:
   fstab     name /dev/mapper/NAME, not UUID= or LABEL=, which main has as well
   LVM       devices/global_filter = [ \"r|^MAIN$|\" ] in lvm.conf, with each name of main;
-            with a devices file: lvmdevices --deldev MAIN, lvmdevices --adddev /dev/mapper/NAME
+            with a devices file this as well: lvmdevices --deldev MAIN, lvmdevices --adddev /dev/mapper/NAME
   crypttab  name /dev/mapper/NAME as the source, not UUID=
   mdadm     a line DEVICE in mdadm.conf that lists /dev/mapper/NAME and the other members
 For what the initramfs starts, `update-initramfs -u` follows.
