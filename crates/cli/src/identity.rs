@@ -24,7 +24,7 @@ fn checksum(superblock: &Superblock, main: &Device, main_offset: u64) -> Option<
 /// Writes what is known about main into the superblock, and returns samples of main that go with it, and what there is
 /// to say of places that could not be read.
 pub fn record(superblock: &mut Superblock, main: &Device, main_offset: u64) -> (Samples, Option<String>) {
-    if let Some(identity) = Text64::new(&main.identity()).filter(|text| !text.is_empty()) {
+    if let Some(identity) = Text64::new(lasting(&main.identity())).filter(|text| !text.is_empty()) {
         superblock.main_identity = identity;
     }
     main.drop_cache();
@@ -53,6 +53,17 @@ pub struct Comparison {
     pub warnings: Vec<String>,
 }
 
+/// An identity without what changes from one opening to the next: the DM UUID of a crypt device ends in the name of the mapping,
+/// `CRYPT-LUKS2-UUID-NAME` or, without a header, `CRYPT-PLAIN-NAME`.
+fn lasting(identity: &str) -> &str {
+    let Some(rest) = identity.strip_prefix("CRYPT-") else { return identity };
+    let Some((kind, named)) = rest.split_once('-') else { return identity };
+    let first = named.split('-').next().unwrap_or_default();
+    let is_uuid = first.len() == 32 && first.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let bytes = "CRYPT-".len() + kind.len() + if is_uuid { 1 + first.len() } else { 0 };
+    identity.get(..bytes).unwrap_or(identity)
+}
+
 /// Compares main with what the superblock and its samples say about it. `sectors` is the length that main has now.
 pub fn compare(
     superblock: &Superblock,
@@ -70,7 +81,9 @@ pub fn compare(
         let (is, was) = (main.block_bytes, shape.block_bytes);
         found.mismatches.push(format!("its logical block has {is} bytes, that of the set's main {was}"));
     }
-    let (is, was) = (main.identity(), superblock.main_identity.as_str());
+    // A set of an earlier version has the name in its superblock.
+    let (is, was) = (main.identity(), lasting(superblock.main_identity.as_str()));
+    let is = lasting(&is);
     if !is.is_empty() && !was.is_empty() && is != was {
         found.mismatches.push(format!("it is \"{is}\", the set's main is \"{was}\""));
     }
@@ -165,6 +178,21 @@ mod tests {
         assert_eq!(found(&set, &Samples::NONE, &path), Comparison::default());
         // Samples count by themselves: the checksum of version 1.0 is missing where one of its groups cannot be read.
         assert_eq!(found(&set, &samples, &path).mismatches.len(), 1);
+    }
+
+    #[test]
+    fn s21_the_name_of_a_crypt_mapping_is_no_part_of_its_identity() {
+        let digits = "0123456789abcdef0123456789abcdef";
+        let luks = format!("CRYPT-LUKS2-{digits}");
+        for (text, wanted) in [
+            (format!("{luks}-old-name"), luks.as_str()),
+            (luks.clone(), &luks),
+            ("CRYPT-PLAIN-secret".into(), "CRYPT-PLAIN"),
+            ("naa.5000-1".into(), "naa.5000-1"),
+            ("LVM-0123-x".into(), "LVM-0123-x"),
+        ] {
+            assert_eq!(lasting(&text), wanted);
+        }
     }
 
     #[test]
