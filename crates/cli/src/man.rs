@@ -63,7 +63,17 @@ fn render_verb(mut verb: Command, out: &mut Vec<u8>) -> io::Result<()> {
     let about =
         verb.get_long_about().or_else(|| verb.get_about()).map(ToString::to_string).unwrap_or_default();
     for paragraph in about.split("\n\n") {
-        roff.text([roman(paragraph)]).control("PP", []);
+        // Lines that begin with a space are a table, and keep their breaks.
+        let is_table = |line: &&str| line.starts_with(' ');
+        for lines in paragraph.split('\n').collect::<Vec<_>>().chunk_by(|a, b| is_table(a) == is_table(b)) {
+            let text = roman(lines.join("\n"));
+            if lines.iter().all(is_table) {
+                roff.control("nf", []).text([text]).control("fi", []);
+            } else {
+                roff.text([text]);
+            }
+        }
+        roff.control("PP", []);
     }
     roff.to_writer(out)?;
     let mut arguments = Vec::new();
@@ -111,6 +121,8 @@ mod tests {
     #[test]
     fn examples_keep_their_lines() {
         let page = plain();
+        let table = page.split(".nf\n  fstab ").nth(1).unwrap();
+        assert!(table.split(".fi").next().unwrap().contains("\n  mdadm "), "{table}");
         assert!(page.contains("\n  mount /dev/mapper/archive /srv             in place of"), "{page}");
         assert!(page.contains(".TH dmremap 8"), "{page}");
     }
