@@ -30,7 +30,7 @@ fn check_unused(args: &CloseArgs, dm: &dyn Dm, info: &Info) -> Result<()> {
     if info.open_count > 0 && !args.deferred {
         let words = holders::words_of(info.number, Some(dm));
         let by = if words.is_empty() { ": opened by a program" } else { &words };
-        let next = "unmount it or end what uses it (`fuser -v` tells), or give --deferred";
+        let next = "unmount it or end what uses it (`lsof` or `fuser` of the package psmisc tells), or give --deferred";
         return Err(Failure::new(Kind::Busy, format!("/dev/mapper/{name} is in use{by}"), next));
     }
     Ok(())

@@ -108,7 +108,7 @@ fn step(user: &User) -> String {
         What::Loop(name) => format!("`losetup --detach /dev/{name}`"),
         What::Device(name) if name.starts_with("md") => format!("`mdadm --stop /dev/{name}`"),
         What::Device(name) => format!("stop {}", printable(name)),
-        What::Unnamed => format!("end what claims it (`fuser --verbose /dev/{}` may tell)", user.of),
+        What::Unnamed => format!("end what claims it (`lsof /dev/{}` may tell)", user.of),
         What::Mapped { is_set: true, name, .. } => format!("`dmremap close {}`", quoted(Path::new(name))),
         What::Mapped { name, uuid, .. } => {
             let shown = quoted(Path::new(name));
