@@ -205,9 +205,13 @@ impl System<'_> {
 
     /// Loop devices that show sectors of the same file as this one.
     fn same_file(&self, node: &Node) -> Vec<User> {
-        let Some((file, range)) = backing(node) else { return Vec::new() };
+        let Some((file, range)) = backing(node).or_else(|| backing_of_part(node)) else { return Vec::new() };
+        let disk = node.disk().map(|disk| disk.number);
         let mut users = Vec::new();
-        for other in nodes_in(&self.sys.join("block")).iter().filter(|other| other.number != node.number) {
+        for other in nodes_in(&self.sys.join("block"))
+            .iter()
+            .filter(|other| other.number != node.number && Some(other.number) != disk)
+        {
             if backing(other).is_some_and(|(path, bytes)| path == file && meet(&bytes, &range)) {
                 users.push(self.loop_user(node, other, 0));
             }
@@ -279,6 +283,14 @@ fn backing(node: &Node) -> Option<(PathBuf, Range<u64>)> {
     let start = number("loop/offset").unwrap_or(0);
     let bytes = number("size").map_or(u64::MAX, |sectors| sectors.saturating_mul(512));
     Some((file.into(), start..start.saturating_add(bytes)))
+}
+
+/// The file of the loop device that this is a partition of, and the bytes of it that the partition shows.
+fn backing_of_part(part: &Node) -> Option<(PathBuf, Range<u64>)> {
+    let (file, of_disk) = backing(&part.disk()?)?;
+    let start: u64 = text(&part.dir.join("start"))?.parse().ok()?;
+    let start = of_disk.start.saturating_add(start.saturating_mul(512));
+    Some((file, start..start.saturating_add(part.sectors()?.saturating_mul(512)).min(of_disk.end)))
 }
 
 /// A path as the kernel lists it, where white space and backslashes are octal.

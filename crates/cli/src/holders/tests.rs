@@ -351,6 +351,27 @@ fn s21_loop_devices_on_main_and_on_its_file_are_found() {
     says(&tree, loop1, "", "");
 }
 
+/// Main is a partition of a loop device, another loop device shows the same file.
+#[test]
+fn s21_a_partition_of_a_loop_device_has_its_file() {
+    let mut tree = Tree::new();
+    let part = Number { major: 259, minor: 0 };
+    tree.device("loop0", "", Number { major: 7, minor: 0 });
+    tree.device("loop0p1", "loop0/", part);
+    tree.device("loop1", "", Number { major: 7, minor: 1 });
+    tree.write("devices/loop0/loop0p1/partition", "1");
+    tree.write("devices/loop0/loop0p1/start", "2048");
+    tree.write("devices/loop0/loop0p1/size", "1000");
+    for name in ["loop0", "loop1"] {
+        tree.write(&format!("devices/{name}/loop/backing_file"), "/srv/disk.img");
+    }
+    tree.write("devices/loop1/size", "2048");
+    says(&tree, part, "", "");
+    tree.write("devices/loop1/size", "2049");
+    let (words, next) = tree.words(part, ALL);
+    assert!(words.contains("used by loop1") && next.contains("losetup --detach /dev/loop1"), "{words}");
+}
+
 #[test]
 fn s21_a_claim_without_a_name_is_told() {
     let mut tree = Tree::new();
