@@ -159,3 +159,41 @@ fn s05_the_end_of_a_write_of_several_windows_has_not_failed_alone() {
     assert_eq!(set.repair(0, sectors, 0x44), Ok(()));
     assert_eq!(set.engine.used(), 0);
 }
+
+/// Repairs a failed write of sectors 42 and 43, a part of a physical block.
+fn repair_part(set: &mut Set<'_>, fua: bool, fua_flushes: bool) -> Result<(), ErrorKind> {
+    let job = Job { first: Sector(42), sectors: 2, fua, fua_flushes, error: ErrorKind::Medium };
+    let machine = Machine::Write(Repair::new(0, job, &mut set.engine, set.now_ms));
+    set.drive(machine, 0x33)
+}
+
+#[test]
+fn s05_a_part_with_fua_of_a_block_that_cannot_be_read_is_stored() {
+    for (fua, fua_flushes) in [(false, false), (true, false), (true, true)] {
+        let mut disks = Disks::with_bad_group();
+        disks.bad_reads.extend((40..48).map(|s| (false, s)));
+        let mut set = served(&mut disks, 20, 2);
+        assert_eq!(repair_part(&mut set, fua, fua_flushes), Ok(()), "{fua} {fua_flushes}");
+        assert_eq!((set.read(42), set.read(43), set.engine.used()), (Ok(0x33), Ok(0x33), 1));
+        // The attempt could have cost the rest, so none was made (S32).
+        assert_eq!(set.disks.on_main(Op::Write), []);
+    }
+}
+
+#[test]
+fn s08_a_rest_that_fails_to_be_read_for_another_reason_than_the_medium_is_no_reason_for_a_slot() {
+    let mut disks = Disks::new();
+    let mut set = served(&mut disks, 20, 2);
+    set.disks.fail_nth = Some((0, ErrorKind::Transport));
+    assert!(repair_part(&mut set, true, true).is_err());
+    assert_eq!(set.engine.used(), 0);
+}
+
+#[test]
+fn s05_a_part_with_fua_waits_for_slow_writes_beside_it_and_is_stored() {
+    let mut disks = Disks::with_bad_group();
+    let mut set = served(&mut disks, 20, 2);
+    set.slow_drains = 1;
+    assert_eq!(repair_part(&mut set, true, true), Ok(()));
+    assert_eq!((set.read(42), set.engine.used()), (Ok(0x33), 1));
+}

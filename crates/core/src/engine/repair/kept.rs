@@ -154,6 +154,16 @@ impl Repair {
     pub(super) fn kept_undrained(&mut self, engine: &mut Engine<'_>) -> Next {
         match self.kept.what_for {
             For::Asking => self.probe_undrained(engine),
+            _ if self.may_be_flush() && !self.failed_again && self.now_ms < self.deadline_ms => {
+                // It may go to no slot before it has failed once more, so the attempt is put off, and users go on meanwhile.
+                let unit = self.kept.unit;
+                self.let_go_kept(engine);
+                self.state = State::KeptMakeWay;
+                let last = unit.groups().last().unwrap_or(unit.first.group());
+                let lanes = engine.regions().writes_to(unit.first.group(), last);
+                let within_ms = Some(self.deadline_ms.saturating_sub(self.now_ms));
+                Next::Drain(Drain { lanes, within_ms, may_stop: false })
+            }
             _ => self.kept_unreadable(engine),
         }
     }
@@ -184,7 +194,9 @@ impl Repair {
         sectors: u32,
         result: Result<(), ErrorKind>,
     ) -> Next {
-        if result.is_err() {
+        if let Err(error) = result {
+            // A block that cannot be read is bad, so that it was no flush that failed (S8). That main takes writes is asked as ever.
+            self.failed_again |= error.can_mean_medium() && self.kept.what_for != For::Asking;
             return self.kept_unreadable(engine);
         }
         self.kept.at = self.kept.run(false).map_or(self.kept.at, |(first, _)| first) + u64::from(sectors);

@@ -71,6 +71,8 @@ enum State {
     ProbeMakeWay,
     /// The groups are being drained of which something is kept while a physical block is written.
     KeptDrain,
+    /// Writes took too long for users of those groups to wait: these are let go, and the writes are being drained.
+    KeptMakeWay,
     /// So many sectors of that are being read.
     KeptRead { sectors: u32 },
     /// The physical block, or a part of it, is being written.
@@ -198,6 +200,7 @@ impl Repair {
             (State::ProbeMakeWay, Event::Drained | Event::Undrained) => self.probe_way_made(engine),
             (State::KeptDrain, Event::Drained) => self.read_kept(engine),
             (State::KeptDrain, Event::Undrained) => self.kept_undrained(engine),
+            (State::KeptMakeWay, Event::Drained | Event::Undrained) => self.narrow(engine, now_ms),
             (State::KeptRead { sectors }, Event::Io(result)) => self.kept_read(engine, sectors, result),
             (State::KeptWrite, Event::Io(result)) => self.kept_written(engine, result),
             (State::KeptBack { sectors }, Event::Io(result)) => self.kept_read_back(engine, sectors, result),
