@@ -6,6 +6,7 @@ use remap_core::engine::release::Released;
 use remap_core::engine::Settings;
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
+use remap_core::units::Sector;
 use world::{reload, served, Disks, Set};
 
 /// A main whose writes to these sectors fail, and leave the physical blocks of `unit` sectors that they touch unreadable.
@@ -206,5 +207,24 @@ fn s32_a_question_to_main_costs_nothing_of_a_large_physical_block() {
     let mut set = reload(&mut disks);
     for s in (0..world::MAIN_SECTORS).filter(|s| s / 64 != 10) {
         assert_eq!(set.read(s), Ok(0xee), "sector {s}");
+    }
+}
+
+#[test]
+fn s14_slots_for_what_lives_beside_a_failed_write_count() {
+    // Of a part the sixteenth slot is that of the rest, and main is asked before the part itself goes there.
+    for (sectors, at, after) in [(8, 0, 16), (1, 3, 15)] {
+        let mut disks = spoiling(8, 800..1600);
+        let mut set = served(&mut disks, 100, 2);
+        set.busy = false;
+        set.now_ms = 100_000;
+        // One success elsewhere, which is evidence for sixteen slots.
+        set.evidence.written(set.now_ms, Sector(4000), || 100_000);
+        let asked_after = (0..40).find(|n| {
+            set.disks.log.clear();
+            let _ = set.repair(800 + n * 8 + at, sectors, 0x22);
+            set.disks.log.iter().any(|r| r.device == Device::Main && r.sector / 8 != 100 + n)
+        });
+        assert_eq!(asked_after, Some(after), "{sectors}");
     }
 }

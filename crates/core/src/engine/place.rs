@@ -131,6 +131,11 @@ impl Placer {
         }
     }
 
+    /// Whether the group at hand had no slot.
+    pub(super) fn is_new(&self) -> bool {
+        self.placing == Placing::New
+    }
+
     /// The next step after what [`Placer::begin`] or this asked for.
     pub(super) fn next(&mut self, engine: &mut Engine<'_>, event: Event) -> Placed {
         match (core::mem::replace(&mut self.state, State::Rest), event) {

@@ -370,6 +370,10 @@ impl Repair {
                 if let Some(queued) = self.kept.queued.get_mut(nth) {
                     *queued = true;
                 }
+                // What was held by a slot keeps it: that is a slot more on the evidence there is (S14, S16).
+                if self.placer.is_new() {
+                    engine.count_slot(self.now_ms);
+                }
             }
             Placed::Failed(_) => engine.notices.push(Notice::Spoilt { group: group.first_sector() }),
         }
