@@ -2,7 +2,9 @@
 
 mod world;
 
+use remap_core::engine::machine::{Event, Machine, Next, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::release::Released;
+use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::Settings;
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
@@ -227,4 +229,35 @@ fn s14_slots_for_what_lives_beside_a_failed_write_count() {
         });
         assert_eq!(asked_after, Some(after), "{sectors}");
     }
+}
+
+#[test]
+fn s09_a_physical_block_that_changes_during_a_job_changes_no_content() {
+    let mut disks = spoiling(8, 236..237);
+    let mut set = served(&mut disks, 60, 2);
+    let job = Job { first: Sector(2), sectors: 235, fua: false, fua_flushes: false, error: ErrorKind::Io };
+    let mut machine = Machine::Write(Repair::new(0, job, &mut set.engine, set.now_ms));
+    let mut buffer = vec![0; CONTEXT_BUFFER_BYTES];
+    let mut event = Event::Go;
+    let verdict = loop {
+        set.tick();
+        event = match machine.next(&mut set.engine, event, set.now_ms) {
+            Next::Load { sectors, .. } => {
+                buffer[..sectors as usize * 512].fill(0x22);
+                // Another context begins with a job, and the host has read anew what main says of itself.
+                in_units(&mut set, 64);
+                Event::Loaded
+            }
+            Next::Io(request) => Event::Io(set.disks.run(&request, &mut buffer)),
+            Next::Commit => {
+                set.commit();
+                Event::Committed
+            }
+            Next::Drain(_) => Event::Drained,
+            Next::Done(verdict) => break verdict,
+            other => panic!("{other:?}"),
+        };
+    };
+    assert_eq!(verdict, Ok(()));
+    assert_eq!(content(&mut set, 0..256), right(0..256, 2..237));
 }

@@ -157,14 +157,14 @@ fn s14_a_physical_block_of_which_a_part_is_mapped_or_pending_is_not_asked() {
     // Of 0 to 63 a part in the middle is mapped, of 128 to 191 one is pending.
     disks.bad_writes.extend((32..40).chain(64..128).map(|s| (false, s)));
     let mut set = idle(&mut disks);
+    let mut settings = *set.engine.settings();
+    settings.physical_sectors = 64;
+    set.engine.set_settings(settings);
     succeeds(&mut set, 2000);
     set.repair(32, 8, 0x11).unwrap();
     set.now_ms += 60_000;
     set.disks.bad_reads.insert((false, 180));
     assert!(set.reread(176, 8, Place::Main).0.is_err());
-    let mut settings = *set.engine.settings();
-    settings.physical_sectors = 64;
-    set.engine.set_settings(settings);
     set.disks.log.clear();
     assert_eq!(set.repair(80, 8, 0x22), Ok(()));
     // Nothing is 64, 4096 or 262,144 blocks away; 16 are.

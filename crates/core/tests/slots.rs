@@ -97,12 +97,12 @@ fn s33_the_deadline_gives_up_no_slot_that_takes_its_content() {
 fn s33_a_relocation_gives_up_only_the_slot_that_fails() {
     let mut disks = Disks::new();
     let mut set = served(&mut disks, 100, 3);
+    set.engine.set_settings(remap_core::engine::Settings { physical_sectors: 1, ..*set.engine.settings() });
     for g in 0..30 {
         assert_eq!(set.relocate(g * 8, 8).remapped, 8);
     }
     // Half of each group lives in its slot, and the rest is to join it.
     set.release(0, 240);
-    set.engine.set_settings(remap_core::engine::Settings { physical_sectors: 1, ..*set.engine.settings() });
     for g in 0..30 {
         assert_eq!(set.relocate(g * 8, 4).remapped, 4);
     }

@@ -106,6 +106,7 @@ impl<'a> Loader<'a> {
                 seq: superblock.seq,
                 superblock: superblock.clone(),
                 settings,
+                unit_is_settled: false,
                 contexts: storage.contexts,
                 free_head: None,
                 used: 0,

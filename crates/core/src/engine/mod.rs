@@ -86,7 +86,7 @@ pub struct Settings {
     pub production: bool,
     /// How long the breaker stays open at least, in milliseconds; not less than `evidence_window_ms`.
     pub breaker_pause_ms: u64,
-    /// Physical block of main in sectors: the unit in which it fails. A power of two.
+    /// Physical block of main in sectors: the unit in which it fails. A power of two. It stays as it is from the first job on.
     pub physical_sectors: u32,
     /// Time from an activation or an eviction to the first attempt to bring evicted copies back, in milliseconds.
     pub readmit_after_ms: u64,
@@ -204,6 +204,8 @@ pub struct Engine<'a> {
     /// Places that hold a valid superblock, as far as is known.
     superblocks_whole: u8,
     settings: Settings,
+    /// A job has claimed groups by the physical block of the settings.
+    unit_is_settled: bool,
     contexts: &'a mut [Context],
     free_head: Option<Slot>,
     used: u32,
@@ -260,9 +262,14 @@ impl<'a> Engine<'a> {
         &self.settings
     }
 
-    /// Takes new settings. They hold from the next decision on.
+    /// Takes new settings. They hold from the next decision on; but the physical block is that of the first job: where a window
+    /// ends and what is kept of it in the buffer depend on it, and other contexts are in the middle of theirs.
     pub fn set_settings(&mut self, settings: Settings) {
-        self.settings = settings;
+        let physical_sectors = match self.unit_is_settled {
+            true => self.settings.physical_sectors,
+            false => settings.physical_sectors,
+        };
+        self.settings = Settings { physical_sectors, ..settings };
     }
 
     /// Current mode.
@@ -356,6 +363,7 @@ impl<'a> Engine<'a> {
     /// it to finish a window.
     fn claim(&mut self, context: usize, first: Group, last: Group) -> bool {
         let free = !self.is_claimed(context, first, last);
+        self.unit_is_settled = true;
         if let Some(c) = self.contexts.get_mut(context) {
             *c = match free {
                 true => Context { claim: Some((first, last)), ..Context::default() },
