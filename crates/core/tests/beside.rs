@@ -5,10 +5,11 @@ mod world;
 use remap_core::engine::machine::{Event, Machine, Next, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::release::Released;
 use remap_core::engine::repair::{Job, Repair};
-use remap_core::engine::Settings;
+use remap_core::engine::{Notice, Settings};
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
-use remap_core::units::Sector;
+use remap_core::path::Place;
+use remap_core::units::{Sector, Slot};
 use world::{reload, served, Disks, Set};
 
 /// A main whose writes to these sectors fail, and leave the physical blocks of `unit` sectors that they touch unreadable.
@@ -260,4 +261,25 @@ fn s09_a_physical_block_that_changes_during_a_job_changes_no_content() {
     };
     assert_eq!(verdict, Ok(()));
     assert_eq!(content(&mut set, 0..256), right(0..256, 2..237));
+}
+
+#[test]
+fn s32_what_lives_beside_a_failed_write_is_stored_though_the_slot_of_its_group_is_bad() {
+    for suspect in [false, true] {
+        let mut disks = spoiling(8, 40..48);
+        let mut set = mapped(&mut disks, 8, 40, 2);
+        let at = set.engine.geometry().slot_block(Slot(0)).first_sector();
+        set.disks.fail_block(at, true);
+        set.disks.bad_reads.extend((at..at + 8).map(|s| (true, s)));
+        if suspect {
+            let _ = set.reread(40, 2, Place::Spare(Slot(0)));
+        }
+        // Sector 44 is written; what is beside it on main goes to another slot with it.
+        assert_eq!(set.repair(44, 1, 0x22), Ok(()));
+        let spoilt = |notice: &Notice| matches!(notice, Notice::Spoilt { .. });
+        assert!(!set.notices().iter().any(spoilt));
+        assert_eq!(content(&mut set, 42..48), right(42..48, 44..45), "{suspect}");
+        // What lived in the bad slot alone cannot be had from anywhere.
+        assert_eq!((set.read(40).is_err(), set.engine.retired()), (true, 1));
+    }
 }

@@ -335,7 +335,9 @@ impl Repair {
             let (group, need) = (self.kept.group(nth), self.kept.spoilt.get(nth).copied().unwrap_or(0));
             let (at, buffer_sector) = (self.kept.unit.first, self.kept.base());
             let error = ErrorKind::Medium;
-            let what = Placement { group, need, at, buffer_sector, give_up: false, may_lose: false, error };
+            // A slot that is bad itself is no reason to lose what is at hand; of it goes over what can be read.
+            let give_up = engine.table.record_of(group).is_some_and(|(_, record)| record.bad() != 0);
+            let what = Placement { group, need, at, buffer_sector, give_up, may_lose: true, error };
             let placed = self.placer.begin(engine, what);
             if let Some(next) = self.obey_kept(engine, placed) {
                 return next;
