@@ -283,3 +283,21 @@ fn s32_what_lives_beside_a_failed_write_is_stored_though_the_slot_of_its_group_i
         assert_eq!((set.read(40).is_err(), set.engine.retired()), (true, 1));
     }
 }
+
+#[test]
+fn s32_one_error_of_the_spares_link_costs_nothing_that_is_at_hand() {
+    // Every request of a repair fails once, but the flush of the spare: after that nothing is mapped any more (S8).
+    for nth in 0..30 {
+        let mut disks = spoiling(8, 40..48);
+        let mut set = set_of(&mut disks, 8);
+        set.disks.fail_nth = Some((nth, ErrorKind::Transport));
+        let _ = set.repair(42, 1, 0x22);
+        set.disks.fail_nth = None;
+        let request = set.disks.log.get(nth).copied();
+        if request.is_some_and(|r| r.op == Op::Flush) {
+            continue;
+        }
+        let lost: Vec<_> = (32..56).filter(|s| *s != 42 && set.read(*s).is_err()).collect();
+        assert_eq!(lost, [], "request {nth}: {request:?}");
+    }
+}

@@ -61,6 +61,8 @@ pub(super) struct Placement {
     pub(super) give_up: bool,
     /// Whether what cannot be read of a slot that is given up may be declared lost.
     pub(super) may_lose: bool,
+    /// Whether the content is nowhere else: then an error of the spare that is none of the medium is no reason to give up at once.
+    pub(super) rescue: bool,
     /// The error when no slot is free.
     pub(super) error: ErrorKind,
 }
@@ -95,7 +97,16 @@ impl Placer {
         let (group, at, error) = (Group(0), Sector(0), ErrorKind::Io);
         Placer {
             context,
-            what: Placement { group, need: 0, at, buffer_sector: 0, give_up: false, may_lose: false, error },
+            what: Placement {
+                group,
+                need: 0,
+                at,
+                buffer_sector: 0,
+                give_up: false,
+                may_lose: false,
+                rescue: false,
+                error,
+            },
             state: State::Rest,
             placing: Placing::New,
             slot: Slot(0),
@@ -201,7 +212,7 @@ impl Placer {
     fn read_ended(&mut self, engine: &mut Engine<'_>, mask: u8, result: Result<(), ErrorKind>) -> Placed {
         match result {
             Ok(()) => self.kept |= mask,
-            Err(error) if error.can_mean_medium() => self.unread |= mask,
+            Err(error) if error.can_mean_medium() || self.what.rescue => self.unread |= mask,
             Err(error) => return self.give_up(engine, error),
         }
         self.to_read &= !mask;
@@ -269,6 +280,11 @@ impl Placer {
     }
 
     fn slot_failed(&mut self, engine: &mut Engine<'_>, error: ErrorKind) -> Placed {
+        if !error.can_mean_medium() && self.what.rescue && self.slot_tries < SLOT_TRIES {
+            // Nothing says that it is the slot. The group stays held.
+            self.slot_tries += 1;
+            return self.write_next(engine);
+        }
         if self.placing == Placing::Extend {
             if !error.can_mean_medium() {
                 return self.give_up(engine, error);

@@ -349,8 +349,16 @@ impl Relocate {
             } else {
                 let (at, error) = (self.window.at, ErrorKind::NoSpace);
                 let buffer_sector = 0;
-                let what =
-                    Placement { group, need, at, buffer_sector, give_up: false, may_lose: false, error };
+                let what = Placement {
+                    group,
+                    need,
+                    at,
+                    buffer_sector,
+                    give_up: false,
+                    may_lose: false,
+                    rescue: false,
+                    error,
+                };
                 let placed = self.placer.begin(engine, what);
                 if let Some(next) = self.obey(engine, placed) {
                     return Some(next);

@@ -337,7 +337,8 @@ impl Repair {
             let error = ErrorKind::Medium;
             // A slot that is bad itself is no reason to lose what is at hand; of it goes over what can be read.
             let give_up = engine.table.record_of(group).is_some_and(|(_, record)| record.bad() != 0);
-            let what = Placement { group, need, at, buffer_sector, give_up, may_lose: true, error };
+            let what =
+                Placement { group, need, at, buffer_sector, give_up, may_lose: true, rescue: true, error };
             let placed = self.placer.begin(engine, what);
             if let Some(next) = self.obey_kept(engine, placed) {
                 return next;

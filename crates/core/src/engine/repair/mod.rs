@@ -307,6 +307,7 @@ impl Repair {
             buffer_sector: 0,
             give_up: self.give_up & (1 << self.nth) != 0,
             may_lose: true,
+            rescue: false,
             error: self.job.error,
         };
         let (used, new) = (engine.used, engine.table.record_of(what.group).is_none());
