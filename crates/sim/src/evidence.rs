@@ -18,6 +18,8 @@ pub struct Successes {
     writes: VecDeque<(u64, u64)>,
     /// Groups that were given slots since the newest.
     placed: u32,
+    /// Groups that a repair stored since then because it had spoilt them: that needs no evidence, and uses it up.
+    rescued: u32,
 }
 
 const REMEMBERED: usize = 64;
@@ -30,6 +32,7 @@ impl Session<'_, '_> {
             let successes = &mut self.successes;
             successes.writes.push_back((now_ms, first));
             successes.placed = 0;
+            successes.rescued = 0;
             if successes.writes.len() > REMEMBERED {
                 successes.writes.pop_front();
             }
@@ -80,9 +83,16 @@ impl Session<'_, '_> {
         let slots = 0..self.engine.geometry().slot_count();
         let place = |s: &Slot| self.engine.geometry().slot_block(*s).first_sector() == request.sector / 8 * 8;
         let record = slots.map(Slot).find(place).and_then(|slot| self.table.record(slot));
-        let Some(record) = record.filter(|r| r.usage() == Use::Reserved && !r.is_held()) else {
+        let Some(record) = record.filter(|r| r.usage() == Use::Reserved) else {
             return Ok(());
         };
+        if record.is_held() {
+            if running.placed != Some(record.group()) {
+                running.placed = Some(record.group());
+                self.successes.rescued += 1;
+            }
+            return Ok(());
+        }
         let group = record.group();
         if self.table.record_of(group).is_some() || running.placed == Some(group) {
             return Ok(());
@@ -132,7 +142,7 @@ impl Session<'_, '_> {
         let fresh = newest.is_some_and(|(ms, at)| *ms >= oldest && (*at < first || end <= *at));
         // Places that look alike to core are too few to matter, but would be found.
         fresh
-            && self.successes.placed < SLOTS_PER_SUCCESS
+            && self.successes.placed + self.successes.rescued < SLOTS_PER_SUCCESS
             && newest.is_some_and(|(ms, at)| {
                 remap_core::evidence::Success::new(Sector(*at), *ms).is_elsewhere(first, end)
             })
