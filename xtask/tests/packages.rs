@@ -209,8 +209,8 @@ fn what_fails_names_the_whole_remedy() {
         "case \"$*\" in *--assume-no*) echo '{plan}' ;; update*) exit 0 ;; *--no-remove*) exit 100 ;; *) exit 9 ;; esac"
     );
     let dir = programs("fails", &[("apt-get", &apt)]);
-    let lines = "sudo= log=/dev/null packages='cargo rustc'\nresolve() { :; }\ncache_place() { echo /nonexistent; }\ninstall_packages";
-    let said = sh(&format!("PATH='{}':$PATH\n{lines}", dir.display()));
+    let lines = "sudo= log=/dev/null packages='cargo rustc'\nresolve() { :; }\ncache_place() { echo \"$CACHE\"; }\ninstall_packages";
+    let said = sh(&format!("CACHE='{0}'\nPATH='{0}':$PATH\n{lines}", dir.display()));
     let remedy = "'apt-get update && apt-get install --no-install-recommends cargo rustc' as root";
     assert!(said.contains(remedy), "{said}");
 }
