@@ -47,7 +47,7 @@ begin() {
 		echo N >"$what/ignore-gfp-wait"
 		echo 32 >"$what/stacktrace-depth"
 		echo "$text" >"$what/require-start"
-		printf '0x%x\n' $((text + bytes)) >"$what/require-end"
+		printf '0xffffffff%08x\n' $((0x${text#0xffffffff} + bytes)) >"$what/require-end"
 	done
 	echo 0 >"$PAGES/min-order"
 	for what in "$SLAB" "$PAGES" "$REQUESTS"; do
