@@ -106,9 +106,6 @@ impl<'a> TargetInfo<'a> {
         ti.num_write_zeroes_bios = offers.write_zeroes_bios;
         ti.set_flush_supported(offers.always_flush);
         ti.set_discards_supported(offers.always_discard);
-        // A bio that is kept may be sent before `map` has said so: it is accounted when it is sent, by `dm_submit_bio_remap`, and not
-        // once more when `map` returns.
-        ti.set_accounts_remapped_io(true);
     }
 
     /// A handle for events and questions.
