@@ -3,8 +3,8 @@
 # was written. Only a kernel that can inject failures runs it: ./x test --kernel debug injection
 . tests/vm/lib.sh
 
-ROUNDS=300
-# In percent. Of allocations only those of the module and of what it calls.
+ROUNDS=200
+# In percent. Of allocations only those of the module and of what it calls, and of these one in five: a table makes some hundred.
 ALLOCATIONS=1
 MAIN_REQUESTS=10
 # Where those of the spare fail as well.
@@ -45,6 +45,7 @@ begin() {
 	bytes=0x$(readelf -SW "$DM_REMAP_KO" | sed -n 's/^ *\[ *[0-9]*\] \.text  *PROGBITS  *[0-9a-f]*  *[0-9a-f]*  *\([0-9a-f]*\) .*/\1/p')
 	for what in "$SLAB" "$PAGES"; do
 		echo N >"$what/ignore-gfp-wait"
+		echo 5 >"$what/interval"
 		echo 32 >"$what/stacktrace-depth"
 		echo "$text" >"$what/require-start"
 		printf '0xffffffff%08x\n' $((0x${text#0xffffffff} + bytes)) >"$what/require-end"
