@@ -43,6 +43,16 @@ nowait_is_as_of_linear() {
 
 AGAIN='Resource temporarily unavailable'
 
+# Waits, ten seconds at most, until the group of the sector is held.
+until_held() {
+	tries=0
+	until ! nowait read "$1" >"$WORK/out" 2>&1 && grep -q "$AGAIN" "$WORK/out"; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ]
+		sleep 0.1
+	done
+}
+
 nowait_does_not_wait_for_what_is_suspect_or_held() {
 	place=$(dmsetup message r 0 query 2008 | sed 's/.* spare_sector=//')
 	under s "$SPARE" "$place+1"
@@ -57,12 +67,7 @@ nowait_does_not_wait_for_what_is_suspect_or_held() {
 	dmsetup suspend --noflush s
 	dmsetup resume s
 	put 2008 1 &
-	tries=0
-	until ! nowait read 2009 >"$WORK/out" 2>&1 && grep -q "$AGAIN" "$WORK/out"; do
-		tries=$((tries + 1))
-		[ $tries -lt 50 ]
-		sleep 0.1
-	done
+	until_held 2009
 	# Who may wait does.
 	get 2009 1
 	wait $!
@@ -230,12 +235,7 @@ nothing_waits_for_those_that_waited() {
 	slots_take 5000
 	dmsetup message r 0 remap 3992 10 &
 	order=$!
-	tries=0
-	until ! nowait read 3992 >"$WORK/out" 2>&1 && grep -q "$AGAIN" "$WORK/out"; do
-		tries=$((tries + 1))
-		[ $tries -lt 100 ]
-		sleep 0.1
-	done
+	until_held 3992
 	for nth in 2 3 4 5 6 7; do
 		(
 			echo 0 >"$WORK/cgroup/payer/cgroup.procs"
