@@ -114,9 +114,7 @@ mod tests {
     #[test]
     fn s20_a_device_that_open_left_half_made_is_closed() {
         for uuid in ["REMAP-1", "REMAP-LINEAR-1-8:0+0-8:16+0"] {
-            let mut dm = FakeDm::with_set("archive", uuid, Number { major: 254, minor: 3 }, 0);
-            dm.devices[1].1.clear();
-            dm.devices[1].2.clear();
+            let mut dm = FakeDm::half_open(uuid);
             let args = CloseArgs { name: "archive".into(), deferred: false };
             let report = run(&args, &dm).unwrap();
             assert_eq!(report.json["fingerprint_stored"], false);

@@ -349,9 +349,7 @@ mod tests {
     #[test]
     fn s20_a_device_that_open_left_half_made_is_shown() {
         for uuid in ["REMAP-1", "REMAP-LINEAR-1-8:0+0-8:16+0"] {
-            let mut dm = FakeDm::with_set("archive", uuid, Number { major: 254, minor: 3 }, 0);
-            dm.devices[1].1.clear();
-            dm.devices[1].2.clear();
+            let dm = FakeDm::half_open(uuid);
             for name in [None, Some("archive".into())] {
                 let report = run(&StatusArgs { name }, &dm).unwrap();
                 assert!(

@@ -89,7 +89,7 @@ that fails on main fails. The device is read-only, and nothing is written to mai
     #[command(
         long_about = "Takes /dev/mapper/NAME away. Mappings stay on the spare, and `open` brings everything back.
 
-Until then mount main only read-only if at all: what was mapped is not on main."
+Until then, do not mount main itself: the mapped sectors live on the spare."
     )]
     Close(CloseArgs),
     /// Show how open sets are doing.

@@ -56,6 +56,15 @@ impl FakeDm {
         }
     }
 
+    /// As [`FakeDm::with_set`], of a set of which `open` was cut off: the device has no table.
+    pub fn half_open(uuid: &str) -> FakeDm {
+        let mut dm = FakeDm::with_set("archive", uuid, Number { major: 254, minor: 3 }, 0);
+        let (_, tables, states) = &mut dm.devices[1];
+        tables.clear();
+        states.clear();
+        dm
+    }
+
     /// What was asked, in order.
     pub fn calls(&self) -> Vec<String> {
         self.recorded.borrow().clone()

@@ -412,4 +412,14 @@ fn s21_an_open_set_is_not_in_its_own_way() {
     let failure = tree.ask(|system| check_open_set(system, &set)).unwrap_err();
     assert!(failure.what.contains("main of r") && failure.what.contains("vg/lv"), "{failure}");
     assert!(failure.next.contains("lvchange") && failure.kind == Kind::Busy, "{failure}");
+    assert!(failure.next.contains("at the next boot"), "{failure}");
+
+    // A spare has nothing by which it is found at boot.
+    tree.device("sdc", "", Number { major: 8, minor: 32 });
+    tree.mapped(2, "vg-lv2", LVM, 1, "linear 8:32 50");
+    tree.stack("dm-2", "sdc");
+    tree.dm.devices[1].0.open_count = 0;
+    let failure = tree.ask(|system| check_open_set(system, &set)).unwrap_err();
+    assert!(failure.what.contains("the spare of r") && failure.what.contains("vg/lv2"), "{failure}");
+    assert!(!failure.next.contains("boot"), "{failure}");
 }
