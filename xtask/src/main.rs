@@ -8,6 +8,7 @@ mod debian;
 mod debug_kernel;
 mod features;
 mod host_clock;
+mod imports;
 mod initramfs;
 mod kbuild;
 mod kernels;

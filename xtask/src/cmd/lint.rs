@@ -7,6 +7,7 @@ use std::process::Command as Process;
 use super::Command;
 use crate::args::Args;
 use crate::compilers::oldest_and_newest;
+use crate::imports;
 use crate::kernels::Kernel;
 use crate::module;
 use crate::paths;
@@ -16,15 +17,18 @@ pub const COMMAND: Command = Command {
     name: "lint",
     about: "check formatting, warnings and the rules of the sources",
     help: "\
-usage: ./x lint [--compilers]
+usage: ./x lint [--compilers] [--imports]
 
 Formatting and clippy for all crates and the module, shellcheck for scripts, and
 the project's own rules: no long file, nothing that can panic in code that runs
-in the kernel, and no test named in a document that is not there.
+in the kernel, no test named in a document that is not there, and no modules that
+import one another in a circle.
 
   --compilers  also build the module with the oldest Rust that is supported and
                with the newest that the package lists know, for every kernel;
                a warning is an error (each is downloaded once, some 150 MB)
+  --imports    check nothing, but print which modules import which, for each
+               crate, with the circles
 ",
     run,
 };
@@ -38,7 +42,7 @@ const PANICS: [&str; 7] =
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     ("formatting", formatting),
     ("formatting of the module", kernel_formatting),
     ("clippy", clippy),
@@ -47,12 +51,14 @@ const CHECKS: [Check; 8] = [
     ("length of files", length),
     ("no panics in kernel code", no_panics),
     ("tests named in documents", named_tests),
+    ("circles of imports", imports::check),
 ];
 
 fn run(mut args: Args) -> Result<i32> {
     let mut checks = CHECKS.to_vec();
     while let Some(word) = args.next() {
         match word.as_str() {
+            "--imports" => return imports::print(),
             "--compilers" => checks.push(("module with the oldest and the newest Rust", compilers)),
             _ => return Err(Args::unknown(&word)),
         }
