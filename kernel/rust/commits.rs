@@ -1,7 +1,7 @@
 //! Drives core's committer: each round's requests at once, then the next round.
 
 use remap_core::engine::commit::{Committer, Step, Work};
-use remap_core::engine::rounds::BATCH_BLOCKS;
+use remap_core::engine::commit::BATCH_BLOCKS;
 use remap_core::format::COPIES_MAX;
 use remap_core::io::{IoRequest, Op};
 

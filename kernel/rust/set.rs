@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use remap_core::engine::machine::{reads_at_once, CONTEXT_BUFFER_BYTES};
-use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
+use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
 use remap_core::evidence::Evidence;
 use remap_core::format::{Geometry, SetId, Superblock};
 use remap_core::gate::Regions;

@@ -2,10 +2,10 @@
 
 mod world;
 
+use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
 use remap_core::engine::commit::{Step, Work};
 use remap_core::engine::machine::{Event, Next, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::repair::{Job, Repair};
-use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Mode, Notice};
 use remap_core::error::ErrorKind;
 use remap_core::io::{IoRequest, Op};

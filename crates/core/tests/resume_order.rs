@@ -3,11 +3,11 @@
 
 mod world;
 
+use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
 use remap_core::engine::commit::{Step, Work};
 use remap_core::engine::machine::{same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::order::Range;
 use remap_core::engine::release::Release;
-use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::Mode;
 use remap_core::format::{encode_table_block, Block, Entry, SlotState};
 use remap_core::units::{Group, Sector, Slot};

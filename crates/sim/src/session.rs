@@ -1,7 +1,7 @@
 //! One session: a set in service, from loading to a crash or a close. Whatever is ready may go next; the seed decides.
 
+use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
 use remap_core::engine::commit::{Committer, Work};
-use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Class, Engine, FailReason, NoRemapReason, Notice};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;

@@ -2,10 +2,14 @@
 
 use core::fmt;
 
-use super::breaker::Breaker;
-use super::changes::Changes;
-use super::notice::Notices;
-use super::{Context, Counters, Engine, Mode, Settings, Storage, StorageSizes, GENERATION_MAX};
+use super::claims::Context;
+use super::map::changes::Changes;
+use super::set::{Engine, GENERATION_MAX, SEQ_MAX};
+use super::settings::Settings;
+use super::storage::{Storage, StorageSizes};
+use super::tell::notice::{Counters, Notices};
+use super::trust::breaker::Breaker;
+use super::trust::mode::Mode;
 use crate::format::{Block, SlotState, Superblock, TableBlock, ENTRIES_PER_BLOCK};
 use crate::io::{Device, IoRequest, Op};
 use crate::lookup::{Record, Table, Use};
@@ -191,7 +195,7 @@ impl<'a> Loader<'a> {
         let slots = sb.geometry.slot_count();
         let Ok(block) = TableBlock::parse(bytes, &sb.id, index, self.copy, &sb.main, slots) else { return };
         let Some(state) = self.engine.blocks.get_mut(index as usize) else { return };
-        let (held_seq, copies) = (*state & super::SEQ_MAX, *state >> 56);
+        let (held_seq, copies) = (*state & SEQ_MAX, *state >> 56);
         if block.seq() < held_seq {
             return;
         }
@@ -278,9 +282,9 @@ impl Engine<'_> {
             *w &= GENERATION_MAX;
         }
         // Its block is rewritten before the first I/O.
-        let block = super::publish::block_of(loser) as usize;
+        let block = super::map::publish::block_of(loser) as usize;
         if let Some(state) = self.blocks.get_mut(block) {
-            *state |= super::copies::STALE;
+            *state |= super::commit::copies::STALE;
         }
         Ok(u64::from(lost.count_ones()))
     }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
 use remap_core::engine::commit::{Committer, Step, Work};
 use remap_core::engine::load::{LoadError, Loader};
 use remap_core::engine::machine::{same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
@@ -13,7 +14,6 @@ use remap_core::engine::release::{Release, Released};
 use remap_core::engine::relocate::{Relocate, Relocated};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::reread::{self, Reread};
-use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Change, Context, Engine, Notice, Settings, Storage, StorageSizes};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
 use remap_core::engine::commit::{Committer, Step, Work};
 use remap_core::engine::load::Loader;
 use remap_core::engine::machine::{reads_at_once, reads_first, Event, Machine, Next};
@@ -11,7 +12,6 @@ use remap_core::engine::release::Release;
 use remap_core::engine::relocate::Relocate;
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::reread::{self, Reread};
-use remap_core::engine::rounds::COMMIT_BUFFER_BYTES;
 use remap_core::engine::{Engine, Settings};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;

@@ -1,0 +1,8 @@
+//! What an administrator orders: a range of main, worked on window by window.
+
+pub mod release;
+pub mod relocate;
+
+mod shell;
+
+pub use super::window::{Range, MESSAGE_SECTORS_MAX};

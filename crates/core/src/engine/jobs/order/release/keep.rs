@@ -1,0 +1,81 @@
+//! What lives on main beside the sectors that a release writes there (S32).
+
+use super::{Release, State};
+use crate::engine::jobs::order::relocate::Relocate;
+use crate::engine::jobs::protocol::{Event, Next};
+use crate::engine::jobs::window::{count, Masks, NO_SECTORS};
+use crate::engine::set::Engine;
+use crate::units::Sector;
+
+impl Release {
+    /// The next window begins at `at`. One that was cut before its end may have moved some of this one out of the way.
+    pub(super) fn carry_kept(&mut self, at: Sector) {
+        let behind = at.group().0.saturating_sub(self.window.at.group().0);
+        let behind = usize::try_from(behind).unwrap_or(usize::MAX);
+        for nth in 0..self.kept.len() {
+            let moved = nth.checked_add(behind).and_then(|n| self.kept.get(n).copied());
+            if let Some(kept) = self.kept.get_mut(nth) {
+                *kept = moved.unwrap_or(0);
+            }
+        }
+    }
+
+    /// Moves out of the way what lives on main beside the window's sectors, and goes on with the window.
+    pub(super) fn move_aside(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+        let beside = engine.beside(&self.window, &self.range);
+        if beside == NO_SECTORS || !engine.mode.remaps() {
+            return self.claim(engine);
+        }
+        self.kept.iter_mut().zip(&beside).for_each(|(kept, beside)| *kept |= beside);
+        self.keep = Relocate::beside(self.context, &self.window, self.range, engine);
+        self.state = State::Keep;
+        self.keep_on(engine, Event::Go, now_ms)
+    }
+
+    /// What lives on main beside the window's sectors is being moved.
+    pub(super) fn keep_on(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Option<Next> {
+        match self.keep.next(engine, event, now_ms) {
+            Next::Done(_) => self.claim(engine),
+            next => Some(next),
+        }
+    }
+
+    /// Main did not take a write of the group at hand, which may have cost all that the physical block held there: nothing of that goes
+    /// back. Leaves the last of its groups at hand.
+    pub(super) fn drop_unit(&mut self, engine: &mut Engine<'_>) {
+        let unit = engine.unit_of(self.window.group(self.nth).first_sector().0);
+        let (first, end) = (unit.first.0, unit.end().div_ceil(8));
+        let from = (first / 8).saturating_sub(self.window.at.group().0) as usize;
+        let last = self.nth.max(end.saturating_sub(self.window.at.group().0).saturating_sub(1) as usize);
+        for nth in from..=last.min(self.wanted.len().saturating_sub(1)) {
+            self.nth = nth;
+            let wanted = self.wanted();
+            if wanted != 0 {
+                self.drop_group(engine, wanted, |r| &mut r.failed);
+            }
+        }
+    }
+
+    /// Adds the window to what the release came to, as far as it was asked for; returns how many of its sectors failed.
+    pub(super) fn tell_window(&mut self) -> u64 {
+        let asked = |masks: &Masks, but: &Masks| {
+            let mut asked = *masks;
+            for (nth, (mask, but)) in asked.iter_mut().zip(but).enumerate() {
+                *mask &= self.range.mask(self.window.group(nth)) & !but;
+            }
+            count(&asked)
+        };
+        // What was moved out of the way and is back again was on main before.
+        let released = asked(&self.released, &self.kept);
+        let (lost, unreadable) = (asked(&self.lost, &NO_SECTORS), asked(&self.unreadable, &NO_SECTORS));
+        let failed = asked(&self.failed, &NO_SECTORS);
+        self.tally.released += released;
+        self.tally.lost += lost;
+        self.tally.unreadable += unreadable;
+        self.tally.failed += failed;
+        let end = self.window.end().min(self.range.end());
+        let sectors = end.saturating_sub(self.window.at.0.max(self.range.first.0));
+        self.tally.main += sectors.saturating_sub(released + lost + unreadable + failed);
+        failed
+    }
+}

@@ -1,0 +1,434 @@
+//! Relocation: readable content of main moves into slots (S9).
+//!
+//! A range is relocated in windows. A window is first read as it is, while users go on, only to find what can be read at all (a failing disk may
+//! take seconds for a block). What can be read is *claimed* and *held*; after a drain it is read again, since users may have written
+//! meanwhile, then placed and committed. A hold ends with the publication of the group's mapping, or when the group
+//! cannot be moved. What cannot be read stays where it is: only a write can move it.
+//!
+//! Users of a held group wait, and a disk that fails may take its time over a sector: what took long when it was read first gets a window of one group,
+//! and a window of which something takes long or fails under the hold ends before it; what was held behind is let go, and read anew.
+
+use crate::engine::jobs::place::{Placed, Placement, Placer};
+use crate::engine::jobs::protocol::{Drain, Event, Next};
+use crate::engine::jobs::window::{count, Masks, Range, Sweep, Window, NO_SECTORS};
+use crate::engine::limits::{HELD_MS, WINDOW_GROUPS};
+use crate::engine::set::Engine;
+use crate::error::ErrorKind;
+use crate::units::Sector;
+
+/// What a relocation came to, in sectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relocated {
+    /// Moved, durably.
+    pub remapped: u64,
+    /// In slots before.
+    pub mapped: u64,
+    /// Could not be read, and stay on main.
+    pub unreadable: u64,
+    /// Could not be stored in a slot, and stay on main.
+    pub failed: u64,
+    /// Where the relocation stopped before its end.
+    pub next: Option<Sector>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A window is to begin.
+    Begin,
+    /// It is being read while users go on.
+    Survey,
+    /// It is to be claimed.
+    Claim,
+    /// Held groups are being drained.
+    DrainHeld,
+    /// Writes took too long for users to wait: nothing is held until they have ended.
+    MakeWay,
+    /// Held groups are being read.
+    Read,
+    /// A group is being placed.
+    Place,
+    /// The commit is under way.
+    Commit,
+    /// Slots that were given up are being drained.
+    DrainGivenUp,
+}
+
+/// The machine of a context that relocates.
+#[derive(Debug)]
+pub struct Relocate {
+    context: u8,
+    range: Range,
+    /// Only what lives beside sectors of this range that are to go back to main; otherwise everything.
+    beside: Option<Range>,
+    state: State,
+    stop: bool,
+    tally: Relocated,
+    /// Groups of the next window, at most.
+    groups: u32,
+    window: Window,
+    /// How often users of the window were let by.
+    tries: u32,
+    sweep: Sweep,
+    /// When the read under way was asked for, in a survey; and whether something took long.
+    asked_ms: u64,
+    slow: bool,
+    /// When users have waited long enough for what is not theirs, and for what is.
+    held_until_ms: u64,
+    deadline_ms: u64,
+    /// Sectors of the window that are to move; that wait for a commit; and those done with.
+    wanted: Masks,
+    queued: Masks,
+    remapped: Masks,
+    unreadable: Masks,
+    failed: Masks,
+    /// Placing: which group of the window.
+    nth: usize,
+    placer: Placer,
+}
+
+impl Relocate {
+    /// A machine that relocates a range, widened to whole physical blocks of main, in repair context `context`.
+    pub fn new(context: u8, range: Range, engine: &Engine<'_>) -> Relocate {
+        let range = range.widened(engine.unit_sectors(), engine.shape().sectors);
+        let window = Window { at: range.first, sectors: 0 };
+        Relocate {
+            context,
+            range,
+            beside: None,
+            state: State::Begin,
+            stop: false,
+            tally: Relocated::default(),
+            groups: WINDOW_GROUPS,
+            window,
+            tries: 0,
+            sweep: Sweep::new(engine, &window, 0),
+            asked_ms: 0,
+            slow: false,
+            held_until_ms: 0,
+            deadline_ms: 0,
+            wanted: NO_SECTORS,
+            queued: NO_SECTORS,
+            remapped: NO_SECTORS,
+            unreadable: NO_SECTORS,
+            failed: NO_SECTORS,
+            nth: 0,
+            placer: Placer::new(context),
+        }
+    }
+
+    /// A machine that moves into slots what lives on main, in the physical blocks of `window`, beside what is to go back there of `range`:
+    /// a write of a part of a physical block may cost the rest (S32). Where some of that rest cannot be read nothing is moved.
+    pub(super) fn beside(context: u8, window: &Window, range: Range, engine: &Engine<'_>) -> Relocate {
+        let whole = Range { first: window.at, sectors: window.sectors.into() };
+        Relocate { beside: Some(range), ..Relocate::new(context, whole, engine) }
+    }
+
+    /// The range as widened.
+    pub fn range(&self) -> Range {
+        self.range
+    }
+
+    /// Has it end before the next window.
+    pub fn stop(&mut self) {
+        self.stop = true;
+    }
+
+    /// What came of it so far.
+    pub fn tally(&self) -> Relocated {
+        self.tally
+    }
+
+    /// The next step after `event`.
+    pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
+        let mut step = match (self.state, event) {
+            (State::Begin, Event::Go) => self.begin_window(engine, now_ms),
+            (State::Survey, Event::Io(result)) => self.surveyed(engine, result, now_ms),
+            (State::Claim, Event::Go) => self.claim(engine, now_ms),
+            (State::DrainHeld, Event::Drained) => {
+                self.sweep = Sweep::new(engine, &self.window, 1);
+                self.read(engine, now_ms)
+            }
+            (State::DrainHeld, Event::Undrained) => self.make_way(engine),
+            (State::MakeWay, Event::Drained) => self.claim(engine, now_ms),
+            (State::MakeWay, Event::Undrained) => {
+                // It is to stop, and nothing of the window was moved.
+                self.stop = true;
+                self.window.sectors = 0;
+                None
+            }
+            (State::Read, Event::Io(result)) => self.held_read(engine, result, now_ms),
+            (State::Place, event) => {
+                let placed = self.placer.next(engine, event);
+                self.obey(engine, placed).or_else(|| self.place_next(engine))
+            }
+            (State::Commit, Event::Committed) => self.committed(engine),
+            (State::DrainGivenUp, Event::Drained) => {
+                engine.leave_superseded(self.context);
+                self.place_next(engine)
+            }
+            _ => {
+                engine.broken("a relocation was told something that it did not ask for");
+                self.stop = true;
+                self.window.sectors = 0;
+                None
+            }
+        };
+        // Windows in which there is nothing to do follow one another here.
+        loop {
+            match step {
+                Some(next) => return next,
+                None => {
+                    self.end_window(engine);
+                    step = self.begin_window(engine, now_ms);
+                }
+            }
+        }
+    }
+
+    /// Begins with the next window; `None` if nothing in it is to move.
+    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+        let at = Sector(self.window.end());
+        if self.stop || at.0 >= self.range.end() {
+            self.tally.next = (at.0 < self.range.end()).then_some(at);
+            return Some(Next::Done(Ok(())));
+        }
+        self.window = Window::cut(at, self.range.end(), self.groups);
+        self.slow = false;
+        (self.queued, self.remapped) = (NO_SECTORS, NO_SECTORS);
+        (self.unreadable, self.failed) = (NO_SECTORS, NO_SECTORS);
+        for (nth, wanted) in self.wanted.iter_mut().enumerate() {
+            *wanted = self.window.mask(nth);
+        }
+        self.leave_out_mapped(engine);
+        if let Some(range) = self.beside {
+            let beside = engine.beside(&self.window, &range);
+            self.wanted.iter_mut().zip(&beside).for_each(|(wanted, beside)| *wanted &= beside);
+        }
+        if !engine.mode.remaps() {
+            (self.failed, self.wanted) = (self.wanted, NO_SECTORS);
+            return None;
+        }
+        self.sweep = Sweep::new(engine, &self.window, engine.settings.error_threshold.max(1));
+        self.survey(engine, now_ms)
+    }
+
+    fn leave_out_mapped(&mut self, engine: &Engine<'_>) {
+        for (nth, wanted) in self.wanted.iter_mut().enumerate() {
+            *wanted &= !engine.table.record_of(self.window.group(nth)).map_or(0, |(_, r)| r.mask());
+        }
+    }
+
+    fn survey(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+        self.state = State::Survey;
+        if let Some(request) = self.sweep.next(&self.window, &self.wanted).filter(|_| !self.stop) {
+            self.asked_ms = now_ms;
+            return Some(Next::Io(request));
+        }
+        if self.stop {
+            // Nothing was moved: the next order begins with this window.
+            self.window.sectors = 0;
+            return None;
+        }
+        self.tries = 0;
+        if self.beside.is_some() {
+            let unreadable = self.unreadable;
+            engine.spread(&self.window, &unreadable, &mut self.wanted, &mut self.failed);
+        }
+        self.claim(engine, now_ms)
+    }
+
+    /// A read of the survey has ended. What took long may do so again under the hold, for whose users of its own group alone may wait then.
+    fn surveyed(
+        &mut self,
+        engine: &mut Engine<'_>,
+        result: Result<(), ErrorKind>,
+        now_ms: u64,
+    ) -> Option<Next> {
+        self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
+        let took_ms = now_ms.saturating_sub(self.asked_ms);
+        if result.is_ok() && took_ms >= HELD_MS {
+            self.slow = true;
+            if self.window.at.group() != self.window.last_group() {
+                // Begun anew at the same place.
+                self.groups = 1;
+                self.window.sectors = 0;
+                return None;
+            }
+        }
+        self.survey(engine, now_ms)
+    }
+
+    /// Claims the window and holds what is to move.
+    fn claim(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+        self.state = State::Claim;
+        if self.stop {
+            self.window.sectors = 0;
+            return None;
+        }
+        if self.wanted == NO_SECTORS {
+            return None;
+        }
+        let context = usize::from(self.context);
+        if !engine.claim(context, self.window.at.group(), self.window.last_group()) {
+            return Some(Next::Wait);
+        }
+        engine.set_ordered(context);
+        self.leave_out_mapped(engine);
+        let remaps = engine.mode.remaps();
+        for (nth, (wanted, failed)) in self.wanted.iter_mut().zip(&mut self.failed).enumerate() {
+            if *wanted != 0 && !(remaps && engine.hold(self.window.group(nth)).is_some()) {
+                *failed |= core::mem::take(wanted);
+            }
+        }
+        if self.wanted == NO_SECTORS {
+            return None;
+        }
+        self.held_until_ms = now_ms.saturating_add(HELD_MS);
+        self.deadline_ms = now_ms.saturating_add(engine.settings.repair_deadline_ms);
+        self.state = State::DrainHeld;
+        Some(Next::Drain(Drain::while_held(engine.writes_to(&self.window))))
+    }
+
+    fn make_way(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+        self.state = State::MakeWay;
+        let drain = engine.make_way(self.context, &mut self.window, &self.wanted, &mut self.tries);
+        self.stop |= drain.is_none();
+        drain.map(Next::Drain)
+    }
+
+    /// A read of what is held has ended. If it failed, or users have waited long enough, the window ends before what is not read yet; if
+    /// nothing was read, behind the first group that is wanted, which is all that users wait for from then on.
+    fn held_read(
+        &mut self,
+        engine: &mut Engine<'_>,
+        result: Result<(), ErrorKind>,
+        now_ms: u64,
+    ) -> Option<Next> {
+        self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
+        if result.is_err() || now_ms >= self.held_until_ms {
+            (self.slow, self.groups) = (true, 1);
+            let first = self.wanted.iter().position(|mask| *mask != 0).unwrap_or(0);
+            let end = self.sweep.nth(&self.window).max(first.saturating_add(1));
+            let masks = [&mut self.wanted, &mut self.unreadable, &mut self.failed];
+            engine.cut_window(&mut self.window, end, masks);
+        }
+        self.read(engine, now_ms)
+    }
+
+    /// Reads what is held. It read well a moment ago, so what fails now gets no second attempt: users wait.
+    fn read(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+        self.state = State::Read;
+        if now_ms >= self.deadline_ms {
+            self.sweep.give_up(&self.window, &mut self.wanted, &mut self.unreadable);
+        }
+        if let Some(request) = self.sweep.next(&self.window, &self.wanted) {
+            return Some(Next::Io(request));
+        }
+        for (nth, (wanted, unreadable)) in self.wanted.iter().zip(&self.unreadable).enumerate() {
+            if *wanted == 0 && *unreadable != 0 {
+                engine.unhold(self.window.group(nth));
+            }
+        }
+        self.nth = 0;
+        self.place_next(engine)
+    }
+
+    /// Places the next group; `None` when the window is done.
+    fn place_next(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+        while let Some(need) = self.wanted.get(self.nth).copied() {
+            let group = self.window.group(self.nth);
+            if need == 0 {
+                self.nth += 1;
+            } else if !engine.mode.remaps() {
+                engine.unhold(group);
+                self.group_done(false);
+            } else if !engine.has_room() {
+                engine.await_room(usize::from(self.context), true);
+                self.state = State::Commit;
+                return Some(Next::Commit);
+            } else {
+                let (at, error) = (self.window.at, ErrorKind::NoSpace);
+                let buffer_sector = 0;
+                let what = Placement {
+                    group,
+                    need,
+                    at,
+                    buffer_sector,
+                    give_up: false,
+                    may_lose: false,
+                    rescue: false,
+                    error,
+                };
+                let placed = self.placer.begin(engine, what);
+                if let Some(next) = self.obey(engine, placed) {
+                    return Some(next);
+                }
+            }
+        }
+        if self.queued != NO_SECTORS {
+            self.state = State::Commit;
+            return Some(Next::Commit);
+        }
+        self.drain_given_up(engine)
+    }
+
+    fn drain_given_up(&mut self, engine: &Engine<'_>) -> Option<Next> {
+        self.state = State::DrainGivenUp;
+        engine.has_superseded(self.context).then_some(Next::Drain(Drain::ALL))
+    }
+
+    fn obey(&mut self, engine: &mut Engine<'_>, placed: Placed) -> Option<Next> {
+        self.state = State::Place;
+        match placed {
+            Placed::Io(request) => return Some(Next::Io(request)),
+            Placed::Drain => {
+                // The rest of the window is held as well.
+                let group = self.window.group(self.nth);
+                return Some(Next::Drain(Drain::while_held(engine.regions().writes_to(group, group))));
+            }
+            Placed::Queued => self.group_done(true),
+            Placed::Failed(_) => self.group_done(false),
+        }
+        None
+    }
+
+    /// The group at hand waits for a commit now, or stays on main.
+    fn group_done(&mut self, placed: bool) {
+        let to = if placed { &mut self.queued } else { &mut self.failed };
+        if let (Some(wanted), Some(to)) = (self.wanted.get_mut(self.nth), to.get_mut(self.nth)) {
+            *to |= core::mem::take(wanted);
+        }
+        self.nth += 1;
+    }
+
+    fn committed(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
+        let context = usize::from(self.context);
+        engine.await_room(context, false);
+        // Several commits may have carried the window, and some of them may have failed: the map says what is durable.
+        let done = self.remapped.iter_mut().zip(&mut self.failed);
+        for (nth, (queued, (remapped, failed))) in self.queued.iter_mut().zip(done).enumerate() {
+            let (queued, mapped) = (core::mem::take(queued), engine.mapped_mask(self.window.group(nth)));
+            *remapped |= queued & mapped;
+            *failed |= queued & !mapped;
+        }
+        self.drain_given_up(engine).or_else(|| self.place_next(engine))
+    }
+
+    fn end_window(&mut self, engine: &mut Engine<'_>) {
+        engine.unclaim(usize::from(self.context));
+        let (remapped, unreadable) = (count(&self.remapped), count(&self.unreadable));
+        let failed = count(&self.failed);
+        let sectors = u64::from(self.window.sectors);
+        if sectors == 0 {
+            return;
+        }
+        self.tally.remapped += remapped;
+        self.tally.unreadable += unreadable;
+        self.tally.failed += failed;
+        self.tally.mapped += sectors.saturating_sub(remapped + unreadable + failed);
+        self.state = State::Begin;
+        if !self.slow {
+            self.groups = self.groups.saturating_mul(2).min(WINDOW_GROUPS);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What the machines of orders have in common: they hold healthy groups, whose users wait.
+
+use crate::engine::jobs::protocol::Drain;
+use crate::engine::jobs::window::{Masks, Window};
+use crate::engine::limits::WINDOW_GROUPS;
+use crate::engine::set::Engine;
+use crate::gate::Lanes;
+
+/// How often an order holds the groups of a window and lets go of them again before it stops there.
+const HOLD_TRIES: u32 = 8;
+
+impl Engine<'_> {
+    /// Writes under way take too long for users of the wanted groups of a window to wait: lets go of all that `context` claimed and held
+    /// for an order. The drain after which it may try again, or `None` if it has tried often enough: nothing
+    /// was moved then, and the next order begins with this window.
+    #[must_use]
+    pub(super) fn make_way(
+        &mut self,
+        context: u8,
+        window: &mut Window,
+        wanted: &Masks,
+        tries: &mut u32,
+    ) -> Option<Drain> {
+        for (nth, _) in wanted.iter().enumerate().filter(|(_, mask)| **mask != 0) {
+            self.unhold(window.group(nth));
+        }
+        self.unclaim(usize::from(context));
+        *tries += 1;
+        let drain = (*tries < HOLD_TRIES).then(|| Drain::of_order(self.writes_to(window)));
+        if drain.is_none() {
+            window.sectors = 0;
+        }
+        drain
+    }
+
+    /// The window of an order ends before its `nth` group: what was held behind is not any more, and the masks say nothing of it.
+    pub(super) fn cut_window<const N: usize>(
+        &mut self,
+        window: &mut Window,
+        nth: usize,
+        mut masks: [&mut Masks; N],
+    ) {
+        for behind in nth..WINDOW_GROUPS as usize {
+            let mut any = 0;
+            for mask in masks.iter_mut().filter_map(|masks| masks.get_mut(behind)) {
+                any |= core::mem::take(mask);
+            }
+            if any != 0 {
+                self.unhold(window.group(behind));
+            }
+        }
+        window.cut_before(nth);
+    }
+
+    /// The lanes of all writes to a window.
+    pub(super) fn writes_to(&self, window: &Window) -> Lanes {
+        self.regions().writes_to(window.at.group(), window.last_group())
+    }
+}

@@ -1,0 +1,366 @@
+//! Placing: content of one group goes from the window of a context's buffer into a slot, of the group's own or a new one.
+
+use super::protocol::{Event, SCRATCH_SECTOR};
+use crate::engine::limits::SLOT_TRIES;
+use crate::engine::map::changes::{Change, Kind};
+use crate::engine::set::Engine;
+use crate::error::ErrorKind;
+use crate::format::{Entry, SlotState};
+use crate::io::{Device, IoRequest, Op};
+use crate::lookup::{Record, Use};
+use crate::units::{sector_mask, Group, Sector, Slot, SECTOR_BYTES};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing is under way.
+    Rest,
+    /// The held group is being drained before its slot is given up.
+    DrainOld,
+    /// A block of the old slot is being read.
+    ReadOld { mask: u8 },
+    /// A run of the group's sectors is being written to the slot.
+    WriteSlot { mask: u8 },
+}
+
+/// How the group at hand is placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placing {
+    /// Into a slot taken for it.
+    New,
+    /// Into the slot that it has.
+    Extend,
+    /// From its slot into another, taken for it.
+    Move { from: Slot },
+}
+
+/// What a placer asks for, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// Carry out this request.
+    Io(IoRequest),
+    /// Wait until the writes to the group that are under way have ended.
+    Drain,
+    /// The content is on a slot, and the change that makes it the group's waits for a commit.
+    Queued,
+    /// It cannot be placed: what was mapped stays as it is, and the group is not held any more.
+    Failed(ErrorKind),
+}
+
+/// What a group is to be given, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placement {
+    pub(super) group: Group,
+    /// Sectors whose content is in the buffer.
+    pub(super) need: u8,
+    /// A sector at or before them, and where in the buffer its content is, in sectors.
+    pub(super) at: Sector,
+    pub(super) buffer_sector: u32,
+    /// Whether the slot that the group has must be given up (S7).
+    pub(super) give_up: bool,
+    /// Whether what cannot be read of a slot that is given up may be declared lost.
+    pub(super) may_lose: bool,
+    /// Whether the content is nowhere else: then an error of the spare that is none of the medium is no reason to give up at once.
+    pub(super) rescue: bool,
+    /// The error when no slot is free.
+    pub(super) error: ErrorKind,
+}
+
+/// The part of a machine that places groups, one after the other.
+#[derive(Debug)]
+pub(super) struct Placer {
+    context: u8,
+    what: Placement,
+    state: State,
+    placing: Placing,
+    slot: Slot,
+    slot_tries: u32,
+    to_read: u8,
+    to_write: u8,
+    kept: u8,
+    to_write_kept: u8,
+    /// Sectors of the old slot: lost since long; unreadable now; read and already in the new slot.
+    lost: u8,
+    unread: u8,
+    written_kept: u8,
+    /// The unreadable ones are being read a second time.
+    read_again: bool,
+    /// A slot that was taken for the group, and that neither a lookup nor a change leads to yet. Whatever becomes of the group, it is given
+    /// back, retired or queued (S33).
+    taken: Option<Slot>,
+}
+
+impl Placer {
+    /// A placer of a context.
+    pub(super) fn new(context: u8) -> Placer {
+        let (group, at, error) = (Group(0), Sector(0), ErrorKind::Io);
+        Placer {
+            context,
+            what: Placement {
+                group,
+                need: 0,
+                at,
+                buffer_sector: 0,
+                give_up: false,
+                may_lose: false,
+                rescue: false,
+                error,
+            },
+            state: State::Rest,
+            placing: Placing::New,
+            slot: Slot(0),
+            slot_tries: 0,
+            to_read: 0,
+            to_write: 0,
+            kept: 0,
+            to_write_kept: 0,
+            lost: 0,
+            unread: 0,
+            written_kept: 0,
+            read_again: false,
+            taken: None,
+        }
+    }
+
+    /// Begins with a group, which the context has claimed.
+    pub(super) fn begin(&mut self, engine: &mut Engine<'_>, what: Placement) -> Placed {
+        *self = Placer { what, ..Placer::new(self.context) };
+        match engine.table.record_of(what.group) {
+            None => self.begin_slot(engine),
+            Some((slot, record)) if record.is_reserved_hold() => {
+                self.slot = slot;
+                self.slot_tries = 1;
+                self.begin_writing(engine)
+            }
+            Some((slot, _)) if what.give_up => self.begin_move(engine, slot),
+            Some((slot, _)) => {
+                self.placing = Placing::Extend;
+                self.slot = slot;
+                self.begin_writing(engine)
+            }
+        }
+    }
+
+    /// Whether the group at hand had no slot.
+    pub(super) fn is_new(&self) -> bool {
+        self.placing == Placing::New
+    }
+
+    /// The next step after what [`Placer::begin`] or this asked for.
+    pub(super) fn next(&mut self, engine: &mut Engine<'_>, event: Event) -> Placed {
+        match (core::mem::replace(&mut self.state, State::Rest), event) {
+            (State::DrainOld, Event::Drained) => self.read_old(engine),
+            (State::DrainOld, Event::Undrained) => self.give_up(engine, self.what.error),
+            (State::ReadOld { mask }, Event::Io(result)) => self.read_ended(engine, mask, result),
+            (State::WriteSlot { mask }, Event::Io(result)) => self.slot_written(engine, mask, result),
+            _ => {
+                engine.broken("a machine that places a group was told something that it did not ask for");
+                self.give_up(engine, ErrorKind::Io)
+            }
+        }
+    }
+
+    /// The group's slot is to be given up: hold the group and wait until nobody writes to the slot (S7, S9).
+    fn begin_move(&mut self, engine: &mut Engine<'_>, from: Slot) -> Placed {
+        self.placing = Placing::Move { from };
+        if let Some(record) = engine.table.record(from) {
+            engine.set_record(from, record.with_held(true));
+        }
+        self.state = State::DrainOld;
+        Placed::Drain
+    }
+
+    /// The old slot is quiet: read what is not brought.
+    fn read_old(&mut self, engine: &mut Engine<'_>) -> Placed {
+        let Placing::Move { from } = self.placing else {
+            engine.broken("a group was drained that is not moved");
+            return self.give_up(engine, ErrorKind::Io);
+        };
+        let mask = engine.table.record(from).filter(|r| r.usage() == Use::Mapped).map_or(0, |r| r.mask());
+        let rest = mask & !self.what.need;
+        self.lost = engine.lost_mask(from) & rest;
+        self.to_read = rest & !self.lost;
+        self.unread = 0;
+        self.read_again = false;
+        self.read_next(engine)
+    }
+
+    fn read_next(&mut self, engine: &mut Engine<'_>) -> Placed {
+        let Placing::Move { from } = self.placing else { return self.begin_slot(engine) };
+        if self.to_read == 0 && self.read_again {
+            // The new slot has all but what was read this time.
+            self.to_write_kept = self.kept & !self.written_kept;
+            return self.write_next(engine);
+        }
+        if self.to_read == 0 {
+            return self.begin_slot(engine);
+        }
+        let block_sectors = engine.shape().block_bytes / SECTOR_BYTES;
+        let first = self.to_read.trailing_zeros();
+        let mask = sector_mask(first, block_sectors);
+        self.state = State::ReadOld { mask };
+        Placed::Io(IoRequest {
+            device: Device::Spare,
+            op: Op::Read,
+            sector: engine.geometry().slot_block(from).first_sector() + u64::from(first),
+            sectors: mask.count_ones(),
+            buffer_sector: SCRATCH_SECTOR + first,
+        })
+    }
+
+    fn read_ended(&mut self, engine: &mut Engine<'_>, mask: u8, result: Result<(), ErrorKind>) -> Placed {
+        match result {
+            Ok(()) => self.kept |= mask,
+            Err(error) if error.can_mean_medium() || self.what.rescue => self.unread |= mask,
+            Err(error) => return self.give_up(engine, error),
+        }
+        self.to_read &= !mask;
+        self.read_next(engine)
+    }
+
+    /// Takes a slot for the group and begins to fill it.
+    fn begin_slot(&mut self, engine: &mut Engine<'_>) -> Placed {
+        self.slot_tries += 1;
+        match engine.take_slot(self.what.group) {
+            Some(slot) => {
+                (self.slot, self.taken) = (slot, Some(slot));
+                self.begin_writing(engine)
+            }
+            None => self.give_up(engine, self.what.error),
+        }
+    }
+
+    fn begin_writing(&mut self, engine: &mut Engine<'_>) -> Placed {
+        self.to_write = self.what.need;
+        self.to_write_kept = self.kept;
+        self.write_next(engine)
+    }
+
+    /// Writes the next run: first what is brought, then what was kept of the old slot.
+    fn write_next(&mut self, engine: &mut Engine<'_>) -> Placed {
+        let kept = self.to_write == 0;
+        let left = if kept { self.to_write_kept } else { self.to_write };
+        if left == 0 && self.unread != 0 && !self.read_again {
+            return self.read_once_more(engine);
+        }
+        if left == 0 && self.unread != 0 && !self.what.may_lose {
+            return self.give_up(engine, ErrorKind::Medium);
+        }
+        if left == 0 {
+            return self.queue_change(engine);
+        }
+        let first = left.trailing_zeros();
+        let count = (left >> first).trailing_ones();
+        let sector = engine.geometry().slot_block(self.slot).first_sector() + u64::from(first);
+        self.state = State::WriteSlot { mask: sector_mask(first, count) };
+        let from = self.what.group.first_sector().0 + u64::from(first);
+        let brought = self.what.buffer_sector.saturating_add(from.saturating_sub(self.what.at.0) as u32);
+        let buffer_sector = if kept { SCRATCH_SECTOR + first } else { brought };
+        Placed::Io(IoRequest { device: Device::Spare, op: Op::Write, sector, sectors: count, buffer_sector })
+    }
+
+    /// What could not be read is lost only if it still cannot be now that the spare has taken a write: a spare that was away
+    /// for a moment would otherwise cost content that it has.
+    fn read_once_more(&mut self, engine: &mut Engine<'_>) -> Placed {
+        self.read_again = true;
+        self.written_kept = self.kept;
+        self.to_read = self.unread;
+        self.unread = 0;
+        self.read_next(engine)
+    }
+
+    fn slot_written(&mut self, engine: &mut Engine<'_>, mask: u8, result: Result<(), ErrorKind>) -> Placed {
+        match result {
+            Ok(()) if self.to_write != 0 => self.to_write &= !mask,
+            Ok(()) => self.to_write_kept &= !mask,
+            Err(error) => return self.slot_failed(engine, error),
+        }
+        self.write_next(engine)
+    }
+
+    fn slot_failed(&mut self, engine: &mut Engine<'_>, error: ErrorKind) -> Placed {
+        if !error.can_mean_medium() && self.what.rescue && self.slot_tries < SLOT_TRIES {
+            // Nothing says that it is the slot. The group stays held.
+            self.slot_tries += 1;
+            return self.write_next(engine);
+        }
+        if self.placing == Placing::Extend {
+            if !error.can_mean_medium() {
+                return self.give_up(engine, error);
+            }
+            let slot = self.slot;
+            return self.begin_move(engine, slot);
+        }
+        if !error.can_mean_medium() {
+            return self.give_up(engine, error);
+        }
+        if engine.table.record_of(self.what.group).is_some_and(|(found, _)| found == self.slot) {
+            return self.holder_failed(engine, error);
+        }
+        self.taken = None;
+        engine.queue_retirement(self.slot);
+        if self.slot_tries >= SLOT_TRIES {
+            return self.give_up(engine, error);
+        }
+        self.begin_slot(engine)
+    }
+
+    /// The slot that failed is the one by which the group is held: another takes over the hold. Until a drain the old one stays as
+    /// it is, since a lookup that came to it must not conclude that the group is on main (S9).
+    fn holder_failed(&mut self, engine: &mut Engine<'_>, error: ErrorKind) -> Placed {
+        let group = self.what.group;
+        let next = if self.slot_tries < SLOT_TRIES { engine.take_slot(group) } else { None };
+        let Some(next) = next else {
+            let _ = engine.table.remove(group);
+            engine.queue_retirement(self.slot);
+            return self.give_up(engine, error);
+        };
+        if !engine.table.replace(next, Record::reserved(group).with_held(true)) {
+            engine.broken("a held group is not in the map");
+            return self.give_up(engine, ErrorKind::Io);
+        }
+        if !engine.supersede(self.slot, Some(self.context)) {
+            engine.broken("the list of changes is full though there was room");
+            return self.give_up(engine, ErrorKind::Io);
+        }
+        self.slot = next;
+        self.slot_tries += 1;
+        self.begin_writing(engine)
+    }
+
+    /// The group cannot be placed: what was mapped stays as it is, and a slot that was taken for it is free again.
+    fn give_up(&mut self, engine: &mut Engine<'_>, error: ErrorKind) -> Placed {
+        if let Some(slot) = self.taken.take() {
+            engine.give_back(slot);
+        }
+        engine.unhold(self.what.group);
+        Placed::Failed(error)
+    }
+
+    /// The content is on the slot: queue the entry that makes it the group's.
+    fn queue_change(&mut self, engine: &mut Engine<'_>) -> Placed {
+        let need = self.what.need;
+        let (kind, mask, lost) = match self.placing {
+            Placing::New => (Kind::New, need | self.kept, 0),
+            Placing::Extend => {
+                let old = engine.entry(self.slot);
+                (Kind::Extend, old.mask | need, old.lost)
+            }
+            Placing::Move { from } => {
+                let lost = self.lost | self.unread;
+                (Kind::Move { from }, need | self.kept | lost, lost)
+            }
+        };
+        let state = if lost == 0 { SlotState::Mapped } else { SlotState::Lost };
+        let Some(generation) = engine.next_generation() else {
+            return self.give_up(engine, ErrorKind::Io);
+        };
+        let entry = Entry { state, group: self.what.group, mask, lost, generation };
+        let change = Change { brought: need, ..Change::new(kind, Some(self.context), self.slot, entry) };
+        if !engine.queue(change) {
+            engine.broken("the list of changes is full though there was room");
+            return self.give_up(engine, ErrorKind::Io);
+        }
+        self.taken = None;
+        Placed::Queued
+    }
+}

@@ -1,0 +1,9 @@
+//! The map: its slots, what is on the way into it, and what becomes visible.
+
+pub(in crate::engine) mod changes;
+pub mod list;
+pub(in crate::engine) mod publish;
+pub(in crate::engine) mod slots;
+
+mod hold;
+mod removal;

@@ -1,0 +1,88 @@
+//! Taking sectors out of the map, when their content is on main again (S24).
+
+use super::changes::{Change, Kind, Stage};
+use crate::engine::set::Engine;
+use crate::engine::tell::notice::Notice;
+use crate::format::{Entry, SlotState};
+use crate::lookup::{Record, Use};
+use crate::units::{Group, Slot};
+
+impl Engine<'_> {
+    /// Queues the removal of sectors of a held group from its slot: of the entry, if no other sectors are left in it. Lost sectors
+    /// stay. False: the change could not be queued.
+    #[must_use]
+    pub(in crate::engine) fn queue_removal(&mut self, context: u8, slot: Slot, mask: u8) -> bool {
+        let old = self.entry(slot);
+        let rest = old.mask & !(mask & !old.lost);
+        let Some(generation) = self.next_generation() else { return false };
+        let entry = match rest {
+            0 => Entry { generation, ..Entry::default() },
+            mask => {
+                let state = if old.lost == 0 { SlotState::Mapped } else { SlotState::Lost };
+                Entry { state, group: old.group, mask, lost: old.lost, generation }
+            }
+        };
+        self.queue(Change::new(Kind::Release { group: old.group }, Some(context), slot, entry))
+    }
+
+    /// The removal is durable. A slot of which nothing is left in the map stays what a lookup under way can recognise, until a
+    /// drain: its group, held (S9). Its entry is free at once, in every block that is written from now on.
+    pub(in crate::engine) fn publish_removal(&mut self, change: &Change, group: Group) {
+        let (slot, e) = (change.slot, change.entry);
+        let Some(old) = self.table.record(slot).filter(|r| r.usage() == Use::Mapped && r.group() == group)
+        else {
+            return self.broken("sectors were released that are not mapped");
+        };
+        self.set_generation(slot, e.generation, e.lost);
+        if e.mask != 0 {
+            self.set_record(slot, Record::mapped(group, e.mask, old.bad() & e.mask | e.lost));
+        } else {
+            self.set_record(slot, Record::reserved(group).with_held(true));
+            let waits = self.changes.push(Change { stage: Stage::Superseded, ..*change });
+            if !(waits && self.table.remove(group)) {
+                return self.broken("a released group was not in the map");
+            }
+        }
+        let mask = old.mask() & !e.mask;
+        self.counters.released_sectors += u64::from(mask.count_ones());
+        self.notices.push(Notice::Released { group: group.first_sector(), mask, slot });
+    }
+
+    /// Has `context`, which has claimed these groups, wait until no slot that was given up names one of them in its entry any more.
+    /// Such an entry would be the newest of its group once the present one is gone. False: there is none.
+    #[must_use]
+    pub(in crate::engine) fn await_retirements(&mut self, context: u8, first: Group, last: Group) -> bool {
+        if self.old_entries == 0 {
+            return false;
+        }
+        let mut found = false;
+        for slot in (0..self.table.slots()).map(Slot) {
+            let Some(record) = self.table.record(slot).filter(|r| r.usage() == Use::Mapped) else { continue };
+            let group = record.group();
+            let serves = || self.table.record_of(group).is_some_and(|(s, _)| s == slot);
+            if first <= group && group <= last && !serves() {
+                found = true;
+                self.await_retirement(context, slot);
+            }
+        }
+        found
+    }
+
+    fn await_retirement(&mut self, context: u8, slot: Slot) {
+        let waiting = |c: &&mut Change| c.slot == slot && c.stage != Stage::Doubt && c.owner.is_none();
+        let waits = match self.changes.iter_mut().find(waiting) {
+            Some(change) => {
+                change.owner = Some(context);
+                true
+            }
+            None => false,
+        };
+        let Some(generation) = self.next_generation() else { return };
+        let entry = Entry { state: SlotState::Retired, generation, ..Entry::default() };
+        let queued = waits || self.queue(Change::new(Kind::Retire, Some(context), slot, entry));
+        if let Some(c) = self.contexts.get_mut(usize::from(context)) {
+            c.outstanding += u32::from(waits);
+            c.failed |= !queued;
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What the administrator chooses.
+
+/// What the administrator may choose; the kernel's module parameters of the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Failed attempts on one physical block of main before it counts as bad, 1 to 100.
+    pub error_threshold: u32,
+    /// Whether failed writes are repaired at all.
+    pub auto_remap: bool,
+    /// Most slots in use; 0 for all.
+    pub slots_max: u32,
+    /// Slots in use, in percent, from which on the spare counts as nearly full, 1 to 100.
+    pub emergency_percent: u32,
+    /// Time for narrowing one failed bio, in milliseconds; what has not proved good by then goes to slots.
+    pub repair_deadline_ms: u64,
+    /// Retries of a block that fails a read, after the first read of it alone, 0 to 100.
+    pub read_retries: u32,
+    /// Time for narrowing one failed read, in milliseconds; what has not been read well by then is an error.
+    pub read_deadline_ms: u64,
+    /// How old a success elsewhere on main may be to be evidence that main takes writes, in milliseconds.
+    pub evidence_window_ms: u64,
+    /// Whether the breaker may open. Not in a laboratory.
+    pub production: bool,
+    /// How long the breaker stays open at least, in milliseconds; not less than `evidence_window_ms`.
+    pub breaker_pause_ms: u64,
+    /// Physical block of main in sectors: the unit in which it fails. A power of two. It stays as it is from the first job on.
+    pub physical_sectors: u32,
+    /// Time from an activation or an eviction to the first attempt to bring evicted copies back, in milliseconds.
+    pub readmit_after_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            error_threshold: 3,
+            auto_remap: true,
+            slots_max: 0,
+            emergency_percent: 90,
+            repair_deadline_ms: 30_000,
+            read_retries: 5,
+            read_deadline_ms: 30_000,
+            evidence_window_ms: 5000,
+            production: true,
+            breaker_pause_ms: 30_000,
+            physical_sectors: 8,
+            readmit_after_ms: 60_000,
+        }
+    }
+}

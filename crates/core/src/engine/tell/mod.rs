@@ -1,0 +1,3 @@
+//! What happened, for a host to tell.
+
+pub mod notice;

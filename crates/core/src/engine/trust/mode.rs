@@ -1,0 +1,181 @@
+//! Modes of a set. A mode follows from what is known of the set, and is judged again whenever that changes.
+
+use super::breaker::BreakerCause;
+use crate::engine::set::Engine;
+use crate::engine::tell::notice::Notice;
+
+/// What the set does at present; the first field of the status line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// All copies in sync; failed writes are repaired.
+    Rw,
+    /// At least two copies in sync, but not all; failed writes are repaired.
+    Degraded,
+    /// Existing mappings are served; nothing new is mapped.
+    NoRemap,
+    /// Writes are refused; see [`FailReason`].
+    Fail,
+}
+
+impl Mode {
+    /// The word of the status line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Rw => "rw",
+            Mode::Degraded => "degraded",
+            Mode::NoRemap => "no-remap",
+            Mode::Fail => "fail",
+        }
+    }
+
+    /// Whether new mappings may be made.
+    pub const fn remaps(self) -> bool {
+        matches!(self, Mode::Rw | Mode::Degraded)
+    }
+}
+
+/// Why a set is in mode `fail`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailReason {
+    /// A flush failed. The layers above may not have been told (device-mapper hides it when the flush carried data), so nothing more is
+    /// accepted until the administrator says so (S8). Reads are served.
+    Flush,
+    /// The engine found itself in a state that cannot be (S28). Neither reads nor writes are served.
+    Invariant(&'static str),
+}
+
+impl FailReason {
+    /// The word of the status line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FailReason::Flush => "flush-failed",
+            FailReason::Invariant(_) => "invariant",
+        }
+    }
+
+    /// Whether reads are served still.
+    pub const fn serves_reads(self) -> bool {
+        matches!(self, FailReason::Flush)
+    }
+}
+
+/// Why a set is in mode `no-remap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRemapReason {
+    /// The breaker is open (S16). The only one that ends by itself.
+    Breaker(BreakerCause),
+    /// A commit or a superblock could not be made durable (S13).
+    Commit,
+    /// Fewer than two copies are in sync (S12).
+    Copies,
+    /// The set has features that this version does not know.
+    Features,
+}
+
+impl NoRemapReason {
+    /// The word of the status line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NoRemapReason::Breaker(_) => "breaker",
+            NoRemapReason::Commit => "commit-failed",
+            NoRemapReason::Copies => "copies",
+            NoRemapReason::Features => "features",
+        }
+    }
+}
+
+impl Engine<'_> {
+    /// Why the mode is `fail` or `no-remap`, as the status line has it.
+    pub fn reason_name(&self) -> Option<&'static str> {
+        match self.mode {
+            Mode::Rw | Mode::Degraded => None,
+            Mode::NoRemap => self.no_remap_reason().map(NoRemapReason::name),
+            Mode::Fail => self.fail_reason.map(FailReason::name),
+        }
+    }
+
+    /// A flush of main or of the spare failed (S8).
+    pub fn flush_failed(&mut self) {
+        self.counters.flush_failures += 1;
+        self.fail(FailReason::Flush);
+    }
+
+    /// A state that cannot be was found (S28).
+    pub fn broken(&mut self, what: &'static str) {
+        self.fail(FailReason::Invariant(what));
+    }
+
+    fn fail(&mut self, reason: FailReason) {
+        let worse = match self.fail_reason {
+            None => true,
+            Some(old) => old.serves_reads() && !reason.serves_reads(),
+        };
+        if worse {
+            self.fail_reason = Some(reason);
+            self.notices.push(Notice::Failed(reason));
+        }
+        self.judge();
+    }
+
+    /// Accepts writes again after a failed flush. False if that was not the reason. A host that serves bios asks
+    /// [`crate::path::Access::resume`], which knows whether the flush has ended.
+    pub fn resume_writes(&mut self) -> bool {
+        if self.fail_reason != Some(FailReason::Flush) {
+            return false;
+        }
+        self.fail_reason = None;
+        self.forget_breaker();
+        // A commit that may have landed is settled by other work (S13).
+        self.judge();
+        true
+    }
+
+    /// Goes to the mode that what is known of the set demands.
+    pub(in crate::engine) fn judge(&mut self) {
+        let mode = self.due_mode();
+        if mode != self.mode {
+            self.mode = mode;
+            self.notices.push(match self.no_remap_reason() {
+                Some(reason) => Notice::NoRemap(reason),
+                None => Notice::Mode(mode),
+            });
+        }
+    }
+
+    /// Why the mode is `no-remap`, if it is.
+    pub fn no_remap_reason(&self) -> Option<NoRemapReason> {
+        self.stops_remapping().filter(|_| self.mode == Mode::NoRemap)
+    }
+
+    /// What keeps from remapping. The breaker, which closes by itself, hides nothing that does not.
+    fn stops_remapping(&self) -> Option<NoRemapReason> {
+        if self.superblock.ro_compat_unknown {
+            Some(NoRemapReason::Features)
+        } else if self.copies_in_sync() < 2 {
+            // With fewer than two copies a torn write could leave none (S12).
+            Some(NoRemapReason::Copies)
+        } else if self.unsettled {
+            Some(NoRemapReason::Commit)
+        } else {
+            self.breaker_cause().map(NoRemapReason::Breaker)
+        }
+    }
+
+    /// Whether what was queued may become durable: also while only the breaker stands against more of it.
+    pub(in crate::engine) fn commits(&self) -> bool {
+        self.mode.remaps() || matches!(self.no_remap_reason(), Some(NoRemapReason::Breaker(_)))
+    }
+
+    fn due_mode(&self) -> Mode {
+        let in_sync = self.copies_in_sync();
+        if self.fail_reason.is_some() {
+            Mode::Fail
+        } else if self.stops_remapping().is_some() {
+            Mode::NoRemap
+        } else if in_sync < u32::from(self.superblock.copy_count) {
+            Mode::Degraded
+        } else {
+            Mode::Rw
+        }
+    }
+}
