@@ -138,6 +138,45 @@ max_retries_production_is_obeyed() {
 	dmsetup remove dead
 }
 
+# A page of eight unreadable blocks, alone and in a longer read: known to be unreadable, it costs no more than the reads around it. The device
+# below counts all but what dies in a table of its own.
+what_is_known_is_cheap() {
+	dmsetup create dead --table "0 8 error"
+	BAD=/dev/mapper/dead under m "$MAIN" 51400+8
+	stat=/sys/dev/block/$(dmsetup info -c --noheadings -o major,minor m)/stat
+	cost() {
+		before=$(awk '{ print $1 }' "$stat")
+		get "$@" 2>/dev/null && return 1
+		echo $(($(awk '{ print $1 }' "$stat") - before))
+	}
+	pending=$(status r 4)
+	[ "$(cost 51400 8)" -gt 20 ]
+	equal "$(status r 4)" $((pending + 8))
+	for _ in 1 2 3; do
+		equal "$(cost 51400 8) $(cost 51403 2)" "1 1"
+		# The reader's own request, one before, one of all eight, one behind. The disk below counts the first by its parts, of which it has three.
+		[ "$(cost 51360 100)" -le 6 ]
+	done
+	same 51360 40
+	same 51408 40
+	equal "$(status r 4)" $((pending + 8))
+	# A read of one of them that goes well is given.
+	under m "$MAIN"
+	same 51400 8
+	equal "$(status r 4)" "$pending"
+	# One that is found anew is tried in full, and a write heals it.
+	BAD=/dev/mapper/dead under m "$MAIN" 51400+8
+	[ "$(cost 51400 8)" -gt 20 ]
+	under m "$MAIN"
+	put 51400 8
+	equal "$(query r 51400)" main
+	BAD=/dev/mapper/dead under m "$MAIN" 51400+8
+	[ "$(cost 51400 8)" -gt 20 ]
+	under m "$MAIN"
+	dmsetup remove dead
+	same 51400 8
+}
+
 # The read is on its way to main while a write of the block goes to a slot.
 a_read_follows_its_block_to_a_slot() {
 	make_slow 600000
@@ -293,6 +332,7 @@ t s02_pending_goes_with_a_mapping pending_goes_with_a_mapping
 t s03_a_read_over_main_and_slots a_read_over_main_and_slots
 t s02_errors_that_pass_are_healed_by_retries errors_that_pass_are_healed_by_retries
 t s02_max_retries_production_is_obeyed max_retries_production_is_obeyed
+t s34_what_is_known_is_cheap what_is_known_is_cheap
 t s04_a_read_follows_its_block_to_a_slot a_read_follows_its_block_to_a_slot
 t s17_read_ahead_records_nothing read_ahead_records_nothing
 t s02_slow_reads_hold_nobody_up slow_reads_hold_nobody_up

@@ -7,6 +7,9 @@
 //!
 //! A read that fails while a write of the same block succeeds must not leave the block pending. So a machine first *watches* a block,
 //! then reads it, and *confirms* what failed: a write in between has ended the watch.
+//!
+//! Beside each group stands when blocks of it were last found unreadable, by many attempts. Until some time after that they are *known*: readers
+//! get few attempts (S34).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +19,7 @@ use crate::units::{sector_mask, Group, Sector};
 /// Groups that can be remembered, as long as no more than [`WAYS`] of them fall into one set of the hash.
 pub const PENDING_GROUPS: usize = SETS * WAYS;
 /// Words of memory that a host sets aside.
-pub const PENDING_WORDS: usize = FIRST_CELL + PENDING_GROUPS;
+pub const PENDING_WORDS: usize = FIRST_TIME + PENDING_GROUPS;
 /// Cells that a group may be in: a cache line.
 const WAYS: usize = 8;
 const SETS: usize = 512;
@@ -25,6 +28,9 @@ const IN_USE: usize = 0;
 /// Word 1 counts the groups for which no cell was free.
 const DROPPED: usize = 1;
 const FIRST_CELL: usize = 8;
+/// Behind the cells, for each of them: when blocks of its group were last confirmed, in milliseconds. Written and read under the engine's lock
+/// alone.
+const FIRST_TIME: usize = FIRST_CELL + PENDING_GROUPS;
 /// Past so many groups, clearing looks at every cell instead of at every group.
 const SWEEP_GROUPS: u64 = 256;
 
@@ -119,8 +125,7 @@ impl<'a> Pending<'a> {
     /// Watches `sectors` sectors (at most 64) that are about to be read, until they are confirmed or unwatched.
     pub(crate) fn watch(&self, first: Sector, sectors: u32) {
         each_group(first, low_bits(sectors), |group, mask| {
-            let found = self.set_of(group).find(|w| Cell(w.load(Ordering::Acquire)).is_of(group));
-            if let Some(word) = found {
+            if let Some((word, _)) = self.find(group) {
                 let watched = self.change(word, |c| match c.is_of(group) {
                     true => Cell::new(group, c.pending(), c.watched() | mask),
                     false => c,
@@ -148,27 +153,66 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// Of the sectors from `first` on, those in `failed` are pending from now on, as far as they are watched still. Ends the watch of `sectors`
-    /// sectors. Returns those that were not pending before.
-    pub(crate) fn confirm(&self, first: Sector, sectors: u32, failed: u64) -> u64 {
+    /// Of the sectors from `first` on, those in `failed` are pending from now on, and known to be unreadable since `now_ms`, as far as they are
+    /// watched still. Ends the watch of `sectors` sectors. Returns those that were not pending before.
+    pub(crate) fn confirm(&self, first: Sector, sectors: u32, failed: u64, now_ms: u64) -> u64 {
         let mut news = 0;
         each_group(first, low_bits(sectors), |group, mask| {
-            let Some(word) = self.set_of(group).find(|w| Cell(w.load(Ordering::Acquire)).is_of(group)) else {
-                return;
-            };
+            let Some((word, time)) = self.find(group) else { return };
             let failed = in_group(first, failed, group);
-            let mut new = 0;
+            let (mut new, mut confirmed) = (0, 0);
             let _ = self.change(word, |c| {
                 if !c.is_of(group) {
-                    new = 0;
+                    (new, confirmed) = (0, 0);
                     return c;
                 }
-                new = failed & c.watched() & !c.pending();
+                confirmed = failed & c.watched();
+                new = confirmed & !c.pending();
                 Cell::new(group, c.pending() | new, c.watched() & !mask)
             });
+            if confirmed != 0 {
+                time.store(now_ms, Ordering::Relaxed);
+            }
             news |= in_range(first, new, group);
         });
         news
+    }
+
+    /// Whether the sector at `first` is pending and was confirmed less than `within_ms` ago, and how many of the `sectors` (at least 1) sectors
+    /// from there on it is equally said of.
+    pub(crate) fn known(&self, first: Sector, sectors: u32, now_ms: u64, within_ms: u64) -> (bool, u32) {
+        if !self.any() {
+            return (false, sectors);
+        }
+        let mut seen: Option<(Group, u8)> = None;
+        let mut is_known = |sector: Sector| {
+            let group = sector.group();
+            let mask = match seen {
+                Some((of, mask)) if of == group => mask,
+                _ => self.known_mask(group, now_ms, within_ms),
+            };
+            seen = Some((group, mask));
+            mask & sector_mask(sector.in_group(), 1) != 0
+        };
+        let known = is_known(first);
+        let end = first.0.saturating_add(u64::from(sectors));
+        let other = (first.0..end).find(|s| is_known(Sector(*s)) != known).unwrap_or(end);
+        (known, (other - first.0) as u32)
+    }
+
+    fn known_mask(&self, group: Group, now_ms: u64, within_ms: u64) -> u8 {
+        let is_recent = |time: &AtomicU64| now_ms.saturating_sub(time.load(Ordering::Relaxed)) < within_ms;
+        let found = self.find(group).filter(|(_, time)| is_recent(time));
+        // The cell may have become another's meanwhile.
+        let cell = found.map(|(word, _)| Cell(word.load(Ordering::Acquire)));
+        cell.filter(|cell| cell.is_of(group)).map_or(0, |cell| cell.pending())
+    }
+
+    /// The cell of a group, and its time.
+    fn find(&self, group: Group) -> Option<(&'a AtomicU64, &'a AtomicU64)> {
+        let nth = self.set_of(group).position(|w| Cell(w.load(Ordering::Acquire)).is_of(group))?;
+        let at = Self::set_at(group).checked_add(nth)?;
+        Some((self.words.get(FIRST_CELL.checked_add(at)?)?, self.words.get(FIRST_TIME.checked_add(at)?)?))
     }
 
     /// Whether a sector is pending.
@@ -195,17 +239,21 @@ impl<'a> Pending<'a> {
 
     /// The pending sectors, in no order: a group, and which of its sectors.
     pub fn groups(&self) -> impl Iterator<Item = (Group, u8)> + 'a {
-        let cells = self.words.get(FIRST_CELL..).unwrap_or(&[]).iter();
-        let cells = cells.map(|w| Cell(w.load(Ordering::Acquire)));
+        let cells = self.cells().map(|w| Cell(w.load(Ordering::Acquire)));
         cells.filter(|c| c.pending() != 0).map(|c| (c.group(), c.pending()))
     }
 
     fn cells(&self) -> impl Iterator<Item = &'a AtomicU64> {
-        self.words.get(FIRST_CELL..).unwrap_or(&[]).iter()
+        self.words.get(FIRST_CELL..FIRST_TIME).unwrap_or(&[]).iter()
+    }
+
+    /// Which cell is the first of a group's set.
+    fn set_at(group: Group) -> usize {
+        (hash(group) as usize % SETS) * WAYS
     }
 
     fn set_of(&self, group: Group) -> impl Iterator<Item = &'a AtomicU64> {
-        let at = FIRST_CELL + (hash(group) as usize % SETS) * WAYS;
+        let at = FIRST_CELL + Self::set_at(group);
         self.words.get(at..at + WAYS).unwrap_or(&[]).iter()
     }
 
@@ -295,13 +343,13 @@ mod tests {
         assert!(!pending.any());
         pending.watch(Sector(5), 64);
         assert!(pending.any() && all(&pending).is_empty());
-        assert_eq!(pending.confirm(Sector(5), 64, 0b1001 | 1 << 63), 0b1001 | 1 << 63);
+        assert_eq!(pending.confirm(Sector(5), 64, 0b1001 | 1 << 63, 0), 0b1001 | 1 << 63);
         assert_eq!(all(&pending), [5, 8, 68]);
         assert_eq!(pending.sectors(), 3);
         assert!(pending.is_pending(Sector(8)) && !pending.is_pending(Sector(7)));
         // Once more is nothing new.
         pending.watch(Sector(8), 1);
-        assert_eq!(pending.confirm(Sector(8), 1, 1), 0);
+        assert_eq!(pending.confirm(Sector(8), 1, 1, 0), 0);
         assert_eq!(all(&pending), [5, 8, 68]);
     }
 
@@ -311,10 +359,10 @@ mod tests {
         let pending = Pending::new(&words).unwrap();
         pending.watch(Sector(16), 8);
         pending.clear(Sector(18), 2);
-        assert_eq!(pending.confirm(Sector(16), 8, 0xff), 0b1111_0011);
+        assert_eq!(pending.confirm(Sector(16), 8, 0xff, 0), 0b1111_0011);
         pending.watch(Sector(32), 8);
         pending.clear(Sector(0), 1 << 40);
-        assert_eq!(pending.confirm(Sector(32), 8, 0xff), 0);
+        assert_eq!(pending.confirm(Sector(32), 8, 0xff, 0), 0);
         assert!(!pending.any());
     }
 
@@ -326,7 +374,7 @@ mod tests {
             let marked: Vec<u64> = (0..4000).step_by(3).collect();
             for s in &marked {
                 pending.watch(Sector(*s), 1);
-                pending.confirm(Sector(*s), 1, 1);
+                pending.confirm(Sector(*s), 1, 1, 0);
             }
             pending.clear(Sector(1001), sectors);
             let left: Vec<u64> = marked.into_iter().filter(|s| *s < 1001 || *s >= 1001 + sectors).collect();
@@ -344,7 +392,7 @@ mod tests {
         let mut kept = 0;
         for group in 0..groups {
             pending.watch(Sector(group * 8), 8);
-            kept += pending.confirm(Sector(group * 8), 8, 1).count_ones() as u64;
+            kept += pending.confirm(Sector(group * 8), 8, 1, 0).count_ones() as u64;
         }
         assert_eq!((pending.sectors(), pending.dropped()), (kept, groups - kept));
         assert!(kept > PENDING_GROUPS as u64 * 9 / 10, "{kept}");
@@ -358,7 +406,7 @@ mod tests {
         let words = words();
         let pending = Pending::new(&words).unwrap();
         pending.watch(Sector(100), 30);
-        assert_eq!(pending.confirm(Sector(100), 30, 0), 0);
+        assert_eq!(pending.confirm(Sector(100), 30, 0, 0), 0);
         assert!(!pending.any());
     }
 }

@@ -47,7 +47,8 @@ fn session(world: &mut World, steps: Option<u64>) -> Result<bool, Failure> {
         None => session.verify_only()?,
     };
     let counters = session.engine.counters();
-    let fragile = end == End::NotServed || !session.engine.mode().remaps() || session.commit_under_way();
+    // Until a set is served, copies may differ: between two requests of the takeover as well.
+    let fragile = !session.serving || !session.engine.mode().remaps() || session.commit_under_way();
     let all_in_sync = session.engine.copies_in_sync() == u32::from(session.world.plan.copies);
     if end == End::NotServed && !session.metadata_failed {
         let what = "the set is not taken into service, although the spare did what was asked";

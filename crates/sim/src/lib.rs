@@ -9,6 +9,7 @@ pub mod disk;
 pub mod evidence;
 pub mod gate;
 pub mod history;
+mod known;
 pub mod load;
 pub mod metadata;
 pub mod misfortune;

@@ -179,7 +179,10 @@ impl World {
         mut superblock: Superblock,
         memory: &'m mut Memory,
     ) -> Result<Option<Engine<'m>>, Failure> {
-        let (settings, in_sync) = (self.plan.settings, superblock.in_sync);
+        let (mut settings, in_sync) = (self.plan.settings, superblock.in_sync);
+        if self.options.planted == Some(Planted::ForgetKnown) {
+            settings.reread_after_ms = 0;
+        }
         if self.options.planted == Some(Planted::CountEvicted) {
             superblock.in_sync = (1 << superblock.copy_count) - 1;
         }

@@ -64,11 +64,13 @@ pub enum Planted {
     LeakSlot,
     /// What a repair reads again after a write of its own failed is reported to be there (S32).
     BelieveSpoilt,
+    /// Core is told that what is unreadable is known for no time (S34).
+    ForgetKnown,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 28] = [
+    pub const ALL: [(&'static str, Planted); 29] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -97,6 +99,7 @@ impl Planted {
         ("discard-without-gate", Planted::DiscardWithoutGate),
         ("leak-slot", Planted::LeakSlot),
         ("believe-spoilt", Planted::BelieveSpoilt),
+        ("forget-known", Planted::ForgetKnown),
     ];
 
     /// The bug of that name.
@@ -225,6 +228,7 @@ impl Plan {
         plan.settings.evidence_window_ms = window_ms;
         plan.settings.breaker_pause_ms = window_ms.max(more.pick(&[20, 200]));
         plan.fua_flushes = more.clone().percent(40);
+        plan.settings.reread_after_ms = more.clone().pick(&[100, 1000, 300_000]);
         let crowded = more.percent(20);
         plan.nowait_percent = more.pick(&[0, 10, 30]);
         plan.discards_percent = more.pick(&[0, 3, 8]);

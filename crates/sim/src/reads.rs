@@ -7,6 +7,7 @@ use remap_core::path::Place;
 use remap_core::units::Sector;
 
 use crate::bios::Piece;
+use crate::known::Tries;
 use crate::plan::Planted;
 use crate::session::{Flight, Session};
 use crate::world::Failure;
@@ -18,6 +19,8 @@ pub struct FailedRead {
     pub piece: Piece,
     place: Place,
     error: ErrorKind,
+    /// A device has failed it.
+    sent: bool,
     /// Its sectors that the device could not read.
     bad: Vec<u64>,
 }
@@ -26,12 +29,12 @@ impl FailedRead {
     /// A read that failed as `flight` did.
     pub fn new(piece: Piece, place: Place, error: ErrorKind, flight: &Flight) -> FailedRead {
         let bad = flight.culprits.iter().map(|s| s - flight.sector + piece.first).collect();
-        FailedRead { piece, place, error, bad }
+        FailedRead { piece, place, error, sent: true, bad }
     }
 
     /// A read that waited, lives in several places by now, and was sent to none.
     pub fn unsent(piece: Piece) -> FailedRead {
-        FailedRead { piece, place: Place::Main, error: ErrorKind::Io, bad: Vec::new() }
+        FailedRead { piece, place: Place::Main, error: ErrorKind::Io, sent: false, bad: Vec::new() }
     }
 
     /// What a machine is to do about it.
@@ -44,7 +47,8 @@ impl FailedRead {
 /// A failed read at which a context is.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    piece: Piece,
+    pub(crate) piece: Piece,
+    pub(crate) tries: Tries,
     /// When it began, as the oracle counts, and when time is up.
     began: u64,
     deadline: u64,
@@ -64,7 +68,9 @@ impl Reading {
         for s in failed.bad {
             blame[(s - failed.piece.first) as usize] = Some(device);
         }
-        Reading { piece: failed.piece, began, deadline, given: vec![false; sectors], blame, asked: 0 }
+        let on_main = failed.sent && failed.place == Place::Main;
+        let tries = Tries::new(failed.piece, on_main.into());
+        Reading { piece: failed.piece, tries, began, deadline, given: vec![false; sectors], blame, asked: 0 }
     }
 
     /// Sectors were stored in the bio.
@@ -140,6 +146,7 @@ impl Session<'_, '_> {
                         .or_else(|what| oracle.refused(sector, read.began).map_err(|_| what))
                 }
                 Some(Device::Spare) => Ok(()),
+                None if self.excused(&read, i) => Ok(()),
                 None => self.world.oracle.refused(sector, read.began),
             };
             right.map_err(|what| self.world.failure(Some(sector), format!("a read gives {what}")))?;

@@ -181,12 +181,18 @@ impl Session<'_, '_> {
         if event == Event::Io(Ok(())) {
             self.main_took_repair(&running);
         }
+        if let Some(read) = &mut running.read {
+            self.look_at_known(read);
+        }
         self.tell_evidence();
         // Also for a moment, by slots that groups are held by; and a physical block is held as a whole.
         let unit_groups = (self.world.plan.settings.physical_sectors / 8).max(1);
         self.exhausted |=
             self.engine.used() + self.engine.retired() + unit_groups > self.engine.slots_total();
         let next = running.machine.next(&mut self.engine, event, now_ms);
+        if let Some(read) = &running.read {
+            self.note_found(read);
+        }
         let flushed = running.request.is_some_and(|r| r.op == Op::Flush);
         self.flush_failed |= flushed && matches!(event, Event::Io(Err(_)));
         let (first, sectors) = running.work.range();
@@ -261,6 +267,7 @@ impl Session<'_, '_> {
                             return Err(self.world.failure(None, "a free slot is read"));
                         };
                         read.asks(home);
+                        self.check_tries(read, &request)?;
                         self.planted_retry(request)
                     }
                     None => {

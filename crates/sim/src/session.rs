@@ -12,6 +12,7 @@ use remap_core::path::{Access, SpareDirty};
 use crate::bios::{Bio, Piece};
 use crate::evidence::Successes;
 use crate::gate::Gate;
+use crate::known::Found;
 use crate::metadata::slot_changed;
 use crate::orders::Order;
 use crate::reads::FailedRead;
@@ -130,6 +131,8 @@ pub struct Session<'w, 'e> {
     pub closing: bool,
     /// Sectors of main that a failed write of a context cost, which did not carry them.
     pub cost: Vec<(u64, usize)>,
+    /// Sectors of main that reads found unreadable.
+    pub found: Found,
     watch: SlotWatch,
 }
 
@@ -153,6 +156,7 @@ impl<'w, 'e> Session<'w, 'e> {
             superblocks: 0,
             closing: false,
             cost: Vec::new(),
+            found: Found::new(),
             metadata_failed: false,
             exhausted: engine.used() + engine.retired() >= engine.slots_total(),
             engine,
@@ -298,6 +302,7 @@ impl<'w, 'e> Session<'w, 'e> {
         self.access.update(&mut self.engine);
         self.hear_notices()?;
         self.check_cost()?;
+        self.forget_found();
         self.look_at_slots()?;
         if works {
             self.check_slots()?;

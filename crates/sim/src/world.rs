@@ -106,6 +106,8 @@ pub struct Stats {
     pub accounts: u64,
     /// Sectors of main that failed writes of ours made unreadable without carrying them.
     pub cost: u64,
+    /// Requests of reads for blocks that were known to be unreadable.
+    pub known_tries: u64,
 }
 
 impl Stats {
@@ -140,6 +142,7 @@ impl Stats {
             (&mut self.discards_left, o.discards_left),
             (&mut self.accounts, o.accounts),
             (&mut self.cost, o.cost),
+            (&mut self.known_tries, o.known_tries),
         ];
         pairs.into_iter().for_each(|(sum, n)| *sum += n);
     }

@@ -37,6 +37,7 @@ fn every_promise_is_kept_in_all_histories() {
     assert!(sum.refused > 5 && sum.breaker > 5, "{sum:?}");
     assert!(sum.accounts > 10_000, "{sum:?}");
     assert!(sum.cost > 50, "{sum:?}");
+    assert!(sum.known_tries > 50, "{sum:?}");
     assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }
 
@@ -177,6 +178,11 @@ fn s33_slots_that_nobody_frees_are_found() {
 #[test]
 fn s32_content_beside_a_failed_write_that_is_taken_for_readable_is_found() {
     found(Planted::BelieveSpoilt, 200);
+}
+
+#[test]
+fn s34_what_is_known_to_be_unreadable_and_asked_for_in_full_is_found() {
+    found(Planted::ForgetKnown, 50);
 }
 
 #[test]

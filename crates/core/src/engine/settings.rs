@@ -17,6 +17,8 @@ pub struct Settings {
     pub read_retries: u32,
     /// Time for narrowing one failed read, in milliseconds; what has not been read well by then is an error.
     pub read_deadline_ms: u64,
+    /// How long a block of main that was found unreadable is known to be, in milliseconds: until then it is not retried (S34).
+    pub reread_after_ms: u64,
     /// How old a success elsewhere on main may be to be evidence that main takes writes, in milliseconds.
     pub evidence_window_ms: u64,
     /// Whether the breaker may open. Not in a laboratory.
@@ -39,6 +41,7 @@ impl Default for Settings {
             repair_deadline_ms: 30_000,
             read_retries: 5,
             read_deadline_ms: 30_000,
+            reread_after_ms: 300_000,
             evidence_window_ms: 5000,
             production: true,
             breaker_pause_ms: 30_000,

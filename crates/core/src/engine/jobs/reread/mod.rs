@@ -5,6 +5,9 @@
 //! ever smaller parts until what fails is known to the logical block; what reads well is stored in the bio at once, and the bio fails
 //! if any block stays unreadable.
 //!
+//! Blocks that were found unreadable not long ago are *known* (S34). Nothing around them fails for their sake, as it is read apart from them. They
+//! get one attempt, all that lie together at once, and few of those for one bio.
+//!
 //! A window makes way after each request when a failed write waits for its groups, and is begun again where it was.
 
 mod part;
@@ -21,6 +24,10 @@ use crate::lookup::Run;
 use crate::path::Place;
 use crate::units::{sector_mask, Group, Sector, SECTORS_PER_BLOCK};
 use part::Part;
+
+/// Attempts to read known blocks that are made for one bio. With the bio's own request, and with one request each for what lies before and behind
+/// a block, that is at most four in which it is, and at most four for a bio with one such block.
+const KNOWN_TRIES: u8 = 3;
 
 /// A read that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +69,9 @@ pub struct Reread {
     /// A part that was left to make way: where it began, and which of its sectors have been stored.
     left_at: Sector,
     left_stored: u64,
+    /// The request under way is for known blocks; attempts at such that are left.
+    known: bool,
+    known_tries: u8,
 }
 
 impl Reread {
@@ -80,6 +90,8 @@ impl Reread {
             part: None,
             left_at: job.first,
             left_stored: 0,
+            known: false,
+            known_tries: KNOWN_TRIES,
         }
     }
 
@@ -124,7 +136,10 @@ impl Reread {
         }
         self.window_end = Sector(stop);
         self.step_sectors = (stop - self.cursor.0) as u32;
-        if self.cursor == self.job.first && stop == self.job_end() {
+        if self.known(engine, self.step_sectors, now_ms) != (false, self.step_sectors) {
+            // That is why it failed.
+            self.step_sectors = WINDOW_GROUPS * SECTORS_PER_BLOCK;
+        } else if self.cursor == self.job.first && stop == self.job_end() {
             // The whole has failed once already.
             self.step_sectors /= 2;
         }
@@ -162,6 +177,16 @@ impl Reread {
                 self.cursor = Sector(self.cursor.0 + u64::from(run));
                 continue;
             }
+            let (known, run) = match source {
+                Source::Main => self.known(engine, run, now_ms),
+                _ => (false, run),
+            };
+            if known {
+                match self.try_known(engine, run, now_ms) {
+                    Some(next) => return next,
+                    None => continue,
+                }
+            }
             let sectors = self.attempt(engine, source, run);
             if self.was_the_failed_one(engine, source, sectors) {
                 self.begin_part(engine, source, sectors);
@@ -169,6 +194,24 @@ impl Reread {
             }
             return self.read(engine, source, self.cursor, sectors, now_ms);
         }
+    }
+
+    /// Whether the sector at the cursor is known to be unreadable on main, and how many of the next `sectors` sectors are like it.
+    fn known(&self, engine: &Engine<'_>, sectors: u32, now_ms: u64) -> (bool, u32) {
+        engine.pending.known(self.cursor, sectors, now_ms, engine.settings.reread_after_ms)
+    }
+
+    /// The next `sectors` sectors are known to be unreadable on main: they are read once, or fail at once if the bio's own request was that, or if
+    /// enough others were tried.
+    fn try_known(&mut self, engine: &mut Engine<'_>, sectors: u32, now_ms: u64) -> Option<Next> {
+        let whole = self.cursor == self.job.first && sectors == self.job.sectors;
+        if self.known_tries == 0 || whole && self.job.place == Place::Main {
+            self.fail(self.job.error);
+            self.cursor = Sector(self.cursor.0 + u64::from(sectors));
+            return None;
+        }
+        self.known = true;
+        Some(self.read(engine, Source::Main, self.cursor, sectors, now_ms))
     }
 
     /// Whether the read of `sectors` sectors at the cursor would be nothing but the bio's own again, in one physical block.
@@ -201,13 +244,14 @@ impl Reread {
         now_ms: u64,
     ) -> Next {
         if now_ms >= self.deadline_ms {
-            self.end_part(engine);
+            self.end_part(engine, now_ms);
             return self.finish(engine, Err(self.job.error));
         }
         if engine.is_in_the_way(usize::from(self.context)) {
             self.leave_part(engine);
             return self.let_go(engine);
         }
+        self.known_tries = self.known_tries.saturating_sub(u8::from(self.known));
         let (device, sector) = match source {
             Source::Slot { slot, .. } => {
                 let in_slot = engine.geometry().slot_block(slot).first_sector();
@@ -220,6 +264,7 @@ impl Reread {
     }
 
     fn let_go(&mut self, engine: &mut Engine<'_>) -> Next {
+        self.known = false;
         engine.unclaim(usize::from(self.context));
         self.state = State::Claim;
         Next::Yield
@@ -231,6 +276,7 @@ impl Reread {
     }
 
     fn read_well(&mut self, engine: &Engine<'_>, sectors: u32) {
+        self.known = false;
         if self.part.is_some() {
             self.part_read_well(engine, sectors);
             return;
@@ -243,6 +289,11 @@ impl Reread {
     fn read_failed(&mut self, engine: &mut Engine<'_>, sectors: u32, error: ErrorKind) {
         if self.part.is_some() {
             return self.part_read_failed(engine, sectors, error);
+        }
+        if core::mem::take(&mut self.known) {
+            self.fail(error);
+            self.cursor = Sector(self.cursor.0 + u64::from(sectors));
+            return;
         }
         // Under the claim this is still what was read.
         let Some((source, _)) = source_of(engine, self.cursor, sectors) else { return };

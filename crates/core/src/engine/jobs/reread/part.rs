@@ -88,7 +88,7 @@ impl Reread {
                 Some(self.read(engine, source, from, sectors, now_ms))
             }
             None => {
-                self.end_part(engine);
+                self.end_part(engine, now_ms);
                 None
             }
         }
@@ -115,14 +115,14 @@ impl Reread {
     }
 
     /// Ends the part: what failed alone is pending or suspect, and the bio fails if anything is missing.
-    pub(super) fn end_part(&mut self, engine: &mut Engine<'_>) {
+    pub(super) fn end_part(&mut self, engine: &mut Engine<'_>, now_ms: u64) {
         let Some(part) = self.part.take() else { return };
         if part.missing != 0 {
             self.fail(part.error);
         }
         match part.source {
             Source::Main => {
-                let news = engine.pending.confirm(part.first, part.sectors, part.failed);
+                let news = engine.pending.confirm(part.first, part.sectors, part.failed, now_ms);
                 tell_unreadable(engine, part.first, news);
             }
             Source::Slot { slot } => {
@@ -155,7 +155,7 @@ impl Reread {
     pub(super) fn drop_part(&mut self, engine: &Engine<'_>) {
         let Some(part) = self.part.take() else { return };
         if part.source == Source::Main {
-            let _ = engine.pending.confirm(part.first, part.sectors, 0);
+            let _ = engine.pending.confirm(part.first, part.sectors, 0, 0);
         }
     }
 }
