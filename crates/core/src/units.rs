@@ -9,6 +9,9 @@ pub const BLOCK_BYTES: usize = 4096;
 /// Sectors in a block, a slot and a group.
 pub const SECTORS_PER_BLOCK: u32 = 8;
 
+/// Most slots of a set: a bucket of the lookup table has 24 bits for the slot, of which two values are taken.
+pub const SLOTS_MAX: u32 = (1 << 24) - 2;
+
 /// A sector of the mapped device, equally of main counted from `main_offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Sector(pub u64);

@@ -2,12 +2,15 @@
 
 use core::fmt;
 
-use super::claims::Context;
+use super::commit::block_state::BlockState;
+use super::context::Context;
 use super::map::changes::Changes;
-use super::set::{Engine, GENERATION_MAX, SEQ_MAX};
+use super::map::stamp::Stamp;
+use super::set::Engine;
 use super::settings::Settings;
 use super::storage::{Storage, StorageSizes};
-use super::tell::notice::{Counters, Notices};
+use super::tell::counters::Counters;
+use super::tell::notice::Notices;
 use super::trust::breaker::Breaker;
 use super::trust::mode::Mode;
 use crate::format::{Block, SlotState, Superblock, TableBlock, ENTRIES_PER_BLOCK};
@@ -195,13 +198,13 @@ impl<'a> Loader<'a> {
         let slots = sb.geometry.slot_count();
         let Ok(block) = TableBlock::parse(bytes, &sb.id, index, self.copy, &sb.main, slots) else { return };
         let Some(state) = self.engine.blocks.get_mut(index as usize) else { return };
-        let (held_seq, copies) = (*state & SEQ_MAX, *state >> 56);
-        if block.seq() < held_seq {
+        let held = BlockState::from_word(*state);
+        if block.seq() < held.seq() {
             return;
         }
-        let copies = if block.seq() == held_seq { copies } else { 0 } | 1 << self.copy;
-        *state = block.seq() | copies << 56;
-        if block.seq() == held_seq {
+        let copies = if block.seq() == held.seq() { held.copies() } else { 0 } | 1 << self.copy;
+        *state = BlockState::new(block.seq(), copies).to_word();
+        if block.seq() == held.seq() {
             return;
         }
         self.engine.seq = self.engine.seq.max(block.seq());
@@ -215,26 +218,24 @@ impl<'a> Loader<'a> {
                 SlotState::Mapped | SlotState::Lost => Record::mapped(entry.group, entry.mask, entry.lost),
             };
             self.engine.table.set_record(slot, record);
-            if let Some(word) = self.engine.generations.get_mut(slot.0 as usize) {
-                *word = entry.generation | u64::from(entry.lost) << 48;
-            }
+            self.engine.set_stamp(slot, Stamp { generation: entry.generation, lost: entry.lost });
         }
     }
 
     /// All copies have been read: checks that nothing is missing and settles duplicates. Then there is the engine.
     pub fn settle(&mut self) -> Result<(), LoadError> {
         let engine = &mut self.engine;
-        if let Some(index) = engine.blocks.iter().position(|w| *w == 0) {
+        if let Some(index) = engine.blocks.iter().position(|word| BlockState::from_word(*word).is_missing()) {
             return Err(LoadError::BlockLost(index as u32));
         }
         for index in 0..engine.table.slots() {
             let slot = Slot(index);
-            let word = engine.generations.get(index as usize).copied().unwrap_or(0);
-            engine.generation = engine.generation.max(word & GENERATION_MAX);
+            let stamp = engine.stamp(slot).unwrap_or_default();
+            engine.generation = engine.generation.max(stamp.generation);
             let Some(record) = engine.table.record(slot).filter(|r| r.usage() == Use::Mapped) else {
                 continue;
             };
-            engine.counters.lost_sectors += u64::from(((word >> 48) as u8).count_ones());
+            engine.counters.lost_sectors += u64::from(stamp.lost.count_ones());
             if !engine.table.insert(slot, record) {
                 engine.counters.lost_sectors -= engine.settle_duplicate(slot, record)?;
             }
@@ -264,9 +265,8 @@ impl Engine<'_> {
     fn settle_duplicate(&mut self, slot: Slot, record: Record) -> Result<u64, LoadError> {
         let group = record.group();
         let Some((other, _)) = self.table.record_of(group) else { return Err(LoadError::Twins(group)) };
-        let word = |slots: &[u64], s: Slot| slots.get(s.0 as usize).copied().unwrap_or(0);
-        let (mine, theirs) = (word(self.generations, slot), word(self.generations, other));
-        let loser = match (mine & GENERATION_MAX).cmp(&(theirs & GENERATION_MAX)) {
+        let generation = |slot| self.stamp(slot).unwrap_or_default().generation;
+        let loser = match generation(slot).cmp(&generation(other)) {
             core::cmp::Ordering::Equal => return Err(LoadError::Twins(group)),
             core::cmp::Ordering::Greater => {
                 if !self.table.replace(slot, record) {
@@ -277,15 +277,10 @@ impl Engine<'_> {
             core::cmp::Ordering::Less => slot,
         };
         self.table.set_record(loser, Record::retired());
-        let lost = (word(self.generations, loser) >> 48) as u8;
-        if let Some(w) = self.generations.get_mut(loser.0 as usize) {
-            *w &= GENERATION_MAX;
-        }
+        let Stamp { generation, lost } = self.stamp(loser).unwrap_or_default();
+        self.set_stamp(loser, Stamp { generation, lost: 0 });
         // Its block is rewritten before the first I/O.
-        let block = super::map::publish::block_of(loser) as usize;
-        if let Some(state) = self.blocks.get_mut(block) {
-            *state |= super::commit::copies::STALE;
-        }
+        self.stale(&[super::map::publish::block_of(loser)]);
         Ok(u64::from(lost.count_ones()))
     }
 }

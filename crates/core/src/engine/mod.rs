@@ -9,6 +9,7 @@ pub mod commit;
 pub mod load;
 
 mod claims;
+mod context;
 mod jobs;
 mod limits;
 mod map;
@@ -18,7 +19,7 @@ mod storage;
 mod tell;
 mod trust;
 
-pub use claims::Context;
+pub use context::Context;
 pub use jobs::order::{release, relocate};
 pub use jobs::{machine, order, repair, reread};
 pub use limits::{CHANGES_MIN, CONTEXTS_MAX, WINDOW_GROUPS, WINDOW_SECTORS};
@@ -28,6 +29,8 @@ pub use map::slots::SlotCounts;
 pub use set::Engine;
 pub use settings::Settings;
 pub use storage::{Storage, StorageSizes};
-pub use tell::notice::{self, Class, Counters, Notice, NOTICES_MAX};
+pub use tell::counters::Counters;
+pub use tell::notice::{self, Class, Notice, NOTICES_MAX};
 pub use trust::mode::{FailReason, Mode, NoRemapReason};
+pub use trust::success::Success;
 pub use trust::{breaker, mode};

@@ -2,22 +2,20 @@
 
 use core::num::NonZeroU32;
 
-use super::claims::Context;
+use super::context::Context;
 use super::limits::UNIT_SECTORS_MAX;
 use super::map::changes::Changes;
+use super::map::stamp::Stamp;
 use super::settings::Settings;
-use super::tell::notice::{Counters, Notice, Notices};
+use super::tell::counters::Counters;
+use super::tell::notice::{Notice, Notices};
 use super::trust::breaker::Breaker;
 use super::trust::mode::{FailReason, Mode};
-use crate::format::{Entry, Geometry, MainShape, SlotState, Superblock};
+use crate::format::{Entry, Geometry, MainShape, SlotState, Superblock, SEQ_MAX};
 use crate::gate::Regions;
 use crate::lookup::{Record, Table, Use};
 use crate::pending::Pending;
 use crate::units::{Group, Slot, SECTOR_BYTES};
-
-/// Largest sequence and generation numbers (docs/format.md).
-pub(in crate::engine) const SEQ_MAX: u64 = (1 << 56) - 1;
-pub(in crate::engine) const GENERATION_MAX: u64 = (1 << 48) - 1;
 
 /// The state of one set.
 pub struct Engine<'a> {
@@ -161,17 +159,15 @@ impl<'a> Engine<'a> {
 
     /// Mask of a slot's lost sectors.
     pub fn lost_mask(&self, slot: Slot) -> u8 {
-        self.generations.get(slot.0 as usize).map_or(0, |w| (w >> 48) as u8)
+        self.stamp(slot).map_or(0, |stamp| stamp.lost)
     }
 
     /// The entry of `slot` as it stands in memory: what a table block says of it when no change is under way.
     pub fn entry(&self, slot: Slot) -> Entry {
-        let (Some(record), Some(&word)) = (self.table.record(slot), self.generations.get(slot.0 as usize))
+        let (Some(record), Some(Stamp { generation, lost })) = (self.table.record(slot), self.stamp(slot))
         else {
             return Entry::default();
         };
-        let generation = word & GENERATION_MAX;
-        let lost = (word >> 48) as u8;
         match record.usage() {
             Use::Free | Use::Reserved => Entry { generation, ..Entry::default() },
             Use::Retired => Entry { state: SlotState::Retired, generation, ..Entry::default() },
@@ -217,7 +213,7 @@ impl<'a> Engine<'a> {
     }
 
     pub(in crate::engine) fn next_generation(&mut self) -> Option<u64> {
-        if self.generation >= GENERATION_MAX {
+        if self.generation >= Entry::GENERATION_MAX {
             return None;
         }
         self.generation += 1;
@@ -229,9 +225,14 @@ impl<'a> Engine<'a> {
         self.table.set_record(slot, record);
     }
 
-    pub(in crate::engine) fn set_generation(&mut self, slot: Slot, generation: u64, lost: u8) {
+    /// What is remembered of a slot's entry besides its record; `None` if there is no such slot.
+    pub(in crate::engine) fn stamp(&self, slot: Slot) -> Option<Stamp> {
+        self.generations.get(slot.0 as usize).map(|word| Stamp::from_word(*word))
+    }
+
+    pub(in crate::engine) fn set_stamp(&mut self, slot: Slot, stamp: Stamp) {
         if let Some(word) = self.generations.get_mut(slot.0 as usize) {
-            *word = (generation & GENERATION_MAX) | u64::from(lost) << 48;
+            *word = stamp.to_word();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::claims::Context;
+use super::context::Context;
 use super::limits::{CHANGES_MIN, CONTEXTS_MAX};
 use super::map::changes::Change;
 use super::tell::notice::{Notice, NOTICES_MAX};
@@ -18,9 +18,9 @@ pub struct Storage<'a> {
     pub buckets: &'a [AtomicU32],
     /// Summary; shared with readers.
     pub summary: &'a [AtomicU64],
-    /// Per slot: generation in the low 48 bits, lost mask in bits 48 to 55.
+    /// Per slot: generation and lost mask.
     pub generations: &'a mut [u64],
-    /// Per table block: its sequence in the low 56 bits, mask of the copies that hold it whole in bits 56 to 60; see `copies.rs`.
+    /// Per table block: its sequence, and which copies hold it whole.
     pub blocks: &'a mut [u64],
     /// Changes on their way to the disk, at least [`CHANGES_MIN`].
     pub changes: &'a mut [Change],

@@ -1,7 +1,7 @@
 //! Where everything lies on the spare. All of it follows from the length of the region and the number of slots.
 
 use super::{COPIES_MAX, ENTRIES_PER_BLOCK};
-use crate::units::{Slot, SpareBlock, SECTORS_PER_BLOCK};
+use crate::units::{Slot, SpareBlock, SECTORS_PER_BLOCK, SLOTS_MAX};
 use core::fmt;
 
 /// The five areas, one for each possible copy.
@@ -16,8 +16,6 @@ const SUPERBLOCK_IN_AREA: u64 = 1;
 pub const REGION_BLOCKS_MIN: u64 = 2048;
 /// Largest region, in blocks: 64 TiB. What a device has beyond that is not used.
 pub const REGION_BLOCKS_MAX: u64 = 1 << 34;
-/// Most slots of a set.
-pub const SLOTS_MAX: u32 = 16_777_214;
 /// Most slots of a set that was formatted without a wish: 4 GiB of room.
 pub const SLOTS_DEFAULT_MAX: u32 = 1 << 20;
 /// A place past the end of every region. Addresses that do not exist lead here, so that I/O to them fails.

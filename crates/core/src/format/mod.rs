@@ -1,5 +1,6 @@
 //! The on-disk format, version 1.1, as `docs/format.md` lays it down. Nothing here does I/O.
 
+mod block;
 pub mod choose;
 pub mod entry;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod superblock;
 pub mod table;
 pub mod text;
 
+pub use block::{Block, COPIES_MAX, COPIES_MIN, MAGIC};
 pub use choose::{ChooseError, Chooser};
 pub use entry::{Entry, EntryError, SlotState};
 pub use error::BlockError;
@@ -25,14 +27,3 @@ pub use shape::{MainShape, ShapeError};
 pub use superblock::Superblock;
 pub use table::{encode_table_block, restamp, TableBlock, ENTRIES_PER_BLOCK};
 pub use text::{SetId, Text64};
-
-/// A metadata block, or the content of a slot.
-pub type Block = [u8; crate::units::BLOCK_BYTES];
-
-/// Most copies of the metadata that a set can have, and the number of areas that every region is cut into.
-pub const COPIES_MAX: u8 = 5;
-/// Fewest copies of the metadata that a set can be formatted with.
-pub const COPIES_MIN: u8 = 2;
-
-/// The bytes that every metadata block begins with.
-pub const MAGIC: [u8; 8] = *b"dm-remap";

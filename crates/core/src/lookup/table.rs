@@ -4,8 +4,8 @@ use core::num::{NonZeroU32, NonZeroU64};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::record::{bad_bits, Record, Use};
-use super::{TableSizes, SLOTS_MAX};
-use crate::units::{Group, Sector, Slot};
+use super::sizes::TableSizes;
+use crate::units::{Group, Sector, Slot, SLOTS_MAX};
 
 const EMPTY: u32 = u32::MAX;
 const DELETED: u32 = u32::MAX - 1;

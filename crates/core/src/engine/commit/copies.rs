@@ -1,63 +1,63 @@
 //! Which copies hold a whole and current instance of each table block.
 
+use super::block_state::BlockState;
 use super::table_round::nth_copy;
-use crate::engine::set::{Engine, SEQ_MAX};
-
-/// In the state of a block: what the copies hold is not what is in memory, so that it has to be written again. The state has the
-/// sequence of the block, on those copies that hold it whole, in the low 56 bits, and the mask of these copies above.
-pub(in crate::engine) const STALE: u64 = 1 << 63;
-const COPIES_SHIFT: u32 = 56;
-const COPIES_MASK: u64 = 0x1f << COPIES_SHIFT;
-
-/// The copies that hold a block whole.
-fn whole(state: u64) -> u8 {
-    ((state & COPIES_MASK) >> COPIES_SHIFT) as u8
-}
+use crate::engine::set::Engine;
 
 impl Engine<'_> {
-    fn change_states(&mut self, batch: &[u32], change: impl Fn(u64) -> u64) {
+    fn change_states(&mut self, batch: &[u32], change: impl Fn(BlockState) -> BlockState) {
         for index in batch {
-            if let Some(state) = self.blocks.get_mut(*index as usize) {
-                *state = change(*state);
+            if let Some(word) = self.blocks.get_mut(*index as usize) {
+                *word = change(BlockState::from_word(*word)).to_word();
             }
         }
     }
 
+    /// What is known of a table block; `None` if there is no such block.
+    pub(in crate::engine) fn block_state(&self, index: u32) -> Option<BlockState> {
+        self.blocks.get(index as usize).map(|word| BlockState::from_word(*word))
+    }
+
+    fn block_states(&self) -> impl Iterator<Item = BlockState> + Clone + '_ {
+        self.blocks.iter().map(|word| BlockState::from_word(*word))
+    }
+
     /// A write to these copies failed and may have left anything there.
     pub(in crate::engine) fn spoilt_on(&mut self, batch: &[u32], copies: u8) {
-        self.change_states(batch, |state| state & !(u64::from(copies) << COPIES_SHIFT));
+        self.change_states(batch, |state| state.with_copies(state.copies() & !copies));
     }
 
     /// Blocks of the batch are whole on exactly these copies, with this sequence.
     pub(in crate::engine) fn written_on(&mut self, batch: &[u32], copies: u8, seq: u64) {
-        self.change_states(batch, |state| state & STALE | u64::from(copies) << COPIES_SHIFT | seq);
+        self.change_states(batch, |state| state.with_copies(copies).with_seq(seq));
     }
 
     /// Blocks of the batch are whole on these copies as well.
     pub(in crate::engine) fn now_on(&mut self, batch: &[u32], copies: u8) {
-        self.change_states(batch, |state| state | u64::from(copies) << COPIES_SHIFT);
+        self.change_states(batch, |state| state.with_copies(state.copies() | copies));
     }
 
     /// What is in memory is on every in-sync copy.
     pub(in crate::engine) fn settled(&mut self, batch: &[u32]) {
-        self.change_states(batch, |state| state & !STALE);
+        self.change_states(batch, |state| state.with_stale(false));
     }
 
     /// What is in memory is not what the copies hold, or may hold.
     pub(in crate::engine) fn stale(&mut self, batch: &[u32]) {
-        self.change_states(batch, |state| state | STALE);
+        self.change_states(batch, |state| state.with_stale(true));
     }
 
     /// Nothing that this copy holds is relied on.
     pub(in crate::engine) fn forget(&mut self, copy: u8) {
-        let bit = 1 << copy;
-        self.blocks.iter_mut().for_each(|state| *state &= !(bit << COPIES_SHIFT));
+        for word in self.blocks.iter_mut() {
+            let state = BlockState::from_word(*word);
+            *word = state.with_copies(state.copies() & !(1 << copy)).to_word();
+        }
     }
 
     /// The sequence of a block on the copies in sync; `None` when they are still to be made equal.
     pub(in crate::engine) fn block_seq(&self, index: u32) -> Option<u64> {
-        let state = self.blocks.get(index as usize)?;
-        (state & STALE == 0).then_some(state & SEQ_MAX)
+        self.block_state(index).filter(|state| !state.is_stale()).map(BlockState::seq)
     }
 
     /// Whether a block of the batch is still to be made equal.
@@ -68,10 +68,10 @@ impl Engine<'_> {
     /// Finds table blocks that a copy lacks, from `cursor` on and round to where it began, and leaves it behind the last; returns
     /// how many were put into `out`.
     pub(in crate::engine) fn lacked_by(&self, copy: u8, cursor: &mut u32, out: &mut [u32]) -> usize {
-        let numbered = || self.blocks.iter().enumerate();
+        let numbered = || self.block_states().enumerate();
         let from = *cursor as usize;
         let mut len = 0;
-        let lacking = |(_, state): &(usize, &u64)| whole(**state) & (1 << copy) == 0;
+        let lacking = |(_, state): &(usize, BlockState)| state.copies() & (1 << copy) == 0;
         let round = numbered().skip(from).chain(numbered().take(from)).filter(lacking);
         for (place, (index, _)) in out.iter_mut().zip(round) {
             *place = index as u32;
@@ -83,7 +83,7 @@ impl Engine<'_> {
 
     /// Whether every table block has a whole instance on one of these copies.
     pub(in crate::engine) fn whole_on(&self, copies: u8) -> bool {
-        self.blocks.iter().all(|state| whole(*state) & copies != 0)
+        self.block_states().all(|state| state.copies() & copies != 0)
     }
 
     /// The copy that the blocks of a batch may be written to first: every one of them is whole on another in-sync copy.
@@ -91,7 +91,7 @@ impl Engine<'_> {
         let in_sync = self.superblock.in_sync;
         let suits = |copy: &u8| {
             let others = in_sync & !(1 << copy);
-            let copies = |index: &u32| self.blocks.get(*index as usize).map_or(0, |state| whole(*state));
+            let copies = |index: &u32| self.block_state(*index).map_or(0, BlockState::copies);
             batch.iter().all(|index| copies(index) & others != 0)
         };
         (0..in_sync.count_ones() as usize).filter_map(|nth| nth_copy(in_sync, nth)).find(suits)
@@ -111,8 +111,8 @@ impl Engine<'_> {
         if in_sync.count_ones() < 2 {
             return 0;
         }
-        let lacking = |state: u64| whole(state) & in_sync != in_sync || state & STALE != 0;
-        let unequal = self.blocks.iter().enumerate().filter(|(_, state)| lacking(**state));
+        let lacking = |state: &BlockState| state.copies() & in_sync != in_sync || state.is_stale();
+        let unequal = self.block_states().enumerate().filter(|(_, state)| lacking(state));
         let mut len = 0;
         for (place, (index, _)) in out.iter_mut().zip(unequal) {
             *place = index as u32;

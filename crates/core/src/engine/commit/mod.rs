@@ -1,7 +1,8 @@
 //! Making changes durable: the commit protocol of `docs/format.md`.
 
+pub(in crate::engine) mod block_state;
 mod committer;
-pub(in crate::engine) mod copies;
+mod copies;
 mod readmit;
 mod superblocks;
 mod table_round;

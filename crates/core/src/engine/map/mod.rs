@@ -4,6 +4,7 @@ pub(in crate::engine) mod changes;
 pub mod list;
 pub(in crate::engine) mod publish;
 pub(in crate::engine) mod slots;
+pub(in crate::engine) mod stamp;
 
 mod hold;
 mod removal;

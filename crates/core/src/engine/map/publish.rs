@@ -1,6 +1,7 @@
 //! What a commit's end does to the map: make its changes visible, take them back, or leave them in doubt.
 
 use super::changes::{Change, Kind, Stage};
+use super::stamp::Stamp;
 use crate::engine::limits::{CONTEXTS_MAX, SLOT_TRIES};
 use crate::engine::set::Engine;
 use crate::engine::tell::notice::Notice;
@@ -85,7 +86,7 @@ impl Engine<'_> {
         let record = Record::mapped(e.group, e.mask, e.lost);
         let old = self.table.record_of(e.group);
         let lost_before = old.map_or(0, |(s, _)| self.lost_mask(s));
-        self.set_generation(slot, e.generation, e.lost);
+        self.set_stamp(slot, Stamp { generation: e.generation, lost: e.lost });
         let done = match change.kind {
             Kind::New => self.put(slot, record),
             Kind::Extend => {

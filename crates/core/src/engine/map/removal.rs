@@ -1,6 +1,7 @@
 //! Taking sectors out of the map, when their content is on main again (S24).
 
 use super::changes::{Change, Kind, Stage};
+use super::stamp::Stamp;
 use crate::engine::set::Engine;
 use crate::engine::tell::notice::Notice;
 use crate::format::{Entry, SlotState};
@@ -33,7 +34,7 @@ impl Engine<'_> {
         else {
             return self.broken("sectors were released that are not mapped");
         };
-        self.set_generation(slot, e.generation, e.lost);
+        self.set_stamp(slot, Stamp { generation: e.generation, lost: e.lost });
         if e.mask != 0 {
             self.set_record(slot, Record::mapped(group, e.mask, old.bad() & e.mask | e.lost));
         } else {

@@ -3,9 +3,7 @@
 //! A disk whose cable is pulled fails every write, and none of them is a bad sector. Evidence keeps such writes out of the slots; the breaker
 //! keeps them from being slow, and limits what a disk can eat that takes some writes and fails many.
 
-use crate::engine::set::Engine;
-use crate::engine::tell::notice::Notice;
-use crate::evidence::Success;
+use super::success::Success;
 use crate::units::Group;
 
 /// Slots that may be taken on the evidence of one success on main: a disk that goes away right after it costs no more.
@@ -48,16 +46,6 @@ enum State {
     },
 }
 
-/// Whether a group may go to a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Judgement {
-    Proved,
-    /// Main has to be asked.
-    Ask,
-    /// The breaker is open, or a commit is not possible.
-    Refused,
-}
-
 /// The engine's part of it.
 pub(in crate::engine) struct Breaker {
     state: State,
@@ -88,7 +76,7 @@ impl Breaker {
 
     /// Counts a group that failed without evidence; whether they are too many. The groups that failed last are remembered, as many as
     /// open the breaker: if the one among them whose failure is the oldest lies in the window, all do.
-    fn is_one_too_many(&mut self, group: Group, now_ms: u64) -> bool {
+    pub(super) fn is_one_too_many(&mut self, group: Group, now_ms: u64) -> bool {
         let recent =
             |(g, ms): &(Group, u64)| *g != NO_GROUP && now_ms.saturating_sub(*ms) < UNPROVEN_WINDOW_MS;
         // Its own place, or an empty one, or that of the oldest.
@@ -97,6 +85,69 @@ impl Breaker {
             *place = (group, now_ms);
         }
         self.unproven.iter().all(recent)
+    }
+
+    /// A write on main succeeded.
+    pub(super) fn main_took(&mut self, success: Success) {
+        if success != self.last && success.ended_ms() >= self.last.ended_ms() {
+            self.last = success;
+            self.taken = 0;
+        }
+    }
+
+    /// Whether a success of the last `window_ms` milliseconds, elsewhere than from `first` up to and without `end`, has slots left to give.
+    pub(super) fn is_proved(&self, first: u64, end: u64, now_ms: u64, window_ms: u64) -> bool {
+        let fresh = self.last.ended_ms().is_some_and(|ms| now_ms.saturating_sub(ms) <= window_ms);
+        fresh && self.taken < SLOTS_PER_SUCCESS && self.last.is_elsewhere(first, end)
+    }
+
+    /// A slot was taken; whether they are too many.
+    pub(super) fn count_slot(&mut self, now_ms: u64) -> bool {
+        self.taken = self.taken.saturating_add(1);
+        self.is_slot_too_many(now_ms)
+    }
+
+    /// Opens, or stays open for longer.
+    pub(super) fn open(&mut self, cause: BreakerCause, now_ms: u64) {
+        self.state = State::Open { since_ms: now_ms };
+        self.cause = cause;
+    }
+
+    /// Closes, as if it had never been open.
+    pub(super) fn close(&mut self) {
+        *self = Breaker { last: self.last, taken: self.taken, ..Breaker::new() };
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// Why it is open, if it is.
+    pub(super) fn cause(&self) -> Option<BreakerCause> {
+        self.is_open().then_some(self.cause)
+    }
+
+    /// Whether the next failed write may find out about main.
+    pub(super) fn offers_trial(&self) -> bool {
+        matches!(self.state, State::TrialOffered { .. })
+    }
+
+    /// The trial is taken; the next is offered after another pause.
+    pub(super) fn take_trial(&mut self, now_ms: u64) {
+        self.state = State::Open { since_ms: now_ms };
+    }
+
+    /// Time has passed. Whether it is to close, as main took a write after the pause; otherwise it offers a trial then.
+    pub(super) fn recovers(&mut self, now_ms: u64, pause_ms: u64) -> bool {
+        let (State::Open { since_ms } | State::TrialOffered { since_ms }) = self.state else { return false };
+        let pause_over_ms = since_ms.saturating_add(pause_ms);
+        if self.last.ended_ms().is_some_and(|ms| ms >= pause_over_ms) {
+            return true;
+        }
+        if now_ms >= pause_over_ms {
+            self.state = State::TrialOffered { since_ms };
+        }
+        false
     }
 
     /// Counts a slot that was taken; whether there are too many of them.
@@ -120,116 +171,6 @@ impl Breaker {
 /// Where a step of time is counted.
 fn index_of(step: u32) -> usize {
     step as usize % SLOTS_STEPS
-}
-
-impl Engine<'_> {
-    /// A write on main succeeded.
-    pub(crate) fn main_took(&mut self, success: Success) {
-        let breaker = &mut self.breaker;
-        if success != breaker.last && success.ended_ms() >= breaker.last.ended_ms() {
-            breaker.last = success;
-            breaker.taken = 0;
-        }
-    }
-
-    /// Whether the sectors from `first` up to and without `end` of one group, which failed on main, may go to a slot now.
-    pub(in crate::engine) fn weigh(&mut self, first: u64, end: u64, now_ms: u64, trial: bool) -> Judgement {
-        if !self.commits() || self.breaker.state != State::Closed && !trial {
-            return Judgement::Refused;
-        }
-        let (window_ms, breaker) = (self.settings.evidence_window_ms, &self.breaker);
-        let fresh = breaker.last.ended_ms().is_some_and(|ms| now_ms.saturating_sub(ms) <= window_ms);
-        if fresh && breaker.taken < SLOTS_PER_SUCCESS && breaker.last.is_elsewhere(first, end) {
-            return Judgement::Proved;
-        }
-        Judgement::Ask
-    }
-
-    /// A group failed, and main gave no evidence.
-    pub(in crate::engine) fn failed_unproven(&mut self, group: Group, now_ms: u64) {
-        self.counters.unproven += 1;
-        self.notices.push(Notice::Unproven { group: group.first_sector() });
-        if self.breaker.is_one_too_many(group, now_ms) || self.breaker_is_open() {
-            self.open_breaker(BreakerCause::Unproven, now_ms);
-        }
-    }
-
-    /// A slot was taken for a group that had none.
-    pub(in crate::engine) fn count_slot(&mut self, now_ms: u64) {
-        let breaker = &mut self.breaker;
-        breaker.taken = breaker.taken.saturating_add(1);
-        if breaker.is_slot_too_many(now_ms) {
-            self.open_breaker(BreakerCause::Slots, now_ms);
-        }
-    }
-
-    /// Opens the breaker, or lets it stay open for longer.
-    fn open_breaker(&mut self, cause: BreakerCause, now_ms: u64) {
-        if !self.settings.production {
-            return;
-        }
-        if !self.breaker_is_open() {
-            self.counters.breaker_openings += 1;
-        }
-        self.breaker.state = State::Open { since_ms: now_ms };
-        self.breaker.cause = cause;
-        self.judge();
-    }
-
-    /// Closes the breaker, as if it had never been open.
-    pub(in crate::engine) fn close_breaker(&mut self) {
-        if self.breaker_is_open() {
-            self.forget_breaker();
-            self.judge();
-        }
-    }
-
-    /// As [`Engine::close_breaker`], for who judges the mode afterwards.
-    pub(in crate::engine) fn forget_breaker(&mut self) {
-        self.breaker = Breaker { last: self.breaker.last, taken: self.breaker.taken, ..Breaker::new() };
-    }
-
-    /// Why the breaker is open, if it is.
-    pub(in crate::engine) fn breaker_cause(&self) -> Option<BreakerCause> {
-        self.breaker_is_open().then_some(self.breaker.cause)
-    }
-
-    /// Whether the breaker is open.
-    pub fn breaker_is_open(&self) -> bool {
-        self.breaker.state != State::Closed
-    }
-
-    /// Whether failed writes are to be handed to repair: the mode lets them be remapped, or the breaker wants to know about main.
-    pub fn repairs(&self) -> bool {
-        self.mode.remaps() || self.offers_trial()
-    }
-
-    /// Whether a failed write may find out about main. Not while anything but the breaker keeps its content from being stored.
-    fn offers_trial(&self) -> bool {
-        matches!(self.breaker.state, State::TrialOffered { .. }) && self.commits()
-    }
-
-    /// Time has passed: an open breaker closes if main took a write after the pause, or lets one failed write try.
-    pub(crate) fn recover(&mut self, now_ms: u64) {
-        let (State::Open { since_ms } | State::TrialOffered { since_ms }) = self.breaker.state else {
-            return;
-        };
-        let pause_over_ms = since_ms.saturating_add(self.settings.breaker_pause_ms);
-        if self.breaker.last.ended_ms().is_some_and(|ms| ms >= pause_over_ms) {
-            self.close_breaker();
-        } else if now_ms >= pause_over_ms {
-            self.breaker.state = State::TrialOffered { since_ms };
-        }
-    }
-
-    /// A failed write takes the trial if one is offered; the next is offered after another pause.
-    pub(in crate::engine) fn take_trial(&mut self, now_ms: u64) -> bool {
-        let offered = self.offers_trial();
-        if offered {
-            self.breaker.state = State::Open { since_ms: now_ms };
-        }
-        offered
-    }
 }
 
 #[cfg(test)]

@@ -2,3 +2,7 @@
 
 pub mod breaker;
 pub mod mode;
+pub mod success;
+pub(in crate::engine) mod weigh;
+
+mod judge;

@@ -13,9 +13,9 @@ use super::{Repair, State};
 use crate::engine::jobs::protocol::{Drain, Next};
 use crate::engine::jobs::window::Range;
 use crate::engine::set::Engine;
-use crate::engine::trust::breaker::Judgement;
+use crate::engine::trust::success::Success;
+use crate::engine::trust::weigh::Judgement;
 use crate::error::ErrorKind;
-use crate::evidence::Success;
 use crate::gate::Lanes;
 use crate::units::{Group, Sector};
 

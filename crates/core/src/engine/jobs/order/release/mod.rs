@@ -17,8 +17,8 @@ use crate::engine::jobs::protocol::{Comparison, Drain, Event, Next, SCRATCH_SECT
 use crate::engine::jobs::window::{Masks, Range, Window, NO_SECTORS};
 use crate::engine::limits::{HELD_MS, WINDOW_GROUPS};
 use crate::engine::set::Engine;
+use crate::engine::trust::success::Success;
 use crate::error::ErrorKind;
-use crate::evidence::Success;
 use crate::gate::Lanes;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{sector_mask, Sector, Slot};
