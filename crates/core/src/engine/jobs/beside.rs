@@ -12,24 +12,6 @@ use crate::units::{sector_mask, Group, Sector};
 /// Most groups that one physical block spans.
 pub(super) const UNIT_GROUPS_MAX: usize = 8;
 
-impl Range {
-    /// The sectors of a group that lie in the range.
-    pub(super) fn mask(&self, group: Group) -> u8 {
-        let first = group.first_sector().0;
-        let from = self.first.0.max(first);
-        let to = self.end().min(first + 8);
-        match from < to {
-            true => sector_mask((from - first) as u32, (to - from) as u32),
-            false => 0,
-        }
-    }
-
-    /// The groups that the range touches; none if it is empty.
-    pub(super) fn groups(&self) -> impl Iterator<Item = Group> {
-        (self.first.0 / 8..self.end().div_ceil(8).max(self.first.0 / 8)).map(Group)
-    }
-}
-
 impl Engine<'_> {
     /// The physical block of main that a sector lies in, as far as main reaches.
     pub(super) fn unit_of(&self, sector: u64) -> Range {

@@ -9,4 +9,5 @@ pub mod reread;
 mod beside;
 mod bisect;
 mod place;
+mod sweep;
 mod window;

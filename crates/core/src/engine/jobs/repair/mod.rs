@@ -8,19 +8,24 @@
 //! Where the content has to be durable (FUA) the devices that it went to are flushed at the end, instead of every attempt being one with
 //! FUA: many devices do that as a flush of their whole cache, and a failed flush never causes a remapping (S8).
 
+mod fua;
+mod keep;
 mod kept;
 mod narrow;
+mod placing;
 mod probe;
+mod prove;
+mod rescue;
 
-use crate::engine::jobs::place::{Placed, Placement, Placer};
-use crate::engine::jobs::protocol::{Drain, Event, Next, KEPT_WIDE_SECTOR};
+use crate::engine::jobs::place::Placer;
+use crate::engine::jobs::protocol::{Event, Next, KEPT_WIDE_SECTOR};
 use crate::engine::limits::WINDOW_GROUPS;
 use crate::engine::set::Engine;
 use crate::engine::tell::notice::Notice;
 use crate::error::ErrorKind;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{Group, Sector, SECTORS_PER_BLOCK};
-use kept::{For, Kept};
+use kept::Kept;
 use probe::Probe;
 
 /// A write that failed.
@@ -274,121 +279,6 @@ impl Repair {
         IoRequest { device, op: Op::Write, sector, sectors, buffer_sector: (from.0 - self.at.0) as u32 }
     }
 
-    pub(super) fn begin_placing(&mut self, engine: &mut Engine<'_>) -> Next {
-        self.nth = 0;
-        self.place_next(engine)
-    }
-
-    fn group(&self) -> Group {
-        Group(self.at.group().0 + u64::from(self.nth))
-    }
-
-    fn needed(&self) -> u8 {
-        self.need.get(self.nth as usize).copied().unwrap_or(0)
-    }
-
-    /// Begins with the next group that needs a slot.
-    fn place_next(&mut self, engine: &mut Engine<'_>) -> Next {
-        while self.nth < WINDOW_GROUPS && self.needed() == 0 {
-            self.nth += 1;
-        }
-        if self.nth >= WINDOW_GROUPS || self.verdict.is_err() {
-            self.nth = WINDOW_GROUPS;
-            return self.placed(engine);
-        }
-        if !engine.has_room() {
-            return self.make_room(engine);
-        }
-        if let Some(next) = self.prove(engine) {
-            return next;
-        }
-        let what = Placement {
-            group: self.group(),
-            need: self.needed(),
-            at: self.at,
-            buffer_sector: 0,
-            give_up: self.give_up & (1 << self.nth) != 0,
-            may_lose: true,
-            rescue: false,
-            error: self.job.error,
-        };
-        let (used, new) = (engine.used, engine.table.record_of(what.group).is_none());
-        let placed = self.placer.begin(engine, what);
-        if new && engine.used > used {
-            engine.count_slot(self.now_ms);
-        }
-        self.obey(engine, placed)
-    }
-
-    fn obey(&mut self, engine: &mut Engine<'_>, placed: Placed) -> Next {
-        self.state = State::Place;
-        match placed {
-            Placed::Io(request) => return Next::Io(request),
-            Placed::Drain => return self.drain_writes(engine, self.group()),
-            Placed::Queued => {
-                self.queued = true;
-                self.nth += 1;
-            }
-            Placed::Failed(error) => self.fail(error),
-        }
-        self.place_next(engine)
-    }
-
-    /// Waits for the writes to a group that has to move, however long they take: users wait for what the job is about anyway.
-    fn drain_writes(&self, engine: &Engine<'_>, group: Group) -> Next {
-        Next::Drain(Drain::of(engine.regions().writes_to(group, group)))
-    }
-
-    /// The list of changes is nearly full: have it committed, whoever filled it.
-    fn make_room(&mut self, engine: &mut Engine<'_>) -> Next {
-        if !engine.commits() {
-            self.fail(self.job.error);
-            self.nth = WINDOW_GROUPS;
-            return self.placed(engine);
-        }
-        engine.await_room(usize::from(self.context), true);
-        self.state = State::Commit;
-        Next::Commit
-    }
-
-    /// The window is placed: commit what was queued, or go on.
-    fn placed(&mut self, engine: &mut Engine<'_>) -> Next {
-        if self.queued {
-            self.state = State::Commit;
-            return Next::Commit;
-        }
-        self.drain_given_up(engine)
-    }
-
-    fn committed(&mut self, engine: &mut Engine<'_>) -> Next {
-        engine.await_room(usize::from(self.context), false);
-        let ok = engine.commit_outcome(usize::from(self.context)) == Some(true);
-        if !ok {
-            self.fail(ErrorKind::Io);
-        }
-        self.queued = false;
-        self.drain_given_up(engine)
-    }
-
-    fn drain_given_up(&mut self, engine: &mut Engine<'_>) -> Next {
-        if engine.has_superseded(self.context) {
-            self.state = State::DrainGivenUp;
-            return Next::Drain(Drain::ALL);
-        }
-        self.after_commit(engine)
-    }
-
-    /// A commit may come in the middle of a window, when the list of changes was full.
-    fn after_commit(&mut self, engine: &mut Engine<'_>) -> Next {
-        if self.kept.what_for != For::Nothing {
-            return self.after_kept(engine);
-        }
-        if self.verdict.is_ok() && self.nth < WINDOW_GROUPS {
-            return self.place_next(engine);
-        }
-        self.end_window(engine)
-    }
-
     fn end_window(&mut self, engine: &mut Engine<'_>) -> Next {
         engine.unclaim(usize::from(self.context));
         self.at = Sector(self.window_end());
@@ -397,35 +287,6 @@ impl Repair {
         }
         self.state = State::Claim;
         self.claim(engine)
-    }
-
-    /// All windows are done: what must be durable is made so.
-    fn end_job(&mut self, engine: &mut Engine<'_>) -> Next {
-        if self.job.fua && self.verdict.is_ok() {
-            let device = match (core::mem::take(&mut self.wrote_main), self.wrote_spare) {
-                (true, _) => Some(Device::Main),
-                (false, true) => {
-                    self.wrote_spare = false;
-                    Some(Device::Spare)
-                }
-                (false, false) => None,
-            };
-            if let Some(device) = device {
-                self.state = State::Flush;
-                return Next::Io(IoRequest::flush(device));
-            }
-            if self.may_be_flush() && !self.failed_again {
-                // The same content was taken at once, so it was hardly the medium. If a flush failed, content may be gone that others
-                // wrote, and the one who is told of it is the one who asked.
-                self.fail(self.job.error);
-            }
-        }
-        self.finish(engine, self.verdict)
-    }
-
-    /// Whether what failed at first may have been a flush.
-    fn may_be_flush(&self) -> bool {
-        self.job.fua && self.job.fua_flushes
     }
 
     fn fail(&mut self, error: ErrorKind) {

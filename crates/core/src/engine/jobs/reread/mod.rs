@@ -11,8 +11,8 @@
 //! A window makes way after each request when a failed write waits for its groups, and is begun again where it was.
 
 mod part;
-
-use core::num::NonZeroU32;
+mod parts;
+mod source;
 
 use crate::engine::jobs::bisect::{is_in_one_unit, piece};
 use crate::engine::jobs::protocol::{Event, Next};
@@ -20,10 +20,10 @@ use crate::engine::limits::WINDOW_GROUPS;
 use crate::engine::set::Engine;
 use crate::error::ErrorKind;
 use crate::io::{Device, IoRequest, Op};
-use crate::lookup::Run;
 use crate::path::Place;
-use crate::units::{sector_mask, Group, Sector, SECTORS_PER_BLOCK};
+use crate::units::{Group, Sector, SECTORS_PER_BLOCK};
 use part::Part;
+use source::{source_of, Source};
 
 /// Attempts to read known blocks that are made for one bio. With the bio's own request, and with one request each for what lies before and behind
 /// a block, that is at most four in which it is, and at most four for a bio with one such block.
@@ -318,46 +318,4 @@ impl Reread {
         self.state = State::Claim;
         Next::Done(verdict)
     }
-}
-
-/// Where sectors live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Main,
-    /// In this slot and the following ones.
-    Slot {
-        slot: crate::units::Slot,
-    },
-    /// Nowhere.
-    Lost,
-}
-
-impl Source {
-    /// The unit in which the device fails, in sectors.
-    fn unit(self, engine: &Engine<'_>) -> NonZeroU32 {
-        match self {
-            Source::Main => engine.unit_sectors(),
-            Source::Slot { .. } | Source::Lost => {
-                NonZeroU32::new(SECTORS_PER_BLOCK).unwrap_or(NonZeroU32::MIN)
-            }
-        }
-    }
-}
-
-/// Where the content of the sectors from `at` on lives now, and how many of `left` do so; `None` if their group is held.
-fn source_of(engine: &Engine<'_>, at: Sector, left: u32) -> Option<(Source, u32)> {
-    Some(match engine.table.find(at, left) {
-        Run::Main { sectors } | Run::Doubt { slot: None, sectors, .. } => (Source::Main, sectors),
-        Run::Slot { slot, sectors } | Run::Doubt { slot: Some(slot), bad: false, sectors } => {
-            (Source::Slot { slot }, sectors)
-        }
-        Run::Bad { slot, sectors } | Run::Doubt { slot: Some(slot), bad: true, sectors } => {
-            let lost = (engine.lost_mask(slot) & sector_mask(0, at.in_group() + sectors)) >> at.in_group();
-            match lost.trailing_zeros() {
-                0 => (Source::Lost, lost.trailing_ones().min(sectors)),
-                readable => (Source::Slot { slot }, readable.min(sectors)),
-            }
-        }
-        Run::Held { .. } => return None,
-    })
 }

@@ -8,12 +8,15 @@
 //! Users of a held group wait, and a disk that fails may take its time over a sector: what took long when it was read first gets a window of one group,
 //! and a window of which something takes long or fails under the hold ends before it; what was held behind is let go, and read anew.
 
-use crate::engine::jobs::place::{Placed, Placement, Placer};
+mod placing;
+mod read;
+
+use crate::engine::jobs::place::Placer;
 use crate::engine::jobs::protocol::{Drain, Event, Next};
-use crate::engine::jobs::window::{count, Masks, Range, Sweep, Window, NO_SECTORS};
+use crate::engine::jobs::sweep::Sweep;
+use crate::engine::jobs::window::{count, Masks, Range, Window, NO_SECTORS};
 use crate::engine::limits::{HELD_MS, WINDOW_GROUPS};
 use crate::engine::set::Engine;
-use crate::error::ErrorKind;
 use crate::units::Sector;
 
 /// What a relocation came to, in sectors.
@@ -218,46 +221,6 @@ impl Relocate {
         }
     }
 
-    fn survey(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
-        self.state = State::Survey;
-        if let Some(request) = self.sweep.next(&self.window, &self.wanted).filter(|_| !self.stop) {
-            self.asked_ms = now_ms;
-            return Some(Next::Io(request));
-        }
-        if self.stop {
-            // Nothing was moved: the next order begins with this window.
-            self.window.sectors = 0;
-            return None;
-        }
-        self.tries = 0;
-        if self.beside.is_some() {
-            let unreadable = self.unreadable;
-            engine.spread(&self.window, &unreadable, &mut self.wanted, &mut self.failed);
-        }
-        self.claim(engine, now_ms)
-    }
-
-    /// A read of the survey has ended. What took long may do so again under the hold, for whose users of its own group alone may wait then.
-    fn surveyed(
-        &mut self,
-        engine: &mut Engine<'_>,
-        result: Result<(), ErrorKind>,
-        now_ms: u64,
-    ) -> Option<Next> {
-        self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
-        let took_ms = now_ms.saturating_sub(self.asked_ms);
-        if result.is_ok() && took_ms >= HELD_MS {
-            self.slow = true;
-            if self.window.at.group() != self.window.last_group() {
-                // Begun anew at the same place.
-                self.groups = 1;
-                self.window.sectors = 0;
-                return None;
-            }
-        }
-        self.survey(engine, now_ms)
-    }
-
     /// Claims the window and holds what is to move.
     fn claim(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
         self.state = State::Claim;
@@ -294,124 +257,6 @@ impl Relocate {
         let drain = engine.make_way(self.context, &mut self.window, &self.wanted, &mut self.tries);
         self.stop |= drain.is_none();
         drain.map(Next::Drain)
-    }
-
-    /// A read of what is held has ended. If it failed, or users have waited long enough, the window ends before what is not read yet; if
-    /// nothing was read, behind the first group that is wanted, which is all that users wait for from then on.
-    fn held_read(
-        &mut self,
-        engine: &mut Engine<'_>,
-        result: Result<(), ErrorKind>,
-        now_ms: u64,
-    ) -> Option<Next> {
-        self.sweep.ended(&self.window, &mut self.wanted, &mut self.unreadable, result);
-        if result.is_err() || now_ms >= self.held_until_ms {
-            (self.slow, self.groups) = (true, 1);
-            let first = self.wanted.iter().position(|mask| *mask != 0).unwrap_or(0);
-            let end = self.sweep.nth(&self.window).max(first.saturating_add(1));
-            let masks = [&mut self.wanted, &mut self.unreadable, &mut self.failed];
-            engine.cut_window(&mut self.window, end, masks);
-        }
-        self.read(engine, now_ms)
-    }
-
-    /// Reads what is held. It read well a moment ago, so what fails now gets no second attempt: users wait.
-    fn read(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
-        self.state = State::Read;
-        if now_ms >= self.deadline_ms {
-            self.sweep.give_up(&self.window, &mut self.wanted, &mut self.unreadable);
-        }
-        if let Some(request) = self.sweep.next(&self.window, &self.wanted) {
-            return Some(Next::Io(request));
-        }
-        for (nth, (wanted, unreadable)) in self.wanted.iter().zip(&self.unreadable).enumerate() {
-            if *wanted == 0 && *unreadable != 0 {
-                engine.unhold(self.window.group(nth));
-            }
-        }
-        self.nth = 0;
-        self.place_next(engine)
-    }
-
-    /// Places the next group; `None` when the window is done.
-    fn place_next(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
-        while let Some(need) = self.wanted.get(self.nth).copied() {
-            let group = self.window.group(self.nth);
-            if need == 0 {
-                self.nth += 1;
-            } else if !engine.mode.remaps() {
-                engine.unhold(group);
-                self.group_done(false);
-            } else if !engine.has_room() {
-                engine.await_room(usize::from(self.context), true);
-                self.state = State::Commit;
-                return Some(Next::Commit);
-            } else {
-                let (at, error) = (self.window.at, ErrorKind::NoSpace);
-                let buffer_sector = 0;
-                let what = Placement {
-                    group,
-                    need,
-                    at,
-                    buffer_sector,
-                    give_up: false,
-                    may_lose: false,
-                    rescue: false,
-                    error,
-                };
-                let placed = self.placer.begin(engine, what);
-                if let Some(next) = self.obey(engine, placed) {
-                    return Some(next);
-                }
-            }
-        }
-        if self.queued != NO_SECTORS {
-            self.state = State::Commit;
-            return Some(Next::Commit);
-        }
-        self.drain_given_up(engine)
-    }
-
-    fn drain_given_up(&mut self, engine: &Engine<'_>) -> Option<Next> {
-        self.state = State::DrainGivenUp;
-        engine.has_superseded(self.context).then_some(Next::Drain(Drain::ALL))
-    }
-
-    fn obey(&mut self, engine: &mut Engine<'_>, placed: Placed) -> Option<Next> {
-        self.state = State::Place;
-        match placed {
-            Placed::Io(request) => return Some(Next::Io(request)),
-            Placed::Drain => {
-                // The rest of the window is held as well.
-                let group = self.window.group(self.nth);
-                return Some(Next::Drain(Drain::while_held(engine.regions().writes_to(group, group))));
-            }
-            Placed::Queued => self.group_done(true),
-            Placed::Failed(_) => self.group_done(false),
-        }
-        None
-    }
-
-    /// The group at hand waits for a commit now, or stays on main.
-    fn group_done(&mut self, placed: bool) {
-        let to = if placed { &mut self.queued } else { &mut self.failed };
-        if let (Some(wanted), Some(to)) = (self.wanted.get_mut(self.nth), to.get_mut(self.nth)) {
-            *to |= core::mem::take(wanted);
-        }
-        self.nth += 1;
-    }
-
-    fn committed(&mut self, engine: &mut Engine<'_>) -> Option<Next> {
-        let context = usize::from(self.context);
-        engine.await_room(context, false);
-        // Several commits may have carried the window, and some of them may have failed: the map says what is durable.
-        let done = self.remapped.iter_mut().zip(&mut self.failed);
-        for (nth, (queued, (remapped, failed))) in self.queued.iter_mut().zip(done).enumerate() {
-            let (queued, mapped) = (core::mem::take(queued), engine.mapped_mask(self.window.group(nth)));
-            *remapped |= queued & mapped;
-            *failed |= queued & !mapped;
-        }
-        self.drain_given_up(engine).or_else(|| self.place_next(engine))
     }
 
     fn end_window(&mut self, engine: &mut Engine<'_>) {

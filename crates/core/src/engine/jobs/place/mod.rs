@@ -1,14 +1,16 @@
 //! Placing: content of one group goes from the window of a context's buffer into a slot, of the group's own or a new one.
 
-use super::protocol::{Event, SCRATCH_SECTOR};
+mod old;
+
+use crate::engine::jobs::protocol::{Event, SCRATCH_SECTOR};
 use crate::engine::limits::SLOT_TRIES;
 use crate::engine::map::changes::{Change, Kind};
 use crate::engine::set::Engine;
 use crate::error::ErrorKind;
 use crate::format::{Entry, SlotState};
 use crate::io::{Device, IoRequest, Op};
-use crate::lookup::{Record, Use};
-use crate::units::{sector_mask, Group, Sector, Slot, SECTOR_BYTES};
+use crate::lookup::Record;
+use crate::units::{sector_mask, Group, Sector, Slot};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -35,7 +37,7 @@ enum Placing {
 
 /// What a placer asks for, or how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placed {
+pub(in crate::engine::jobs) enum Placed {
     /// Carry out this request.
     Io(IoRequest),
     /// Wait until the writes to the group that are under way have ended.
@@ -48,26 +50,26 @@ pub(super) enum Placed {
 
 /// What a group is to be given, and how.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Placement {
-    pub(super) group: Group,
+pub(in crate::engine::jobs) struct Placement {
+    pub(in crate::engine::jobs) group: Group,
     /// Sectors whose content is in the buffer.
-    pub(super) need: u8,
+    pub(in crate::engine::jobs) need: u8,
     /// A sector at or before them, and where in the buffer its content is, in sectors.
-    pub(super) at: Sector,
-    pub(super) buffer_sector: u32,
+    pub(in crate::engine::jobs) at: Sector,
+    pub(in crate::engine::jobs) buffer_sector: u32,
     /// Whether the slot that the group has must be given up (S7).
-    pub(super) give_up: bool,
+    pub(in crate::engine::jobs) give_up: bool,
     /// Whether what cannot be read of a slot that is given up may be declared lost.
-    pub(super) may_lose: bool,
+    pub(in crate::engine::jobs) may_lose: bool,
     /// Whether the content is nowhere else: then an error of the spare that is none of the medium is no reason to give up at once.
-    pub(super) rescue: bool,
+    pub(in crate::engine::jobs) rescue: bool,
     /// The error when no slot is free.
-    pub(super) error: ErrorKind,
+    pub(in crate::engine::jobs) error: ErrorKind,
 }
 
 /// The part of a machine that places groups, one after the other.
 #[derive(Debug)]
-pub(super) struct Placer {
+pub(in crate::engine::jobs) struct Placer {
     context: u8,
     what: Placement,
     state: State,
@@ -91,7 +93,7 @@ pub(super) struct Placer {
 
 impl Placer {
     /// A placer of a context.
-    pub(super) fn new(context: u8) -> Placer {
+    pub(in crate::engine::jobs) fn new(context: u8) -> Placer {
         let (group, at, error) = (Group(0), Sector(0), ErrorKind::Io);
         Placer {
             context,
@@ -122,7 +124,7 @@ impl Placer {
     }
 
     /// Begins with a group, which the context has claimed.
-    pub(super) fn begin(&mut self, engine: &mut Engine<'_>, what: Placement) -> Placed {
+    pub(in crate::engine::jobs) fn begin(&mut self, engine: &mut Engine<'_>, what: Placement) -> Placed {
         *self = Placer { what, ..Placer::new(self.context) };
         match engine.table.record_of(what.group) {
             None => self.begin_slot(engine),
@@ -141,12 +143,12 @@ impl Placer {
     }
 
     /// Whether the group at hand had no slot.
-    pub(super) fn is_new(&self) -> bool {
+    pub(in crate::engine::jobs) fn is_new(&self) -> bool {
         self.placing == Placing::New
     }
 
     /// The next step after what [`Placer::begin`] or this asked for.
-    pub(super) fn next(&mut self, engine: &mut Engine<'_>, event: Event) -> Placed {
+    pub(in crate::engine::jobs) fn next(&mut self, engine: &mut Engine<'_>, event: Event) -> Placed {
         match (core::mem::replace(&mut self.state, State::Rest), event) {
             (State::DrainOld, Event::Drained) => self.read_old(engine),
             (State::DrainOld, Event::Undrained) => self.give_up(engine, self.what.error),
@@ -157,64 +159,6 @@ impl Placer {
                 self.give_up(engine, ErrorKind::Io)
             }
         }
-    }
-
-    /// The group's slot is to be given up: hold the group and wait until nobody writes to the slot (S7, S9).
-    fn begin_move(&mut self, engine: &mut Engine<'_>, from: Slot) -> Placed {
-        self.placing = Placing::Move { from };
-        if let Some(record) = engine.table.record(from) {
-            engine.set_record(from, record.with_held(true));
-        }
-        self.state = State::DrainOld;
-        Placed::Drain
-    }
-
-    /// The old slot is quiet: read what is not brought.
-    fn read_old(&mut self, engine: &mut Engine<'_>) -> Placed {
-        let Placing::Move { from } = self.placing else {
-            engine.broken("a group was drained that is not moved");
-            return self.give_up(engine, ErrorKind::Io);
-        };
-        let mask = engine.table.record(from).filter(|r| r.usage() == Use::Mapped).map_or(0, |r| r.mask());
-        let rest = mask & !self.what.need;
-        self.lost = engine.lost_mask(from) & rest;
-        self.to_read = rest & !self.lost;
-        self.unread = 0;
-        self.read_again = false;
-        self.read_next(engine)
-    }
-
-    fn read_next(&mut self, engine: &mut Engine<'_>) -> Placed {
-        let Placing::Move { from } = self.placing else { return self.begin_slot(engine) };
-        if self.to_read == 0 && self.read_again {
-            // The new slot has all but what was read this time.
-            self.to_write_kept = self.kept & !self.written_kept;
-            return self.write_next(engine);
-        }
-        if self.to_read == 0 {
-            return self.begin_slot(engine);
-        }
-        let block_sectors = engine.shape().block_bytes / SECTOR_BYTES;
-        let first = self.to_read.trailing_zeros();
-        let mask = sector_mask(first, block_sectors);
-        self.state = State::ReadOld { mask };
-        Placed::Io(IoRequest {
-            device: Device::Spare,
-            op: Op::Read,
-            sector: engine.geometry().slot_block(from).first_sector() + u64::from(first),
-            sectors: mask.count_ones(),
-            buffer_sector: SCRATCH_SECTOR + first,
-        })
-    }
-
-    fn read_ended(&mut self, engine: &mut Engine<'_>, mask: u8, result: Result<(), ErrorKind>) -> Placed {
-        match result {
-            Ok(()) => self.kept |= mask,
-            Err(error) if error.can_mean_medium() || self.what.rescue => self.unread |= mask,
-            Err(error) => return self.give_up(engine, error),
-        }
-        self.to_read &= !mask;
-        self.read_next(engine)
     }
 
     /// Takes a slot for the group and begins to fill it.
@@ -256,16 +200,6 @@ impl Placer {
         let brought = self.what.buffer_sector.saturating_add(from.saturating_sub(self.what.at.0) as u32);
         let buffer_sector = if kept { SCRATCH_SECTOR + first } else { brought };
         Placed::Io(IoRequest { device: Device::Spare, op: Op::Write, sector, sectors: count, buffer_sector })
-    }
-
-    /// What could not be read is lost only if it still cannot be now that the spare has taken a write: a spare that was away
-    /// for a moment would otherwise cost content that it has.
-    fn read_once_more(&mut self, engine: &mut Engine<'_>) -> Placed {
-        self.read_again = true;
-        self.written_kept = self.kept;
-        self.to_read = self.unread;
-        self.unread = 0;
-        self.read_next(engine)
     }
 
     fn slot_written(&mut self, engine: &mut Engine<'_>, mask: u8, result: Result<(), ErrorKind>) -> Placed {
