@@ -1,8 +1,14 @@
 //! Which copies hold a whole and current instance of each table block.
 
 use super::block_state::BlockState;
-use super::table_round::nth_copy;
 use crate::engine::set::Engine;
+use crate::format::superblock::all_copies;
+use crate::format::COPIES_MAX;
+
+/// The `nth` copy of a mask, from the lowest.
+pub(super) fn nth_copy(mask: u8, nth: usize) -> Option<u8> {
+    (0..COPIES_MAX).filter(|c| mask & (1 << c) != 0).nth(nth)
+}
 
 impl Engine<'_> {
     fn change_states(&mut self, batch: &[u32], change: impl Fn(BlockState) -> BlockState) {
@@ -119,5 +125,15 @@ impl Engine<'_> {
             len += 1;
         }
         len
+    }
+
+    /// The copies that are not in sync.
+    pub(super) fn evicted(&self) -> u8 {
+        all_copies(self.superblock.copy_count) & !self.superblock.in_sync
+    }
+
+    /// Whether a copy is evicted that may be brought back.
+    pub(super) fn has_evicted(&self) -> bool {
+        self.evicted() != 0 && self.fail_reason.is_none() && !self.superblock.ro_compat_unknown
     }
 }

@@ -1,6 +1,6 @@
 //! The requests of one round of the commit protocol, and the blocks that they carry.
 
-use super::committer::Committer;
+use super::copies::nth_copy;
 use crate::engine::set::Engine;
 use crate::format::{encode_table_block, restamp, Block, Superblock, COPIES_MAX, ENTRIES_PER_BLOCK};
 use crate::io::{Device, IoRequest, Op};
@@ -42,12 +42,33 @@ fn write(at: SpareBlock, section: usize) -> IoRequest {
     }
 }
 
-/// The `nth` copy of a mask, from the lowest.
-pub(super) fn nth_copy(mask: u8, nth: usize) -> Option<u8> {
-    (0..COPIES_MAX).filter(|c| mask & (1 << c) != 0).nth(nth)
+/// The table blocks of one commit, and the copy that they are written to first.
+pub(super) struct TableRound {
+    pub(super) blocks: [u32; BATCH_BLOCKS],
+    pub(super) count: usize,
+    pub(super) seq: u64,
+    pub(super) primary: u8,
 }
 
-impl Committer {
+impl TableRound {
+    pub(super) const fn new() -> TableRound {
+        TableRound { blocks: [0; BATCH_BLOCKS], count: 0, seq: 0, primary: 0 }
+    }
+
+    pub(super) fn batch(&self) -> &[u32] {
+        self.blocks.get(..self.count).unwrap_or(&[])
+    }
+
+    /// The copies that round two goes to.
+    fn others(&self, engine: &Engine<'_>) -> u8 {
+        engine.superblock.in_sync & !(1 << self.primary)
+    }
+
+    /// How many requests round two has.
+    pub(super) fn others_len(&self, engine: &Engine<'_>) -> usize {
+        self.count * self.others(engine).count_ones() as usize
+    }
+
     /// Round one: the `nth` block to the first copy.
     pub(super) fn first_request(
         &self,
@@ -55,7 +76,7 @@ impl Committer {
         buffer: &mut [u8],
         nth: usize,
     ) -> Option<IoRequest> {
-        let index = *self.blocks.get(nth).filter(|_| nth < self.block_count)?;
+        let index = *self.blocks.get(nth).filter(|_| nth < self.count)?;
         let copy = self.primary;
         let out = block_mut(buffer, section(copy, nth))?;
         let first_slot = index.checked_mul(ENTRIES_PER_BLOCK as u32)?;
@@ -71,49 +92,42 @@ impl Committer {
         Some(write(engine.geometry().table_block(copy, index), section(copy, nth)))
     }
 
-    /// Round two: every block to every other in-sync copy.
+    /// Round two: every block to every other in-sync copy; with the copy that the request goes to.
     pub(super) fn others_request(
         &self,
         engine: &Engine<'_>,
         buffer: &mut [u8],
         nth: usize,
-    ) -> Option<IoRequest> {
-        let others = engine.superblock.in_sync & !(1 << self.primary);
-        let copy = nth_copy(others, nth.checked_div(self.block_count)?)?;
-        let nth = nth.checked_rem(self.block_count)?;
+    ) -> Option<(IoRequest, u8)> {
+        let copy = nth_copy(self.others(engine), nth.checked_div(self.count)?)?;
+        let nth = nth.checked_rem(self.count)?;
         let index = *self.blocks.get(nth)?;
         restamp(copy, copy_block(buffer, section(self.primary, nth), section(copy, nth))?);
-        Some(write(engine.geometry().table_block(copy, index), section(copy, nth)))
+        Some((write(engine.geometry().table_block(copy, index), section(copy, nth)), copy))
     }
+}
 
-    /// A batch of blocks to a copy that is not in sync, as they are on those that are; after all of them, the superblock that counts.
-    pub(super) fn rewrite_request(
-        &self,
-        engine: &Engine<'_>,
-        buffer: &mut [u8],
-        nth: usize,
-        copy: u8,
-    ) -> Option<IoRequest> {
-        let Some(&index) = self.back.batch().get(nth) else {
-            return Self::superblock_request(&engine.superblock, buffer, copy);
-        };
-        let seq = engine.block_seq(index).unwrap_or(self.back.seq());
-        let first_slot = index.checked_mul(ENTRIES_PER_BLOCK as u32)?;
-        let out = block_mut(buffer, nth)?;
-        let id = &engine.superblock.id;
-        encode_table_block(id, index, seq, copy, |i| engine.entry(Slot(first_slot + i as u32)), out);
-        Some(write(engine.geometry().table_block(copy, index), nth))
-    }
+/// A batch of blocks to a copy that is not in sync, as they are on those that are. `seq` is for blocks that are not equal on these.
+pub(super) fn rewrite_request(
+    engine: &Engine<'_>,
+    buffer: &mut [u8],
+    nth: usize,
+    index: u32,
+    seq: u64,
+    copy: u8,
+) -> Option<IoRequest> {
+    let seq = engine.block_seq(index).unwrap_or(seq);
+    let first_slot = index.checked_mul(ENTRIES_PER_BLOCK as u32)?;
+    let out = block_mut(buffer, nth)?;
+    let id = &engine.superblock.id;
+    encode_table_block(id, index, seq, copy, |i| engine.entry(Slot(first_slot + i as u32)), out);
+    Some(write(engine.geometry().table_block(copy, index), nth))
+}
 
-    /// The superblock `proposal` to one copy's place.
-    pub(super) fn superblock_request(
-        proposal: &Superblock,
-        buffer: &mut [u8],
-        copy: u8,
-    ) -> Option<IoRequest> {
-        proposal.encode(copy, block_mut(buffer, section(copy, 0))?);
-        Some(write(proposal.geometry.superblock(copy), section(copy, 0)))
-    }
+/// The superblock `proposal` to one copy's place.
+pub(super) fn superblock_request(proposal: &Superblock, buffer: &mut [u8], copy: u8) -> Option<IoRequest> {
+    proposal.encode(copy, block_mut(buffer, section(copy, 0))?);
+    Some(write(proposal.geometry.superblock(copy), section(copy, 0)))
 }
 
 #[cfg(test)]
