@@ -9,53 +9,11 @@ use remap_core::units::{Sector, Slot};
 
 use crate::content;
 use crate::plan::Planted;
-use crate::reads::FailedRead;
-use crate::repairs::FailedWrite;
-use crate::session::{Flight, Owner, Session};
+use crate::session::Session;
+use crate::under_way::bio::{Bio, Kind, Piece};
+use crate::under_way::failed::{FailedRead, FailedWrite};
+use crate::under_way::flight::{Flight, Owner};
 use crate::world::Failure;
-
-/// A bio under way.
-#[derive(Clone, Debug)]
-pub struct Bio {
-    pub(crate) kind: Kind,
-    first: u64,
-    sectors: u32,
-    /// When it began, as the oracle counts.
-    began: u64,
-    /// Parts that have not ended.
-    open: u32,
-    failed: bool,
-    /// A flush came first, which began then. What came of it device-mapper does not tell whoever waits for the write.
-    flushed_before: Option<u64>,
-    /// It must not wait (S17).
-    pub(crate) nowait: bool,
-}
-
-impl Bio {
-    fn new(kind: Kind, first: u64, sectors: u32, began: u64) -> Bio {
-        Bio { kind, first, sectors, began, open: 1, failed: false, flushed_before: None, nowait: false }
-    }
-}
-
-/// What a bio asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Read,
-    Write { token: u64, fua: bool },
-    Discard,
-    Flush,
-}
-
-/// A part of a task's bio.
-#[derive(Clone, Copy, Debug)]
-pub struct Piece {
-    /// The task.
-    pub task: usize,
-    /// First sector.
-    pub first: u64,
-    /// Length.
-    pub sectors: u32,
-}
 
 impl Session<'_, '_> {
     /// A task that has nothing to do begins a bio.

@@ -7,8 +7,9 @@ use remap_core::lookup::Run;
 use remap_core::units::Sector;
 
 use crate::plan::Planted;
-use crate::repairs::{Running, Work};
-use crate::session::{Flight, Owner, Session};
+use crate::session::Session;
+use crate::under_way::context::{Running, Work};
+use crate::under_way::flight::{Flight, Owner};
 use crate::world::Failure;
 
 impl Session<'_, '_> {

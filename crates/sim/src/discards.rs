@@ -6,9 +6,10 @@ use remap_core::lookup::Run;
 use remap_core::path::{self, Discard};
 use remap_core::units::Sector;
 
-use crate::bios::Piece;
 use crate::plan::Planted;
-use crate::session::{Flight, Owner, Session};
+use crate::session::Session;
+use crate::under_way::bio::Piece;
+use crate::under_way::flight::{Flight, Owner};
 use crate::world::Failure;
 
 impl Session<'_, '_> {

@@ -1,26 +1,14 @@
 //! What the oracle knows of writes that succeeded on main, to hold core to S14: what it says of them, and no more.
 
-use std::collections::VecDeque;
-
 use remap_core::engine::breaker::SLOTS_PER_SUCCESS;
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::Use;
 use remap_core::units::{Sector, Slot};
 
 use crate::plan::Planted;
-use crate::repairs::{Running, Work};
 use crate::session::Session;
+use crate::under_way::context::{Running, Work};
 use crate::world::Failure;
-
-/// Writes that succeeded on main, newest last: when, in milliseconds, and their first sector.
-#[derive(Default)]
-pub struct Successes {
-    writes: VecDeque<(u64, u64)>,
-    /// Groups that were given slots since the newest.
-    placed: u32,
-    /// Groups that a repair stored since then because it had spoilt them: that needs no evidence, and uses it up.
-    rescued: u32,
-}
 
 const REMEMBERED: usize = 64;
 

@@ -1,36 +1,14 @@
 //! Blocks of main that reads found unreadable not long ago: what they may cost the next readers (S34), and which errors they excuse.
 
-use std::collections::BTreeMap;
-
 use remap_core::io::{Device, IoRequest};
 use remap_core::units::Sector;
 
-use crate::bios::Piece;
-use crate::reads::Reading;
 use crate::session::Session;
+use crate::under_way::reading::Reading;
 use crate::world::Failure;
 
 /// Most requests in which blocks are that are known, for one read: with its own.
 const TRIES_MAX: u32 = 4;
-
-/// Sectors that are pending: when they became that, and when a read may have found them unreadable last.
-pub type Found = BTreeMap<u64, (u64, u64)>;
-
-/// What a read under way has to do with known blocks.
-#[derive(Clone, Debug, Default)]
-pub struct Tries {
-    /// Sectors of it that were known at some time.
-    known: Vec<bool>,
-    /// Requests so far.
-    made: u32,
-}
-
-impl Tries {
-    /// Of a read that begins, after so many requests.
-    pub fn new(piece: Piece, made: u32) -> Tries {
-        Tries { known: vec![false; piece.sectors as usize], made }
-    }
-}
 
 impl Session<'_, '_> {
     /// Whether a sector is known to be unreadable; `surely`, or perhaps, as only the engine knows when it was found to be for the last time.

@@ -2,12 +2,12 @@
 //! that knows what may be read (docs/testing.md).
 
 pub mod bios;
+pub mod checks;
 pub mod content;
 mod cost;
 pub mod discards;
 pub mod disk;
 pub mod evidence;
-pub mod gate;
 pub mod history;
 mod known;
 pub mod load;
@@ -22,4 +22,5 @@ pub mod repairs;
 pub mod rng;
 pub mod session;
 pub mod slots;
+pub mod under_way;
 pub mod world;

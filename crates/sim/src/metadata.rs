@@ -4,10 +4,8 @@ use remap_core::engine::{Engine, Notice};
 use remap_core::format::{
     encode_table_block, Block, Entry, Superblock, TableBlock, COPIES_MAX, ENTRIES_PER_BLOCK,
 };
-use remap_core::io::Op;
 use remap_core::units::Slot;
 
-use crate::session::{Flight, Session};
 use crate::world::{Failure, World};
 
 /// The slot whose entry has changed, if that is what happened.
@@ -66,21 +64,6 @@ impl World {
             }
             self.note(0, 0, format!("copy {copy}, which is evicted, says that it is the newest"));
             self.stats.renewed_copies += 1;
-        }
-    }
-}
-
-impl Session<'_, '_> {
-    /// A superblock was written, `ok` or not: while the set is in service it does not say that the set was closed (S19).
-    pub fn check_clean(&mut self, flight: &Flight, ok: bool) -> Result<(), Failure> {
-        let sb = self.engine.superblock();
-        let copy = (0..COPIES_MAX).find(|c| sb.geometry.superblock(*c).first_sector() == flight.sector);
-        let (Some(copy), Op::WriteFua) = (copy, flight.op) else { return Ok(()) };
-        self.superblocks |= u8::from(ok) << copy;
-        let written = <&Block>::try_from(&flight.data[..]).ok().map(|b| Superblock::decode(b, copy));
-        match written {
-            Some(Ok(written)) if !written.clean || self.closing => Ok(()),
-            _ => Err(self.world.failure(None, format!("superblock {copy} is called clean in service"))),
         }
     }
 }

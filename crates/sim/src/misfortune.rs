@@ -7,13 +7,7 @@ use remap_core::units::Group;
 
 use crate::disk::ALWAYS;
 use crate::plan::REGION_BLOCKS;
-use crate::world::World;
-
-/// The metadata of one copy as it once was.
-pub struct Saved {
-    copy: u8,
-    bytes: Vec<u8>,
-}
+use crate::world::{Saved, World};
 
 impl World {
     /// Before the set is loaded.

@@ -1,50 +1,16 @@
 //! What an administrator orders: content that moves to slots, or back to main.
 
 use remap_core::engine::machine::{Event, Machine};
-use remap_core::engine::order::Range;
-use remap_core::engine::release::Release;
-use remap_core::engine::relocate::Relocate;
-use remap_core::engine::Engine;
 use remap_core::gate::{Lanes, Regions};
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::Use;
-use remap_core::units::{Group, Sector};
+use remap_core::units::Group;
 
 use crate::plan::Planted;
-use crate::repairs::{Running, Work};
 use crate::session::Session;
+use crate::under_way::context::{Running, Work};
+use crate::under_way::order::Order;
 use crate::world::Failure;
-
-/// One order.
-#[derive(Clone, Copy, Debug)]
-pub struct Order {
-    /// First sector.
-    pub first: u64,
-    /// Length in sectors.
-    pub sectors: u64,
-    /// Content goes back to main; otherwise to slots.
-    pub release: bool,
-}
-
-impl Order {
-    /// The machine that carries it out, and the order as widened.
-    pub fn machine(self, context: u8, engine: &Engine<'_>) -> (Machine, Order) {
-        let range = Range { first: Sector(self.first), sectors: self.sectors };
-        let (machine, range) = match self.release {
-            true => {
-                let release = Release::new(context, range, engine);
-                let range = release.range();
-                (Machine::Release(release), range)
-            }
-            false => {
-                let relocate = Relocate::new(context, range, engine);
-                let range = relocate.range();
-                (Machine::Relocate(relocate), range)
-            }
-        };
-        (machine, Order { first: range.first.0, sectors: range.sectors, ..self })
-    }
-}
 
 impl Session<'_, '_> {
     /// Whether a context is the administrator's.

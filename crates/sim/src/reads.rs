@@ -1,99 +1,12 @@
 //! Failed reads: what the machine of a repair context gives, and whether its errors are right (S1 to S4).
 
-use remap_core::engine::reread::Job;
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, IoRequest};
-use remap_core::path::Place;
-use remap_core::units::Sector;
 
-use crate::bios::Piece;
-use crate::known::Tries;
 use crate::plan::Planted;
-use crate::session::{Flight, Session};
+use crate::session::Session;
+use crate::under_way::reading::Reading;
 use crate::world::Failure;
-
-/// A failed read that waits for a context.
-#[derive(Clone, Debug)]
-pub struct FailedRead {
-    /// The part of a bio that it is.
-    pub piece: Piece,
-    place: Place,
-    error: ErrorKind,
-    /// A device has failed it.
-    sent: bool,
-    /// Its sectors that the device could not read.
-    bad: Vec<u64>,
-}
-
-impl FailedRead {
-    /// A read that failed as `flight` did.
-    pub fn new(piece: Piece, place: Place, error: ErrorKind, flight: &Flight) -> FailedRead {
-        let bad = flight.culprits.iter().map(|s| s - flight.sector + piece.first).collect();
-        FailedRead { piece, place, error, sent: true, bad }
-    }
-
-    /// A read that waited, lives in several places by now, and was sent to none.
-    pub fn unsent(piece: Piece) -> FailedRead {
-        FailedRead { piece, place: Place::Main, error: ErrorKind::Io, sent: false, bad: Vec::new() }
-    }
-
-    /// What a machine is to do about it.
-    pub fn job(&self) -> Job {
-        let Piece { first, sectors, .. } = self.piece;
-        Job { first: Sector(first), sectors, place: self.place, error: self.error }
-    }
-}
-
-/// A failed read at which a context is.
-#[derive(Clone, Debug)]
-pub struct Reading {
-    pub(crate) piece: Piece,
-    pub(crate) tries: Tries,
-    /// When it began, as the oracle counts, and when time is up.
-    began: u64,
-    deadline: u64,
-    /// Per sector: it was given, and the device that failed to read it last.
-    given: Vec<bool>,
-    blame: Vec<Option<Device>>,
-    /// Where the request under way begins in the read.
-    asked: usize,
-}
-
-impl Reading {
-    /// Nothing is given yet.
-    pub fn new(failed: FailedRead, began: u64, deadline: u64) -> Reading {
-        let device = if failed.place == Place::Main { Device::Main } else { Device::Spare };
-        let sectors = failed.piece.sectors as usize;
-        let mut blame = vec![None; sectors];
-        for s in failed.bad {
-            blame[(s - failed.piece.first) as usize] = Some(device);
-        }
-        let on_main = failed.sent && failed.place == Place::Main;
-        let tries = Tries::new(failed.piece, on_main.into());
-        Reading { piece: failed.piece, tries, began, deadline, given: vec![false; sectors], blame, asked: 0 }
-    }
-
-    /// Sectors were stored in the bio.
-    pub fn give(&mut self, offset: u32, sectors: u32) {
-        self.given[offset as usize..][..sectors as usize].fill(true);
-    }
-
-    /// A request begins; `home` is the sector of the mapped device.
-    pub fn asks(&mut self, home: u64) {
-        self.asked = (home - self.piece.first) as usize;
-    }
-
-    /// A request has ended.
-    pub fn ended(&mut self, flight: &Flight, result: Result<(), ErrorKind>) {
-        let sectors = flight.data.len() / 512;
-        self.blame[self.asked..][..sectors].fill(None);
-        if result.is_err() {
-            for bad in &flight.culprits {
-                self.blame[self.asked + (bad - flight.sector) as usize] = Some(flight.device);
-            }
-        }
-    }
-}
 
 impl Session<'_, '_> {
     /// The sector of the mapped device that a request reads.

@@ -4,9 +4,9 @@ use remap_core::error::ErrorKind;
 use remap_core::path::{Direction, Place};
 use remap_core::units::Sector;
 
-use crate::bios::{Bio, Kind, Piece};
 use crate::plan::Planted;
 use crate::session::Session;
+use crate::under_way::bio::{Bio, Kind, Piece};
 use crate::world::Failure;
 
 impl Session<'_, '_> {

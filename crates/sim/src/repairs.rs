@@ -1,9 +1,7 @@
 //! Repair contexts and the committer, as the kernel host drives them.
 
 use remap_core::engine::commit::{self, Step};
-use remap_core::engine::machine::{
-    reads_at_once, reads_first, same, Drain, Event, Machine, Next, CONTEXT_BUFFER_BYTES,
-};
+use remap_core::engine::machine::{reads_at_once, reads_first, same, Drain, Event, Machine, Next};
 use remap_core::engine::repair::{Job, Repair, Unsent};
 use remap_core::engine::reread::Reread;
 use remap_core::engine::{FailReason, Mode};
@@ -11,119 +9,18 @@ use remap_core::error::ErrorKind;
 use remap_core::gate::Lanes;
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::Use;
-use remap_core::units::{Group, Sector, Slot};
+use remap_core::units::{Sector, Slot};
 
-use crate::bios::Piece;
 use crate::content;
 use crate::disk::ALWAYS;
-use crate::orders::Order;
 use crate::plan::Planted;
-use crate::reads::Reading;
-use crate::session::{Flight, Owner, Session};
+use crate::session::Session;
+use crate::under_way::bio::Piece;
+use crate::under_way::context::{Running, Wait, Work};
+use crate::under_way::failed::FailedWrite;
+use crate::under_way::flight::{Flight, Owner, Suspect};
+use crate::under_way::reading::Reading;
 use crate::world::{Failure, World};
-
-/// What a context waits for.
-#[derive(Clone, Copy, Debug)]
-enum Wait {
-    Nothing(Event),
-    Io,
-    Commit,
-    /// For those that were in these lanes at this mark, until that time.
-    Drain(u64, Lanes, u64),
-    Claim(u64),
-}
-
-/// What a context is at work on.
-#[derive(Clone, Copy, Debug)]
-pub enum Work {
-    /// A part of a bio that failed.
-    Bio(Piece),
-    /// What an administrator ordered, of this range.
-    Order(Order),
-}
-
-impl Work {
-    /// First sector and length.
-    pub fn range(self) -> (u64, u64) {
-        match self {
-            Work::Bio(piece) => (piece.first, piece.sectors.into()),
-            Work::Order(order) => (order.first, order.sectors),
-        }
-    }
-}
-
-/// A machine under way.
-pub struct Running {
-    pub(crate) machine: Machine,
-    pub(crate) work: Work,
-    wait: Wait,
-    /// What came of it so far, if it is a read.
-    read: Option<Reading>,
-    /// Whether it may have been a flush that failed at first, and whether something failed again.
-    flush: Suspect,
-    failed_again: bool,
-    /// It is a write that no device was asked for before.
-    unsent: bool,
-    /// The bio was completed before its time, by a planted bug.
-    acked: bool,
-    /// Groups that had failed without evidence when it began.
-    unproven: u64,
-    /// The group that was seen to be given a slot last.
-    pub placed: Option<Group>,
-    /// The last request.
-    pub request: Option<IoRequest>,
-}
-
-/// A failed write that waits for a context.
-#[derive(Clone, Debug)]
-pub struct FailedWrite {
-    /// The part of a bio that it is.
-    pub piece: Piece,
-    /// A device has failed it; otherwise it was never sent.
-    pub sent: bool,
-    /// How it failed.
-    pub error: ErrorKind,
-    /// Whether that was a flush.
-    pub flush: Suspect,
-}
-
-impl FailedWrite {
-    /// A write that goes to a context although no device was asked for it.
-    pub fn unsent(piece: Piece) -> FailedWrite {
-        FailedWrite { piece, sent: false, error: ErrorKind::Io, flush: Suspect::None }
-    }
-}
-
-/// Whether it was a flush that failed when a write did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suspect {
-    /// The write asked for none.
-    None,
-    /// It was the write itself; nobody but the disk knows.
-    Write,
-    /// It was the flush.
-    Flush,
-}
-
-/// One repair context.
-pub struct Context {
-    running: Option<Running>,
-    buffer: Vec<u8>,
-    writes_first: bool,
-}
-
-impl Default for Context {
-    fn default() -> Self {
-        Context { running: None, buffer: vec![0; CONTEXT_BUFFER_BYTES], writes_first: false }
-    }
-}
-
-impl Context {
-    /// Whether it is at work.
-    pub fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-}
 
 impl Session<'_, '_> {
     /// Whether a context can go on, or begin with a job that waits.

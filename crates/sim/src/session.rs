@@ -9,56 +9,17 @@ use remap_core::io::{Device, Op};
 use remap_core::lookup::Table;
 use remap_core::path::{Access, SpareDirty};
 
-use crate::bios::{Bio, Piece};
-use crate::evidence::Successes;
-use crate::gate::Gate;
-use crate::known::Found;
 use crate::metadata::slot_changed;
-use crate::orders::Order;
-use crate::reads::FailedRead;
-use crate::repairs::{Context, FailedWrite, Suspect};
 use crate::slots::SlotWatch;
+use crate::under_way::bio::{Bio, Piece};
+use crate::under_way::context::Context;
+use crate::under_way::failed::{FailedRead, FailedWrite};
+use crate::under_way::flight::{Flight, Owner, Suspect};
+use crate::under_way::gate::Gate;
+use crate::under_way::order::Order;
+use crate::under_way::successes::Successes;
+use crate::under_way::tries::Found;
 use crate::world::{Failure, World};
-
-/// For whom a request is under way.
-#[derive(Clone, Debug)]
-pub enum Owner {
-    /// A part of a user's bio, with its place in the gate.
-    Piece(Piece, remap_core::path::Place, u64),
-    /// A part of a user's discard, with its place in the gate and when it began, as the oracle counts.
-    Discard(Piece, u64, u64),
-    /// A user's flush.
-    Flush(usize, Option<remap_core::path::FlushMark>),
-    /// The committer, with its tag.
-    Commit(u8),
-    /// A repair context.
-    Repair(usize),
-}
-
-/// A request under way.
-pub struct Flight {
-    /// For whom.
-    pub owner: Owner,
-    /// The device.
-    pub device: Device,
-    /// What.
-    pub op: Op,
-    /// Where.
-    pub sector: u64,
-    /// What is written, or room for what is read.
-    pub data: Vec<u8>,
-    /// Where in its owner's buffer the data came from.
-    pub buffer_sector: u32,
-    /// Of a read: the sectors of the device that could not be read when it took place.
-    pub culprits: Vec<u64>,
-    /// Of a write that failed: whether that was a flush.
-    pub flush: Suspect,
-    flush_mark: u64,
-    /// It has taken place already, with this outcome, which nobody has been told.
-    early: Option<Result<(), ErrorKind>>,
-    /// The first step at which its end may be told, unless nothing else goes on.
-    due: u64,
-}
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

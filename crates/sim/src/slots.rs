@@ -4,10 +4,7 @@ use remap_core::gate::Lanes;
 use remap_core::lookup::{Record, Table, Use};
 use remap_core::units::{Group, Slot};
 
-use crate::gate::Gate;
-use crate::repairs::Context;
-use crate::session::Session;
-use crate::world::Failure;
+use crate::under_way::gate::Gate;
 
 /// What is remembered of the slots that lookups lead to.
 pub struct SlotWatch {
@@ -53,27 +50,5 @@ impl SlotWatch {
             }
             *before = now;
         }
-    }
-}
-
-impl Session<'_, '_> {
-    /// While no machine is at work and the committer has nothing to do, used, free, retired and reserved slots are all slots, and what the
-    /// status line counts is right.
-    pub fn check_slots(&mut self) -> Result<(), Failure> {
-        let works = self.commit_ready || self.contexts.iter().any(Context::is_running);
-        if works || self.commit_under_way() {
-            return Ok(());
-        }
-        self.world.stats.accounts += 1;
-        let (engine, counts) = (&self.engine, self.engine.count_slots());
-        let status = (engine.used(), engine.retired());
-        if engine.awaits_commit() {
-            return Err(self.world.failure(None, "changes wait for a commit that does not begin"));
-        }
-        if counts.are_all() && status == (counts.used + counts.reserved, counts.retired) {
-            return Ok(());
-        }
-        let what = format!("slots are lost sight of: {counts:?}, and the status says {status:?}");
-        Err(self.world.failure(None, what))
     }
 }

@@ -6,7 +6,6 @@ use remap_core::format::{Geometry, MainShape, Superblock};
 
 use crate::content;
 use crate::disk::Disk;
-use crate::misfortune::Saved;
 use crate::oracle::Oracle;
 use crate::plan::{Plan, Planted, REGION_BLOCKS};
 use crate::rng::Rng;
@@ -26,6 +25,12 @@ impl Default for Options {
     fn default() -> Self {
         Options { steps: 4000, planted: None, verbose: false }
     }
+}
+
+/// The metadata of one copy as it once was.
+pub struct Saved {
+    pub(crate) copy: u8,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A history that broke a promise.

@@ -21,9 +21,9 @@ use remap_core::io::{Device, IoRequest, Op};
 use remap_core::path::{after_error, direct, Access, AfterError, Direction, Failed, Place, Request};
 use remap_core::units::Sector;
 use remap_sim::disk::Disk;
-use remap_sim::gate::Gate;
 use remap_sim::load::Memory;
 use remap_sim::rng::Rng;
+use remap_sim::under_way::gate::Gate;
 
 const REGION_BLOCKS: u64 = 16_384;
 const SLOTS: u32 = 12_000;

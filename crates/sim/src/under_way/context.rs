@@ -1,0 +1,83 @@
+//! Repair contexts.
+
+use remap_core::engine::machine::{Event, Machine, CONTEXT_BUFFER_BYTES};
+use remap_core::gate::Lanes;
+use remap_core::io::IoRequest;
+use remap_core::units::Group;
+
+use super::bio::Piece;
+use super::flight::Suspect;
+use super::order::Order;
+use super::reading::Reading;
+
+/// What a context waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wait {
+    Nothing(Event),
+    Io,
+    Commit,
+    /// For those that were in these lanes at this mark, until that time.
+    Drain(u64, Lanes, u64),
+    Claim(u64),
+}
+
+/// What a context is at work on.
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    /// A part of a bio that failed.
+    Bio(Piece),
+    /// What an administrator ordered, of this range.
+    Order(Order),
+}
+
+impl Work {
+    /// First sector and length.
+    pub fn range(self) -> (u64, u64) {
+        match self {
+            Work::Bio(piece) => (piece.first, piece.sectors.into()),
+            Work::Order(order) => (order.first, order.sectors),
+        }
+    }
+}
+
+/// A machine under way.
+pub struct Running {
+    pub(crate) machine: Machine,
+    pub(crate) work: Work,
+    pub(crate) wait: Wait,
+    /// What came of it so far, if it is a read.
+    pub(crate) read: Option<Reading>,
+    /// Whether it may have been a flush that failed at first, and whether something failed again.
+    pub(crate) flush: Suspect,
+    pub(crate) failed_again: bool,
+    /// It is a write that no device was asked for before.
+    pub(crate) unsent: bool,
+    /// The bio was completed before its time, by a planted bug.
+    pub(crate) acked: bool,
+    /// Groups that had failed without evidence when it began.
+    pub(crate) unproven: u64,
+    /// The group that was seen to be given a slot last.
+    pub placed: Option<Group>,
+    /// The last request.
+    pub request: Option<IoRequest>,
+}
+
+/// One repair context.
+pub struct Context {
+    pub(crate) running: Option<Running>,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) writes_first: bool,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Context { running: None, buffer: vec![0; CONTEXT_BUFFER_BYTES], writes_first: false }
+    }
+}
+
+impl Context {
+    /// Whether it is at work.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+}
