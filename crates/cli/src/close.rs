@@ -84,8 +84,8 @@ fn set_is(set: &OpenSet, superblock: &remap_core::format::Superblock) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Number;
     use crate::dm::fake::FakeDm;
+    use crate::number::Number;
     use crate::table::linear_uuid;
 
     const LINEAR: &str = "REMAP-LINEAR-";

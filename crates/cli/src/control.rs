@@ -37,8 +37,8 @@ pub fn resume(args: &NameArgs, dm: &dyn Dm) -> Result<Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Number;
     use crate::dm::fake::FakeDm;
+    use crate::number::Number;
 
     fn dm(message: &str, reply: &str) -> FakeDm {
         let mut dm = FakeDm::with_set("archive", "REMAP-1", Number { major: 254, minor: 3 }, 0);

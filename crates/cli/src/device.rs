@@ -2,8 +2,9 @@
 
 use crate::failure::{Failure, Kind, Result};
 use crate::holders;
+use crate::number::Number;
 use rustix::fs::OFlags;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -34,84 +35,6 @@ pub struct Device {
     inode: (u64, u64),
 }
 
-/// Number of a block device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Number {
-    /// Major number.
-    pub major: u32,
-    /// Minor number.
-    pub minor: u32,
-}
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.major, self.minor)
-    }
-}
-
-impl Number {
-    /// The directory of the device in sysfs.
-    fn sysfs(self) -> PathBuf {
-        PathBuf::from(format!("/sys/dev/block/{self}"))
-    }
-
-    fn number(self, attribute: &str) -> Option<u64> {
-        text_of(&self.sysfs().join(attribute))?.parse().ok()
-    }
-
-    fn is_partition(self) -> bool {
-        self.sysfs().join("partition").exists()
-    }
-
-    /// The directory of its queue in sysfs, which for a partition is that of the disk.
-    fn queue(self) -> PathBuf {
-        self.sysfs().join(if self.is_partition() { "../queue" } else { "queue" })
-    }
-
-    /// The disk that this device is a part of, and the sector of the disk where it starts.
-    fn on_disk(self) -> (String, u64) {
-        let whole = || (self.to_string(), 0);
-        if !self.is_partition() {
-            return whole();
-        }
-        let disk = text_of(&self.sysfs().join("../dev"));
-        disk.zip(self.number("start")).unwrap_or_else(whole)
-    }
-
-    /// Serial number, WWN or model, whichever the kernel knows, in this order of trust; empty when it knows none.
-    fn identity(self) -> String {
-        let disk = if self.is_partition() { self.sysfs().join("..") } else { self.sysfs() };
-        let known = ["wwid", "device/wwid", "serial", "device/serial", "dm/uuid", "device/model"];
-        let found = known.iter().find_map(|name| text_of(&disk.join(name)));
-        let partition = self.number("partition").map(|n| format!(" part {n}")).unwrap_or_default();
-        found.map(|text| shorten(&text, 64 - partition.len()) + &partition).unwrap_or_default()
-    }
-
-    /// From `MAJOR:MINOR`.
-    pub fn parse(text: &str) -> Option<Number> {
-        let (major, minor) = text.split_once(':')?;
-        Some(Number { major: major.parse().ok()?, minor: minor.parse().ok()? })
-    }
-}
-
-/// The text of a sysfs attribute, without control characters; `None` when missing or empty.
-fn text_of(path: &Path) -> Option<String> {
-    let text = fs::read(path).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let words: Vec<&str> =
-        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    (!words.is_empty()).then(|| words.join(" "))
-}
-
-/// At most `bytes_max` bytes of `text`, cut between characters.
-fn shorten(text: &str, bytes_max: usize) -> String {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_string()
-}
-
 impl Device {
     /// Opens a block device or a regular file.
     pub fn open(path: &Path, access: Access) -> Result<Device> {
@@ -126,7 +49,7 @@ impl Device {
             let what = format!("{} is neither a block device nor a file", path.display());
             return Err(Failure::new(Kind::Device, what, "give a disk, a partition or an image file"));
         }
-        let number = kind.is_block_device().then(|| number_of(meta.rdev()));
+        let number = kind.is_block_device().then(|| Number::of_node(meta.rdev()));
         let bytes = match number {
             None => meta.len(),
             Some(_) => rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0))
@@ -134,7 +57,7 @@ impl Device {
         };
         let block_bytes = match number {
             None => 512,
-            Some(n) => logical_block_bytes(n).ok_or_else(|| {
+            Some(n) => n.logical_block_bytes().ok_or_else(|| {
                 let what = format!("sysfs does not tell the logical block of {}", path.display());
                 Failure::new(Kind::Device, what, "mount sysfs at /sys")
             })?,
@@ -150,7 +73,7 @@ impl Device {
 
     /// Whether it is a zoned block device.
     pub fn is_zoned(&self) -> bool {
-        let model = self.number.and_then(|n| text_of(&n.queue().join("zoned")));
+        let model = self.number.and_then(Number::zones);
         model.is_some_and(|model| model != "none")
     }
 
@@ -218,14 +141,6 @@ fn byte_of(sector: u64) -> io::Result<u64> {
     sector.checked_mul(512).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
-fn number_of(rdev: u64) -> Number {
-    Number { major: rustix::fs::major(rdev), minor: rustix::fs::minor(rdev) }
-}
-
-fn logical_block_bytes(number: Number) -> Option<u32> {
-    text_of(&number.queue().join("logical_block_size"))?.parse().ok()
-}
-
 /// Names what uses a device that could not be claimed.
 fn explain_open(path: &Path, error: &io::Error) -> Failure {
     let mut failure = Failure::path("open", path, error);
@@ -238,6 +153,7 @@ fn explain_open(path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn ranges_on_one_file_overlap_only_where_they_meet() {
@@ -250,11 +166,5 @@ mod tests {
         assert!(a.is_same(&b));
         assert!(a.overlaps(0..9, &b, 8..16));
         assert!(!a.overlaps(0..8, &b, 8..16));
-    }
-
-    #[test]
-    fn texts_are_cut_between_characters() {
-        assert_eq!(shorten("aü", 2), "a");
-        assert_eq!(shorten("aü", 3), "aü");
     }
 }

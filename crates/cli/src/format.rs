@@ -53,8 +53,9 @@ fn check_holders(args: &FormatArgs, main: &Device) -> Result<Vec<String>> {
     let region = Spare::new(&spare, spare_start, same.then_some(main_start))?;
     let main_range = main_start..main_start.saturating_add(main_sectors(args, main, same));
     let spare_range = spare_start..spare_start.saturating_add(region.region_blocks.saturating_mul(8));
-    let passed = holders::check_live(main, main_range, BesideIdle::given(args.beside_idle))?;
-    holders::check_live(&spare, spare_range, BesideIdle::Useless)?;
+    let passed =
+        holders::check_live(main.path(), main.number, main_range, BesideIdle::given(args.beside_idle))?;
+    holders::check_live(spare.path(), spare.number, spare_range, BesideIdle::Useless)?;
     Ok(passed.into_iter().collect())
 }
 

@@ -147,9 +147,9 @@ fn report(runs: &[Run]) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Number;
     use crate::dm::fake::FakeDm;
     use crate::failure::Kind;
+    use crate::number::Number;
 
     #[test]
     fn replies_are_asked_for_until_the_last() {

@@ -17,6 +17,7 @@ mod list;
 mod loaded;
 mod man;
 mod moves;
+mod number;
 mod open;
 mod output;
 mod pair;

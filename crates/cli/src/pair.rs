@@ -63,8 +63,8 @@ impl Pair {
         let spare = spare_offset..spare_offset.saturating_add(self.region()?.region_blocks.saturating_mul(8));
         let beside_idle = BesideIdle::given(beside_idle);
         let passed = [
-            holders::check(system, &self.main, main, beside_idle)?,
-            holders::check(system, &self.spare, spare, beside_idle)?,
+            holders::check(system, self.main.path(), self.main.number, main, beside_idle)?,
+            holders::check(system, self.spare.path(), self.spare.number, spare, beside_idle)?,
         ];
         Ok(passed.into_iter().flatten().collect())
     }

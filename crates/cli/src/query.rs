@@ -47,8 +47,8 @@ pub fn run(args: &QueryArgs, dm: &dyn Dm) -> Result<Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Number;
     use crate::dm::fake::FakeDm;
+    use crate::number::Number;
 
     fn asked(sector: u64, reply: &str) -> Result<Report> {
         let mut dm = FakeDm::with_set("archive", "REMAP-1", Number { major: 254, minor: 3 }, 0);

@@ -127,8 +127,8 @@ pub fn dm_failure(doing: &str, error: &io::Error, dm: &dyn Dm) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Number;
     use crate::dm::fake::FakeDm;
+    use crate::number::Number;
     use crate::table::{dm_uuid, linear_uuid};
 
     const ID: SetId = SetId([0x11; 16]);

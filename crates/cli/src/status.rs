@@ -279,8 +279,8 @@ fn to_json(set: &Set) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Number;
     use crate::dm::fake::FakeDm;
+    use crate::number::Number;
 
     #[test]
     fn all_sets_are_shown_and_nothing_else() {

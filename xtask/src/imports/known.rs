@@ -20,13 +20,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kernel host", &["bind::dm", "bind::dm_calls"]),
     ("kernel host", &["bios", "commits", "repairs", "set"]),
     ("kernel host", &["crate", "target"]),
-    (
-        "simulator",
-        &["bios", "evidence", "gate", "metadata", "orders", "reads", "repairs", "session", "slots"],
-    ),
-    ("simulator", &["misfortune", "world"]),
-    ("tool", &["device", "dm", "dm::ioctl", "dm::node", "holders", "holders::words", "set"]),
-    ("tool", &["samples::places", "samples::volume"]),
     ("developer commands", &["checks", "stack"]),
     (
         "developer commands",

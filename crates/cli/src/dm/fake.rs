@@ -1,7 +1,7 @@
 //! A device-mapper for tests: one set, one other device, and a record of what was asked.
 
 use super::{Dm, Info, Line};
-use crate::device::Number;
+use crate::number::Number;
 use std::cell::RefCell;
 use std::io;
 

@@ -5,7 +5,7 @@
 //! the system call itself goes through `rustix`.
 
 use super::{node, Dm, Info, Line};
-use crate::device::Number;
+use crate::number::Number;
 use rustix::ioctl::{self, IoctlOutput, Opcode};
 use std::ffi::c_void;
 use std::fs::{File, OpenOptions};

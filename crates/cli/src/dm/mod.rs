@@ -5,7 +5,7 @@ pub mod fake;
 pub mod ioctl;
 pub mod node;
 
-use crate::device::Number;
+use crate::number::Number;
 use std::io;
 
 /// One line of a table or a status.

@@ -6,73 +6,21 @@
 mod scan;
 #[cfg(test)]
 pub mod tests;
+mod user;
 mod words;
 
-use crate::device::{Device, Number};
 use crate::dm::ioctl::Kernel;
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
+use crate::number::Number;
 use crate::set::OpenSet;
 use std::fs::{self, OpenOptions};
 use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+pub use user::{User, What};
 pub use words::{described, steps};
-
-/// What a user of a device is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// A mount point.
-    Mount(PathBuf),
-    /// A btrfs filesystem by its UUID, of which no mount names this device.
-    Btrfs(String),
-    /// Swap, by the path that the kernel knows.
-    Swap(PathBuf),
-    /// A mapped device.
-    Mapped {
-        /// Its name.
-        name: String,
-        /// Its DM UUID, which says what made it.
-        uuid: String,
-        /// How often it is open; `None` when that cannot be told.
-        open_count: Option<u32>,
-        /// Whether it is a set of ours, made by the tool or by `dmsetup`.
-        is_set: bool,
-    },
-    /// A loop device, by name.
-    Loop(String),
-    /// Another device of the kernel, by name: `md0`, `bcache0`.
-    Device(String),
-    /// A claim of which nothing else is known.
-    Unnamed,
-}
-
-/// One that uses a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// Name of the device in the kernel that it uses.
-    pub of: String,
-    /// What it is.
-    pub what: What,
-    /// What uses it in turn.
-    pub above: Vec<User>,
-}
-
-impl User {
-    /// Whether it does nothing to the device at present: a mapped device that is not open, or a loop device that nothing uses.
-    /// A set of ours is never idle: its map is in memory. Nor is a multipath device, which is main by another name: what opens it
-    /// next writes past the map.
-    fn is_idle(&self) -> bool {
-        match &self.what {
-            What::Mapped { open_count, is_set, uuid, .. } => {
-                *open_count == Some(0) && !is_set && !words::is_multipath(uuid)
-            }
-            What::Loop(_) => self.above.is_empty(),
-            _ => false,
-        }
-    }
-}
 
 /// The system that is asked: its files, and what they do not tell.
 pub struct System<'a> {
@@ -143,16 +91,17 @@ impl BesideIdle {
 const NEXT_BOOT: &str =
     ". `dmremap help open` tells how LVM, crypttab, mdadm and fstab are kept off it at the next boot";
 
-/// Refuses a device of which anything else uses these sectors; returns what it goes on beside.
+/// Refuses the device at `path`, if it is a block device, of which anything else uses these sectors; returns what it goes on beside.
 pub fn check(
     system: &System<'_>,
-    device: &Device,
+    path: &Path,
+    number: Option<Number>,
     sectors: Range<u64>,
     beside_idle: BesideIdle,
 ) -> Result<Option<String>> {
-    let Some(number) = device.number else { return Ok(None) };
+    let Some(number) = number else { return Ok(None) };
     check_lists(system)?;
-    verdict(device.path(), system.name(number), &system.users(number, &sectors), beside_idle)
+    verdict(path, system.name(number), &system.users(number, &sectors), beside_idle)
 }
 
 /// Refuses to judge without the lists of mounts and swaps. A kernel without swap has no list of it.
@@ -191,10 +140,15 @@ fn verdict(
 }
 
 /// As [`check`], of the running system, for a verb that needs no device-mapper otherwise.
-pub fn check_live(device: &Device, sectors: Range<u64>, beside_idle: BesideIdle) -> Result<Option<String>> {
-    let kernel = device.number.and_then(|_| Kernel::open().ok());
+pub fn check_live(
+    path: &Path,
+    number: Option<Number>,
+    sectors: Range<u64>,
+    beside_idle: BesideIdle,
+) -> Result<Option<String>> {
+    let kernel = number.and_then(|_| Kernel::open().ok());
     let system = System::live(kernel.as_ref().map(|kernel| kernel as &dyn Dm));
-    check(&system, device, sectors, beside_idle)
+    check(&system, path, number, sectors, beside_idle)
 }
 
 /// Refuses to move content of an open set while anything but the set itself is using main or spare.

@@ -1,8 +1,8 @@
 //! Finding the users of a device in sysfs, in the lists of mounts and swaps, and in the tables of device-mapper.
 
 use super::{System, User, What};
-use crate::device::Number;
 use crate::dm::Line;
+use crate::number::Number;
 use crate::table::TARGET;
 use std::fs;
 use std::ops::Range;

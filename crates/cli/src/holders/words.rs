@@ -1,6 +1,6 @@
 //! Users of a device in words, and how each is ended.
 
-use super::{User, What};
+use super::user::{is_multipath, User, What};
 use std::path::Path;
 
 /// What `own`, a device by its name in the kernel, is used by; other devices than that are named.
@@ -47,15 +47,6 @@ fn mapped(name: &str, uuid: &str) -> String {
         _ => "mapped device",
     };
     format!("{kind} {shown}")
-}
-
-/// Whether it is a multipath device or a partition of one, whose UUID is `part1-mpath-…`.
-pub fn is_multipath(uuid: &str) -> bool {
-    let whole = match uuid.strip_prefix("part") {
-        Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix('-').unwrap_or(uuid),
-        None => uuid,
-    };
-    whole.starts_with("mpath-")
 }
 
 /// Volume group and logical volume of a mapped device of LVM: `a--b-c` is c in a-b.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::device::Number;
 use crate::dm::fake::FakeDm;
+use crate::number::Number;
 
 /// A set of 100,000 sectors that answers so.
 fn dm(replies: &[(&str, &str)]) -> FakeDm {

@@ -78,7 +78,7 @@ fn s27_the_words_of_the_kernel_are_passed_on() {
 #[test]
 fn s20_a_set_that_was_opened_meanwhile_is_found_before_the_table_is_loaded() {
     let uuid = linear_uuid(&SetId([1; 16]), &plan().mapping);
-    let dm = FakeDm::with_set("other-way", &uuid, crate::device::Number { major: 254, minor: 0 }, 0);
+    let dm = FakeDm::with_set("other-way", &uuid, crate::number::Number { major: 254, minor: 0 }, 0);
     assert_eq!(activate(&open_args(), &dm, &plan()).unwrap_err().kind, Kind::Busy);
     assert_eq!(dm.calls(), ["create archive REMAP-1", "remove archive"]);
 }

@@ -1,6 +1,7 @@
 //! Samples of main: hashes of the places where filesystems, volume managers and partition tables leave their marks
 //! (docs/format.md, The fingerprint of main). Core knows where they stand in the superblock; taking and comparing them is here.
 
+mod choice;
 mod partitions;
 mod places;
 mod view;
@@ -20,7 +21,7 @@ pub fn take(main: &View) -> Samples {
     let count = u8::try_from(main.groups().min(u64::from(SPREAD_MAX))).unwrap_or(SPREAD_MAX);
     let spread = hash_spread(main, count);
     let mut samples = spread.map_or(Samples::NONE, |hash| Samples::of_spread(count, hash));
-    for range in places::of(main) {
+    for range in choice::of(main) {
         for Range { group, count } in readable(main, range) {
             if let Some(hash) = hash_range(main, group, count) {
                 // Those that come first matter most.

@@ -39,7 +39,7 @@ impl Main {
 
     fn samples_byte(&self, at: u64) -> bool {
         let group = at / 4096;
-        places::of(&self.view()).iter().any(|r| (r.group..r.group + u64::from(r.count)).contains(&group))
+        choice::of(&self.view()).iter().any(|r| (r.group..r.group + u64::from(r.count)).contains(&group))
     }
 }
 
@@ -259,7 +259,7 @@ fn s27_hostile_content_leads_nowhere_else() {
                 main.put(24, b"LVM2 001");
             }
         }
-        let found = places::of(&main.view());
+        let found = choice::of(&main.view());
         assert!(found.len() <= 16);
         assert!(found.iter().all(|r| r.count > 0 && r.group + u64::from(r.count) <= 256), "{found:?}");
     }
