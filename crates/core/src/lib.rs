@@ -15,6 +15,7 @@ pub mod error;
 pub mod evidence;
 pub mod format;
 pub mod gate;
+pub mod health;
 pub mod io;
 pub mod lookup;
 pub mod path;

@@ -8,13 +8,14 @@ pub const VERSION_MAJOR: u16 = 1;
 /// The highest minor version that this code writes; higher ones are read. A block has the lowest that knows its content.
 pub const VERSION_MINOR: u16 = MINOR_SAMPLES;
 /// The minor version that brought samples of main into the superblock.
-pub(super) const MINOR_SAMPLES: u16 = 1;
+pub(crate) const MINOR_SAMPLES: u16 = 1;
 /// Largest sequence number of a commit.
 pub const SEQ_MAX: u64 = (1 << 56) - 1;
 
-pub(super) const HEADER_BYTES: usize = 64;
-pub(super) const KIND_SUPERBLOCK: u32 = 1;
-pub(super) const KIND_TABLE: u32 = 2;
+pub(crate) const HEADER_BYTES: usize = 64;
+pub(crate) const KIND_SUPERBLOCK: u32 = 1;
+pub(crate) const KIND_TABLE: u32 = 2;
+pub(crate) const KIND_HEALTH: u32 = 3;
 
 const AT_MAGIC: usize = 0;
 const AT_MAJOR: usize = 8;
@@ -35,7 +36,7 @@ const _: () = assert!(core::mem::size_of::<Block>() == 4096);
 
 /// `N` bytes from `at` on. Past the end (never for the constants of the format) they are zero.
 #[inline]
-pub(super) fn get<const N: usize>(block: &Block, at: usize) -> [u8; N] {
+pub(crate) fn get<const N: usize>(block: &Block, at: usize) -> [u8; N] {
     match block.get(at..).and_then(|rest| rest.first_chunk::<N>()) {
         Some(bytes) => *bytes,
         None => [0; N],
@@ -43,30 +44,30 @@ pub(super) fn get<const N: usize>(block: &Block, at: usize) -> [u8; N] {
 }
 
 #[inline]
-pub(super) fn get_u32(block: &Block, at: usize) -> u32 {
+pub(crate) fn get_u32(block: &Block, at: usize) -> u32 {
     u32::from_le_bytes(get(block, at))
 }
 
 #[inline]
-pub(super) fn get_u64(block: &Block, at: usize) -> u64 {
+pub(crate) fn get_u64(block: &Block, at: usize) -> u64 {
     u64::from_le_bytes(get(block, at))
 }
 
 /// Stores `bytes` at `at`. Nothing happens past the end (never for the constants of the format).
 #[inline]
-pub(super) fn put<const N: usize>(block: &mut Block, at: usize, bytes: [u8; N]) {
+pub(crate) fn put<const N: usize>(block: &mut Block, at: usize, bytes: [u8; N]) {
     if let Some(place) = block.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<N>()) {
         *place = bytes;
     }
 }
 
 /// True when all bytes of `range` are zero.
-pub(super) fn is_zero(block: &Block, range: core::ops::Range<usize>) -> bool {
+pub(crate) fn is_zero(block: &Block, range: core::ops::Range<usize>) -> bool {
     block.get(range).is_some_and(|bytes| bytes.iter().all(|&b| b == 0))
 }
 
 /// What the header of a block says besides what its place demands.
-pub(super) struct Header {
+pub(crate) struct Header {
     pub id: SetId,
     pub seq: u64,
     /// The minor version of the block.
@@ -81,7 +82,7 @@ impl Header {
 }
 
 /// Clears `block` and writes a header of minor version 0; [`seal`] completes it once the body is there.
-pub(super) fn begin(block: &mut Block, kind: u32, id: &SetId, index: u64, seq: u64, copy: u8) {
+pub(crate) fn begin(block: &mut Block, kind: u32, id: &SetId, index: u64, seq: u64, copy: u8) {
     block.fill(0);
     put(block, AT_MAGIC, MAGIC);
     put(block, AT_MAJOR, VERSION_MAJOR.to_le_bytes());
@@ -93,24 +94,24 @@ pub(super) fn begin(block: &mut Block, kind: u32, id: &SetId, index: u64, seq: u
 }
 
 /// Makes a block that is not sealed yet one of another minor version.
-pub(super) fn set_minor(block: &mut Block, minor: u16) {
+pub(crate) fn set_minor(block: &mut Block, minor: u16) {
     put(block, AT_MINOR, minor.to_le_bytes());
 }
 
 /// Writes the checksum.
-pub(super) fn seal(block: &mut Block) {
+pub(crate) fn seal(block: &mut Block) {
     let crc = checksum(block);
     put(block, AT_CRC, crc.to_le_bytes());
 }
 
 /// Makes a sealed block one of another copy.
-pub(super) fn set_copy(block: &mut Block, copy: u8) {
+pub(crate) fn set_copy(block: &mut Block, copy: u8) {
     put(block, AT_COPY, u32::from(copy).to_le_bytes());
     seal(block);
 }
 
 /// True when the block begins with our magic, valid or not.
-pub(super) fn has_magic(block: &Block) -> bool {
+pub(crate) fn has_magic(block: &Block) -> bool {
     get::<8>(block, AT_MAGIC) == MAGIC
 }
 
@@ -124,7 +125,7 @@ fn checksum(block: &Block) -> u32 {
 ///
 /// The checksum comes before the version: it stays where it is in every version, so that a damaged version field is
 /// told from a newer format.
-pub(super) fn check(block: &Block, kind: u32, index: u64, copy: u8) -> Result<Header, BlockError> {
+pub(crate) fn check(block: &Block, kind: u32, index: u64, copy: u8) -> Result<Header, BlockError> {
     if !has_magic(block) {
         return Err(BlockError::NotOurs);
     }

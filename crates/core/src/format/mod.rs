@@ -7,7 +7,7 @@ pub mod error;
 pub mod fingerprint;
 pub mod formatter;
 pub mod geometry;
-mod header;
+pub(crate) mod header;
 pub mod samples;
 pub mod shape;
 pub mod superblock;
