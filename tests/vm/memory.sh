@@ -171,8 +171,8 @@ in_single_pages() {
 	dmsetup remove r
 }
 
-# All of main is swap; every 2 MiB of it has a bad sector. Files in memory fill all that is free and 40 MiB more, which goes out
-# while sectors fail, and what went out is read back.
+# All of main is swap; every 2 MiB of it has a bad sector. Files in memory fill all that is free until 40 MiB have gone out, while
+# sectors fail; what went out is read back.
 swap() {
 	# No memory is needed under the spare any more: all of it is there.
 	SPARE=$(cacheless spare2 32)
@@ -187,14 +187,18 @@ swap() {
 	mkdir "$WORK/pinned" "$WORK/fill"
 	mount -t ramfs none "$WORK/pinned"
 	dd if=/dev/zero of="$WORK/pinned/zeroes" bs=1M count=$(($(available_mib) - 120)) status=none
-	mib=$(($(available_mib) + 40))
 	mount -t tmpfs -o size=100% none "$WORK/fill"
-	seq 1000000000 2000000000 | head -c ${mib}M >"$WORK/fill/numbers"
+	# What is called available is an estimate, which a kernel that looks for faults is far below: files are added until pages go out.
+	pieces=0 pieces_max=$((($(available_mib) + 100) / 8))
+	until grep -qE '^pswpout [1-9][0-9]{4}' /proc/vmstat; do
+		pieces=$((pieces + 1))
+		[ $pieces -le $pieces_max ]
+		piece $pieces >"$WORK/fill/$pieces"
+	done
 	grep '^pswp' /proc/vmstat
 	# All that went out comes in, and other pages go out for it.
-	seq 1000000000 2000000000 | cmp -n $((mib << 20)) - "$WORK/fill/numbers"
+	for nth in $(seq $pieces); do piece "$nth" | cmp - "$WORK/fill/$nth"; done
 	grep '^pswp' /proc/vmstat
-	grep -qE '^pswpout [1-9][0-9]{3}' /proc/vmstat
 	grep -qE '^pswpin [1-9][0-9]{3}' /proc/vmstat
 	umount "$WORK/fill"
 	umount "$WORK/pinned"
@@ -203,6 +207,9 @@ swap() {
 	equal "$(status r 1) $(status r 9)" 'rw 0'
 	[ "$(used r)" -gt 10 ]
 }
+
+# 8 MiB, each other ones.
+piece() { seq $((1000000000 + $1 * 1000000)) 2000000000 | head -c 8M; }
 
 available_mib() { awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo; }
 
