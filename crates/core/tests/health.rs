@@ -7,7 +7,7 @@ use health_world::{good, World, WEEK_S};
 use remap_core::engine::{Mode, NoRemapReason};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Success;
-use remap_core::format::Geometry;
+use remap_core::format::{Geometry, MainShape};
 use remap_core::health::clock::{Now, Step};
 use remap_core::health::counters::Counter;
 use remap_core::health::decay::UNIT;
@@ -95,6 +95,43 @@ fn a_failed_read_counts_only_after_a_success_elsewhere() {
     assert_eq!(world.bursts(), 1);
     assert_eq!(world.part(PartKind::Media), (Some(740), Reason::Bursts));
     assert!(!world.health().waits());
+}
+
+/// The host may tell of one success again and again, and may be late to look at the clocks.
+#[test]
+fn a_success_before_a_failure_or_long_after_it_proves_nothing() {
+    let mut world = world();
+    let old = Success::new(Sector(80_000), world.now.mono_ms);
+    world.pass_ms(100);
+    world.read_fails(500, ErrorKind::Io, None);
+    let now = world.now;
+    world.health().succeeded(old, now);
+    assert_eq!((world.bursts(), world.health().waits()), (0, true));
+    world.now.mono_ms += 5001;
+    world.succeeds(9000);
+    assert_eq!((world.bursts(), world.health().waits()), (0, false));
+    assert_eq!(world.health().counters().get(Counter::Unproven), 1);
+}
+
+#[test]
+fn unreadable_places_are_whole_blocks_within_main() {
+    let mut world = world();
+    world.superblock.main = MainShape::new((1 << 24) - 8, 4096).unwrap();
+    world.load();
+    let mask = |world: &mut World, group| world.health().spots().get(Group(group)).map(|s| s.unreadable());
+    let now = world.now;
+    world.health().read_failed(Group(7), 0x10, ErrorKind::Medium, now);
+    world.health().read_failed(Group(8), 0, ErrorKind::Medium, now);
+    assert_eq!((mask(&mut world, 7), mask(&mut world, 8)), (Some(0xff), None));
+    world.superblock.main = MainShape::new(8 * 9 + 3, 512).unwrap();
+    world.load();
+    world.health().read_failed(Group(9), 0xff, ErrorKind::Medium, now);
+    assert_eq!(mask(&mut world, 9), Some(0b111));
+    world.save();
+    assert!(world.load().found);
+    assert_eq!((world.findings(), mask(&mut world, 9)), (vec![], Some(0b111)));
+    world.health().verified(Group(9), 0xf2);
+    assert_eq!(mask(&mut world, 9), Some(0b10));
 }
 
 /// A disk that goes offline fails everything as plain I/O errors, right after it succeeded.

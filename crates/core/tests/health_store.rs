@@ -7,7 +7,7 @@ use health_world::{fill, good, superblock, World, START_S};
 use proptest::prelude::*;
 use remap_core::engine::Mode;
 use remap_core::error::ErrorKind;
-use remap_core::format::{Block, SetId};
+use remap_core::format::{Block, MainShape, SetId};
 use remap_core::health::clock::Step;
 use remap_core::health::counters::Counter;
 use remap_core::health::points::Point;
@@ -324,7 +324,12 @@ fn an_identity_that_becomes_known_is_no_other_main() {
         world.superblock = superblock(5120, "wwn-0x1");
         assert!(!world.load().other_main && world.findings().is_empty());
         world.superblock = superblock(5120, "wwn-0x2");
-        assert!(world.load().other_main, "{first:?} {second:?}");
+        let report = world.load();
+        assert!(report.other_main && !report.found, "{first:?} {second:?}");
+        assert_eq!(world.health().spots().used() + world.health().points().len(), 0);
+        assert_eq!(*world.health().settings(), ScanSettings::default());
+        assert_eq!(world.health().counters().get(Counter::ReadErrors), 0);
+        assert!(world.health().zones().overall(Direction::Read).is_none());
     }
 }
 
@@ -415,6 +420,7 @@ fn values_that_cannot_be_are_named() {
     world.save();
     let image = world.region.clone();
     let cases: &[(u32, usize, &[u8], &str)] = &[
+        (0, 68, &[0; 4], "identity of main"),
         (0, 76, &[0xff; 4], "anchor of the age"),
         (0, 88, &[1, 0], "number of zones or spots"),
         (0, 92, &[1], "reserved"),
@@ -453,6 +459,25 @@ fn values_that_cannot_be_are_named() {
         assert_eq!(found.len(), 1, "{index} {at} {name}: {found:?}");
         assert_eq!((found[0].why, found[0].lost), (Why::Value(name), true), "{index} {at}");
     }
+}
+
+#[test]
+fn a_part_of_a_logical_block_cannot_be_unreadable() {
+    let mut world = World::new(2048);
+    world.superblock.main = MainShape::new(1 << 24, 4096).unwrap();
+    world.load();
+    fill(&mut world, 20);
+    world.save();
+    for copy in 0..2 {
+        let place = world.places(copy, 3)[0];
+        let block = world.region.0.get_mut(&place).unwrap();
+        let spots = block[96..].chunks_exact_mut(32);
+        let spot = spots.into_iter().find(|spot| spot[5] == 0xff).expect("one is unreadable");
+        spot[5] = 0x0f;
+        seal(block);
+    }
+    world.load();
+    assert_eq!(world.findings()[0].why, Why::Value("place with evidence"));
 }
 
 #[test]

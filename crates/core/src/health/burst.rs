@@ -1,4 +1,4 @@
-//! Bursts: what fails within ten seconds and one gibibyte is one event, whose weight grows with the logarithm of its size.
+//! Bursts: failures within ten seconds and one gibibyte are one event, whose weight grows with the logarithm of its size.
 //!
 //! Bursts at several places that follow each other within ten seconds are one *moment*. It is what is added to the sums when it is over.
 
@@ -77,7 +77,7 @@ struct Moment {
     bursts: [Option<Burst>; PLACES_MAX],
     /// More places failed than can be told apart.
     wide: bool,
-    /// What the moment weighed before its bursts became one.
+    /// The weight of the moment before its bursts became one.
     floor: (u32, u32),
 }
 
@@ -185,7 +185,7 @@ impl Bursts {
         (plus(&self.all, all), plus(&self.writes, writes))
     }
 
-    /// What the sums are at an age in seconds, in parts of [`UNIT`]: all failures, and writes alone.
+    /// The sums at an age in seconds, in parts of [`UNIT`]: all failures, and writes alone.
     pub fn at(&self, age_s: u32) -> (u32, u32) {
         let (all, writes) = self.sums();
         (all.at(self.half, age_s), writes.at(self.half, age_s))
@@ -270,6 +270,16 @@ mod tests {
             before = now;
         }
         assert!(before.0 >= 8 * UNIT);
+    }
+
+    /// Eight places with eight failures each weigh more than one burst of sixty-five.
+    #[test]
+    fn a_ninth_place_takes_no_weight_away() {
+        let events: Vec<Event> =
+            (0..65).map(|i| Event { write: true, ..event(i, i / 8 * 2 * BURST_GROUPS) }).collect();
+        let mut bursts = bursts();
+        let begun = events.iter().filter(|e| bursts.add(**e)).count();
+        assert_eq!((begun, bursts.at(0)), (8, (32 * UNIT, 32 * UNIT)));
     }
 
     #[test]

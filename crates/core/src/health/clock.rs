@@ -1,4 +1,4 @@
-//! The age of a set's health, in seconds: what everything decays by.
+//! The age of a set's health, in seconds: everything decays by it.
 //!
 //! It follows the wall clock, so that time in which the set was closed counts, but not where the wall clock jumps.
 
@@ -31,7 +31,7 @@ pub struct Anchor {
     pub age_s: u32,
 }
 
-/// What a look at the clocks showed.
+/// Outcome of a look at the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Time passed.

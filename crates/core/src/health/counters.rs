@@ -1,9 +1,9 @@
-//! What is counted for the life of a set. Each count is one that something increments.
+//! Counters for the life of a set. Each is one that an event increments.
 
 /// Number of counters.
 pub const COUNTERS: usize = 10;
 
-/// What is counted.
+/// One of the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Counter {
@@ -34,7 +34,7 @@ pub enum Counter {
 pub struct Counters(pub(super) [u64; COUNTERS]);
 
 impl Counters {
-    /// What a counter stands at.
+    /// The value of a counter.
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or(0)
     }

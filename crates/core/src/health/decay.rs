@@ -39,7 +39,7 @@ impl HalfLife {
         }
     }
 
-    /// What is left of `value` after `steps` steps.
+    /// The rest of `value` after `steps` steps.
     pub fn left(value: u32, steps: u32) -> u32 {
         let halved = value.checked_shr(steps / STEPS).unwrap_or(0);
         let factor = FACTORS.get((steps % STEPS) as usize).copied().unwrap_or(0);
@@ -50,14 +50,14 @@ impl HalfLife {
 /// A sum that decays, in parts of [`UNIT`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decayed {
-    /// What it was in step `step`.
+    /// Its amount in step `step`.
     pub value: u32,
     /// When it was last added to, in steps of its halving time.
     pub step: u32,
 }
 
 impl Decayed {
-    /// What it is at an age in seconds. An earlier age than that of the last addition counts as that one.
+    /// Its amount at an age in seconds. An earlier age than that of the last addition counts as that one.
     pub fn at(&self, half: HalfLife, age_s: u32) -> u32 {
         HalfLife::left(self.value, half.step(age_s).saturating_sub(self.step))
     }

@@ -1,4 +1,4 @@
-//! What a monitor knows of main, SMART above all: the message `evidence`.
+//! Evidence of a monitor about main, SMART above all: the message `evidence`.
 
 use core::fmt;
 
@@ -9,7 +9,7 @@ pub const STALE_S: u64 = 3 * DAY_S as u64;
 /// Highest value of `smart`.
 pub const SMART_MAX: u16 = 1000;
 
-/// What one message says. Keys that are not in it say nothing.
+/// The content of one message. Keys that are not in it say nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// `smart=`: 0 to [`SMART_MAX`], a score that the monitor worked out.
@@ -88,7 +88,7 @@ impl Update {
     }
 }
 
-/// All that monitors have said so far.
+/// All evidence of monitors so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// The latest `smart`.
@@ -104,7 +104,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Takes a message at an age of the health. What it does not say stays.
+    /// Takes a message at an age of the health. A key that it leaves out stays.
     pub fn take(&mut self, update: &Update, age_s: u32) {
         self.smart = update.smart.or(self.smart);
         self.smart_failed = update.smart_failed.or(self.smart_failed);

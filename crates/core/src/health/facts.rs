@@ -1,4 +1,4 @@
-//! From the health and what a host knows of the set to the score, its news and the weekly points.
+//! From the health and a host's facts of the set to the score, its news and the weekly points.
 
 use super::counters::Counter;
 use super::points::{Point, POINT_EVERY_S};
@@ -7,7 +7,7 @@ use super::score::{Facts, Score};
 use super::Health;
 use crate::engine::{Mode, NoRemapReason};
 
-/// What a host knows of the set.
+/// A host's facts of the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetFacts {
     /// Slots in use.
@@ -32,7 +32,7 @@ pub struct SetFacts {
     pub pending: u32,
 }
 
-/// What changed with a score: each is told once.
+/// Changes that came with a score: each is told once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
     /// The risk is another.
@@ -65,7 +65,7 @@ impl Health<'_> {
         })
     }
 
-    /// Takes a score: what of it is news. A host calls it whenever it has worked the score out, and at least once a day.
+    /// Takes a score and gives the news in it. A host calls it whenever it has worked the score out, and at least once a day.
     pub fn judge(&mut self, score: &Score) -> News {
         let before = (self.risk, self.acks);
         let news =

@@ -1,4 +1,4 @@
-//! What a host tells of: failures, and successes that prove them to be of the place.
+//! Events that a host tells of: failures, and successes that prove them to be of the place.
 //!
 //! A disk that is offline fails every read as one with a bad sector fails some. So a failure counts in the score only once main has
 //! succeeded elsewhere, at the same time or within the evidence window after it.
@@ -10,8 +10,9 @@ use super::spot::{Spot, Waiting};
 use super::Health;
 use crate::error::ErrorKind;
 use crate::evidence::Success;
+use crate::format::MainShape;
 use crate::pending::Pending;
-use crate::units::{Group, Sector, SECTORS_PER_BLOCK};
+use crate::units::{sector_mask, Group, Sector, SECTORS_PER_BLOCK, SECTOR_BYTES};
 
 /// A failure is proved by a success within so many milliseconds.
 pub const EVIDENCE_MS: u32 = 5000;
@@ -20,6 +21,12 @@ pub const EVIDENCE_MS: u32 = 5000;
 fn is_elsewhere(success: Success, group: Group) -> bool {
     let first = group.first_sector().0;
     success.is_elsewhere(first, first.saturating_add(u64::from(SECTORS_PER_BLOCK)))
+}
+
+/// Sectors of a group, widened to logical blocks and cut at the end of main.
+fn whole_blocks(shape: &MainShape, group: Group, mask: u8) -> u8 {
+    let widened = if mask != 0 && shape.block_bytes != SECTOR_BYTES { 0xff } else { mask };
+    widened & sector_mask(0, shape.sectors_in_group(group))
 }
 
 fn event(spot: &Spot, waiting: Waiting, ms: u64, age_s: u32) -> Event {
@@ -33,10 +40,11 @@ fn bump(medium: &mut u16, other: &mut u16, is_medium: bool) {
 }
 
 impl Health<'_> {
-    /// Sectors of a group (bit *s* for sector *s*) failed a read with all its repetitions. What was known to be unreadable is counted,
-    /// and is no news.
+    /// Sectors of a group (bit *s* for sector *s*) failed a read with all its repetitions. Sectors known to be unreadable are counted,
+    /// and are no news.
     pub fn read_failed(&mut self, group: Group, mask: u8, kind: ErrorKind, now: Now) {
-        if !self.is_of_main(group, kind) {
+        let mask = whole_blocks(&self.store.shape, group, mask);
+        if mask == 0 || !self.is_of_main(group, kind) {
             return;
         }
         self.count(Counter::ReadErrors, 1);
@@ -137,9 +145,13 @@ impl Health<'_> {
         self.waiting > 0
     }
 
-    /// Brings the unreadable sectors up to date: what is pending no longer can be read, or was written.
+    /// Brings the unreadable sectors up to date: a sector that is no longer pending can be read, or was written.
     pub fn settle(&mut self, pending: &Pending<'_>) {
-        let stands = |spot: &Spot| spot.unreadable() & pending.mask(spot.group());
+        let shape = self.store.shape;
+        let stands = |spot: &Spot| {
+            let group = spot.group();
+            spot.unreadable() & whole_blocks(&shape, group, pending.mask(group))
+        };
         self.spots.change_each(
             |spot| spot.unreadable() != 0 && !spot.is_unverified(),
             |spot| spot.set_unreadable(stands(spot)),
@@ -154,6 +166,7 @@ impl Health<'_> {
 
     /// Such a group was read, or written: of its sectors these still cannot be read.
     pub fn verified(&mut self, group: Group, unreadable: u8) {
+        let unreadable = whole_blocks(&self.store.shape, group, unreadable);
         if self.spots.get(group).is_some_and(Spot::is_unverified) {
             self.spots.change(group, self.clock.age_s(), |spot| {
                 spot.set_unverified(false);
@@ -163,7 +176,7 @@ impl Health<'_> {
     }
 
     fn is_within(&self, group: Group) -> bool {
-        group.0 <= Group::MAX.0 && group.first_sector().0 < self.main_sectors
+        group.0 < self.store.shape.groups()
     }
 
     fn is_of_main(&mut self, group: Group, kind: ErrorKind) -> bool {
@@ -202,7 +215,7 @@ impl Health<'_> {
         }
     }
 
-    /// Ends the waits that are over. Counts anew what waits, of which spots that were given up are no more.
+    /// Ends the waits that are over. Counts the others anew: spots that were given up wait no more.
     pub(super) fn end_waits(&mut self, now: Now) {
         if self.waiting == 0 {
             return;

@@ -56,7 +56,7 @@ pub const MAP_BYTES: usize = ZONES_MAX * 2 * size_of::<AtomicU64>()
 
 const _: () = assert!(MAP_BYTES <= MAP_BYTES_MAX);
 
-/// What a host sets aside.
+/// Memory that a host sets aside.
 pub struct Storage<'a> {
     /// Two words for each zone: [`Layout::zones`] times two.
     pub zones: &'a [AtomicU64],
@@ -66,7 +66,7 @@ pub struct Storage<'a> {
     pub heads: &'a mut [u16],
     /// The weekly points.
     pub points: &'a mut [Point; POINTS],
-    /// What is known of each block on the spare.
+    /// The state of each block on the spare.
     pub blocks: &'a mut [BlockState; BLOCKS_MAX],
 }
 
@@ -96,12 +96,11 @@ pub struct Health<'a> {
     risk: RiskState,
     acks: Acks,
     main_identity: Text64,
-    main_sectors: u64,
     store: Store<'a>,
 }
 
 impl<'a> Health<'a> {
-    /// Begins anew, in the place where the health is to stay: a host's stack may be small. [`store::Loader`] takes what was saved.
+    /// Begins anew, in the place where the health is to stay: a host's stack may be small. [`store::Loader`] takes the saved health.
     #[inline(never)]
     pub fn begin<'b>(
         place: &'b mut Option<Health<'a>>,
@@ -131,7 +130,6 @@ impl<'a> Health<'a> {
             risk: RiskState::default(),
             acks: Acks::default(),
             main_identity: superblock.main_identity,
-            main_sectors: superblock.main.sectors,
             store: Store::new(storage.blocks, superblock, layout),
         }))
     }
@@ -181,7 +179,7 @@ impl<'a> Health<'a> {
         &self.cursor
     }
 
-    /// What monitors have said.
+    /// Evidence of monitors.
     pub const fn evidence(&self) -> &Evidence {
         &self.evidence
     }
@@ -191,12 +189,12 @@ impl<'a> Health<'a> {
         &self.risk
     }
 
-    /// What is acknowledged.
+    /// The acknowledged reasons.
     pub const fn acks(&self) -> &Acks {
         &self.acks
     }
 
-    /// What is known of saves.
+    /// The state of saves.
     pub const fn store(&self) -> &Store<'a> {
         &self.store
     }
@@ -227,7 +225,7 @@ impl<'a> Health<'a> {
         true
     }
 
-    /// Takes what a monitor said.
+    /// Takes a monitor's message.
     pub fn take_evidence(&mut self, update: &Update) {
         self.evidence.take(update, self.clock.age_s());
         self.store.mark_head();

@@ -1,4 +1,4 @@
-//! Risk: what the score means. Worse at once, better only after a week well above the limit.
+//! Risk: the meaning of a score. Worse at once, better only after a week well above the limit.
 
 use super::clock::WEEK_S;
 use super::score::{Score, CAUTION_MIN, PARTS, SAFE_MIN};
@@ -8,7 +8,7 @@ pub const MARGIN: u16 = 50;
 /// For so long, in seconds of the health's age.
 pub const BETTER_S: u32 = WEEK_S;
 
-/// What the score means. The order is from good to bad.
+/// The meaning of a score. The order is from good to bad.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Risk {
@@ -34,7 +34,7 @@ impl Risk {
         }
     }
 
-    /// What a score means by itself.
+    /// The meaning of a score by itself.
     pub const fn of(score: u16) -> Risk {
         match score {
             SAFE_MIN.. => Risk::Safe,
@@ -77,7 +77,7 @@ impl RiskState {
         self.safe_since_s = since(self.safe_since_s, above(SAFE_MIN), age_s);
         let long = |since: Option<u32>| since.is_some_and(|s| age_s.saturating_sub(s) >= BETTER_S);
         let risk = match (score.map(Risk::of), self.risk) {
-            // What is no longer known does not take back a warning.
+            // A score that is no longer known does not take back a warning.
             (None, Risk::Safe | Risk::Unknown) => Risk::Unknown,
             (None, warned) => warned,
             (Some(now), was) if now >= was || was == Risk::Unknown => now,

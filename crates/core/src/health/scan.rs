@@ -1,4 +1,4 @@
-//! What is saved of the scan of main: its settings and how far it has come.
+//! The scan of main as it is saved: its settings and how far it has come.
 
 /// Longest period of a pass over main, in days.
 pub const PERIOD_DAYS_MAX: u16 = 365;

@@ -15,7 +15,7 @@ pub const CAUTION_MIN: u16 = 400;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum PartKind {
-    /// What main failed to read or to write.
+    /// Failures of main to read or to write.
     Media = 0,
     /// How long main takes.
     Latency = 1,
@@ -23,9 +23,9 @@ pub enum PartKind {
     Space = 2,
     /// The spare itself.
     Spare = 3,
-    /// What the set still does.
+    /// The service that the set still gives.
     Mode = 4,
-    /// What a monitor says.
+    /// Evidence of a monitor.
     Smart = 5,
 }
 
@@ -120,7 +120,7 @@ pub struct Part {
     pub stale: bool,
 }
 
-/// What the score follows from.
+/// The amounts that the score follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// A pass over all of main has ended: that nothing was found means something.
@@ -147,7 +147,7 @@ pub struct Facts {
     pub mode: Mode,
     /// Why it is `no-remap`.
     pub no_remap: Option<NoRemapReason>,
-    /// What a monitor said.
+    /// Evidence of a monitor.
     pub evidence: Evidence,
     /// Age of the health in seconds.
     pub age_s: u32,
@@ -169,7 +169,7 @@ fn lowest(kind: PartKind, candidates: &[(Reason, u32, u16)]) -> Part {
     Part { kind, score: Some(score), reason, amount, stale: false }
 }
 
-/// A part that rests on looking: without a pass over main only what is bad is known.
+/// A part that rests on looking: without a pass over main only the bad is known.
 fn looked_for(part: Part, pass_ended: bool) -> Part {
     let known = pass_ended || part.score.is_some_and(|score| score < SAFE_MIN);
     match known {

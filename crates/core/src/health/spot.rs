@@ -17,7 +17,7 @@ const UNVERIFIED: u64 = 1 << 59;
 const VOLATILE: u64 = WAITS_READ | WAITS_WRITE | WAITS_MEDIUM | UNVERIFIED;
 const WAITS: u64 = WAITS_READ | WAITS_WRITE;
 
-/// What is counted at a spot. Each count stays at 65,535.
+/// The counts of a spot. Each count stays at 65,535.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpotCounts {
     /// Reads that failed and that the device called the medium's.
@@ -129,7 +129,7 @@ impl Spot {
         self.waits_ms = mono_ms as u32;
     }
 
-    /// What waits for a proof here, and for how many milliseconds it has.
+    /// The failure that waits for a proof here, and for how many milliseconds it has.
     pub(super) fn waiting(&self, mono_ms: u64) -> Option<(Waiting, u32)> {
         let set = |bit| self.word & bit != 0;
         let waiting = Waiting { read: set(WAITS_READ), write: set(WAITS_WRITE), medium: set(WAITS_MEDIUM) };
@@ -146,7 +146,7 @@ impl Spot {
         }
     }
 
-    /// How much speaks against it at an age, for the choice of the weakest. What is unreadable is stronger than all that is not.
+    /// How much speaks against it at an age, for the choice of the weakest. A spot with unreadable sectors is stronger than all others.
     pub fn strength(&self, age_s: u32) -> u32 {
         let c = &self.counts;
         let failures = u32::from(c.read_medium) + u32::from(c.read_other) + u32::from(c.writes);
@@ -174,7 +174,7 @@ impl Spot {
         bytes
     }
 
-    /// Reads what [`Spot::to_bytes`] wrote, without a check but of bits that are never set. `None`: one is set.
+    /// Reads the bytes of [`Spot::to_bytes`], without a check but of bits that are never set. `None`: one is set.
     pub(super) fn from_bytes(bytes: &[u8; 32]) -> Option<Spot> {
         let &[g0, g1, g2, g3, g4, mask, flags, z, s0, s1, s2, s3, a0, a1, b0, b1, c0, c1, d0, d1, e0, e1, f0, f1, rest @ ..] =
             bytes;

@@ -180,7 +180,7 @@ impl<'a> Spots<'a> {
         self.spots.iter_mut().skip(block.saturating_mul(SPOTS_PER_BLOCK)).take(SPOTS_PER_BLOCK)
     }
 
-    /// Makes chains of what stands in the table. Of two spots of one group the one seen later stays.
+    /// Makes chains of the spots in the table. Of two spots of one group the one seen later stays.
     pub(super) fn index(&mut self) {
         self.heads.fill(NONE);
         (self.free, self.used) = (NONE, 0);

@@ -10,7 +10,7 @@ use crate::units::{Sector, SECTORS_PER_BLOCK};
 
 /// Most zones of a main.
 pub const ZONES_MAX: usize = 1024;
-/// A slow transfer took longer than this, in microseconds, whatever its zone is used to.
+/// A slow transfer took longer than this, in microseconds, in any zone.
 pub const SLOW_US: u32 = 100_000;
 /// A slow transfer took longer than the mean of its zone by more than so many deviations.
 pub const SLOW_DEVIATIONS: u64 = 8;
@@ -24,7 +24,7 @@ const MASK: u64 = (1 << BITS) - 1;
 /// The number of samples up to 15, in the upper 4 bits. From 15 on a sample counts for a sixteenth.
 const COUNT_SHIFT: u32 = 2 * BITS;
 const COUNT_MAX: u64 = 15;
-/// A sample counts for at most this much above what is usual, in sixteenths of a microsecond beside the deviations: 1 ms.
+/// A sample counts for at most this much above the usual, in sixteenths of a microsecond beside the deviations: 1 ms.
 const CLIP: u64 = 1000 << FRACTION_BITS;
 
 /// Whether a transfer read or wrote.
@@ -74,13 +74,13 @@ impl Latency {
         self.samples() as u64 >= COUNT_MAX
     }
 
-    /// Whether a transfer of `us` microseconds is far from what the zone is used to. Never before 15 samples.
+    /// Whether a transfer of `us` microseconds is far from the zone's usual time. Never before 15 samples.
     pub const fn is_slow(self, us: u32) -> bool {
         let usual = self.mean() + SLOW_DEVIATIONS * self.deviation();
         self.is_settled() && us > SLOW_US && (us as u64) << FRACTION_BITS > usual
     }
 
-    /// With one sample more. One that is slow moves mean and deviation only a little, so that a few do not become what is usual.
+    /// With one sample more. One that is slow moves mean and deviation only a little, so that a few do not become usual.
     #[must_use]
     pub fn with(self, us: u32) -> Latency {
         let mut x = u64::from(us.min(LATENCY_MAX_US)) << FRACTION_BITS;
@@ -147,7 +147,7 @@ impl<'a> Zones<'a> {
         self.words.get(zone.checked_mul(2)?.checked_add(second)?)
     }
 
-    /// What is known of a zone; nothing of one that does not exist.
+    /// The latencies of a zone; none of one that does not exist.
     pub fn get(&self, zone: usize, direction: Direction) -> Latency {
         self.word(zone, direction).map_or(Latency(0), |w| Latency(w.load(Ordering::Relaxed)))
     }

@@ -79,7 +79,7 @@ pub(super) fn check(
     Ok((first.seq, second))
 }
 
-/// Takes what a checked instance holds, in all or not at all.
+/// Takes the content of a checked instance, in all or not at all.
 pub(super) fn decode(
     h: &mut Health<'_>,
     index: usize,
@@ -94,7 +94,7 @@ pub(super) fn decode(
     }
 }
 
-/// Takes back what was read of a block.
+/// Takes back the content of a block.
 pub(super) fn clear(h: &mut Health<'_>, index: usize) {
     match h.store.layout.content(index) {
         Content::Head => head::clear(h),

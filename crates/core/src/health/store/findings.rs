@@ -1,4 +1,4 @@
-//! What was dropped at loading, and what is lost with it.
+//! Blocks that were dropped at loading, and content that is lost with them.
 
 use super::{Content, Layout};
 use crate::format::BlockError;
@@ -59,10 +59,10 @@ impl fmt::Display for Why {
     }
 }
 
-/// What a block holds, for people.
+/// The content of a block, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Settings and place of the scan, counters, sums, evidence, what is acknowledged, risk.
+    /// Settings and place of the scan, counters, sums, evidence, acknowledgements, risk.
     Head,
     /// The weekly points.
     Points,
@@ -115,13 +115,13 @@ impl fmt::Display for What {
 /// One block of which an instance was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it holds.
+    /// Its content.
     pub what: What,
     /// The copy of the instance.
     pub copy: u8,
     /// Why it was dropped.
     pub why: Why,
-    /// No other instance of the block is valid: what it held is lost.
+    /// No other instance of the block is valid: the content is lost.
     pub lost: bool,
 }
 

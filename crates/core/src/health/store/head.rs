@@ -249,7 +249,7 @@ pub(super) fn get_head(
     Ok(())
 }
 
-/// Takes back what was read of the head.
+/// Takes back the content of the head.
 pub(super) fn clear(h: &mut Health<'_>) {
     h.settings = ScanSettings::default();
     (h.cursor, h.evidence, h.risk) = (Cursor::default(), Evidence::default(), RiskState::default());

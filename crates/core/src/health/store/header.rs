@@ -26,7 +26,7 @@ pub(super) const AT_BODY: usize = 96;
 const _: () = assert!(AT_MAJOR == crate::format::header::HEADER_BYTES && AT_BODY == AT_RESERVED + 4);
 const _: () = assert!(AT_BODY + super::BODY_BYTES == crate::units::BLOCK_BYTES);
 
-/// What stands for the identity of main in every block: 0 if it is not known, else its CRC32C, never 0.
+/// The tag of a main, which stands for its identity in every block: 0 if it is not known, else its CRC32C, never 0.
 pub fn main_tag(identity: &Text64) -> u32 {
     match identity.is_empty() {
         true => 0,

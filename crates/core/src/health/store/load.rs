@@ -9,18 +9,18 @@ use crate::health::Health;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{BLOCK_BYTES, SECTORS_PER_BLOCK};
 
-/// What came of loading.
+/// Outcome of loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Something was there and counts.
     pub found: bool,
-    /// What was there is about another main, and was set aside: the health begins anew.
+    /// The health on the spare is about another main and was set aside: it begins anew.
     pub other_main: bool,
     /// How the wall clock stands to the last save.
     pub clock: Step,
 }
 
-/// The machine that reads the health area, after the set is in service. What it reads is in the health at once.
+/// The machine that reads the health area, after the set is in service. A block that it reads is in the health at once.
 #[derive(Clone, Debug)]
 pub struct Loader {
     in_sync: u8,
@@ -84,7 +84,7 @@ impl Loader {
         self.copy < store.copy_count && in_sync
     }
 
-    /// Takes what the read that [`Loader::next`] asked for gave, or `None` when it failed.
+    /// Takes the bytes of the read that [`Loader::next`] asked for, or `None` when it failed.
     pub fn done(&mut self, health: &mut Health<'_>, read: Option<&[u8]>) {
         let Some((first, count)) = self.reading.take() else { return };
         let Some(bytes) = read else {
@@ -139,7 +139,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Ends loading, once [`Loader::next`] has nothing more to read. [`Store::findings`] tells what was dropped.
+    /// Ends loading, once [`Loader::next`] has nothing more to read. [`Store::findings`] tells of dropped blocks.
     pub fn finish(self, health: &mut Health<'_>, now: Now) -> Report {
         let other_main = health.set_aside();
         health.spots.index();
@@ -150,7 +150,7 @@ impl Loader {
 }
 
 impl Health<'_> {
-    /// Clears what is about another main: where its instance is the newest, and then too where no main is named. True if there is any.
+    /// Clears blocks about another main: those whose newest instance is, and then too those that name no main. True if there is any.
     ///
     /// Where no main is named and none contradicts, the block is written anew with the main that is known by now.
     fn set_aside(&mut self) -> bool {
@@ -185,7 +185,7 @@ impl Store<'_> {
         }
     }
 
-    /// Notes why an instance does not count. What is only to be expected of a new set does not displace damage.
+    /// Notes why an instance does not count. A reason to be expected of a new set does not displace damage.
     fn drop_instance(&mut self, block: usize, copy: u8, why: Why) {
         self.change(block, |state| {
             let displaces =
@@ -196,8 +196,8 @@ impl Store<'_> {
         });
     }
 
-    /// What was dropped at loading, at most one for each block. Places that were never written are none, nor is what is about another
-    /// main, which is told as a whole.
+    /// Blocks that were dropped at loading, each once. Places that were never written are none, nor are blocks about another main,
+    /// which are told as a whole.
     pub fn findings(&self) -> impl Iterator<Item = Finding> + '_ {
         let any = self.seq > 0;
         let head = self.state(HEAD);

@@ -49,7 +49,7 @@ pub struct Layout {
     half: u32,
 }
 
-/// What a block holds.
+/// The content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     Head,
@@ -121,7 +121,7 @@ impl Layout {
     }
 }
 
-/// What is known of one block on the spare.
+/// The state of one block on the spare.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BlockState {
     /// The newest sequence that was found or written.
@@ -144,22 +144,22 @@ pub struct BlockState {
     dropped: Option<(u8, Why)>,
 }
 
-/// What is known of the health area.
+/// The state of the health area.
 pub struct Store<'a> {
     blocks: &'a mut [BlockState; BLOCKS_MAX],
     layout: Layout,
     geometry: Geometry,
     id: SetId,
-    shape: MainShape,
+    pub(super) shape: MainShape,
     main_tag: u32,
     copy_count: u8,
     /// The highest sequence of all blocks.
     seq: u64,
     /// Blocks that have changed since they were encoded.
     changed: u64,
-    /// Blocks of which only what can wait has changed.
+    /// Blocks in which only places of the scan or latencies have changed.
     lazy: u64,
-    /// Autosaves since what can wait was saved.
+    /// Autosaves since these were saved.
     waited: u8,
     /// Failed writes of each copy since activation.
     failures: [u8; COPIES],

@@ -11,10 +11,10 @@ use crate::units::SECTORS_PER_BLOCK;
 /// Copies that health is written to.
 const TARGETS: usize = 2;
 
-/// What asks for a save.
+/// The cause of a save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaveKind {
-    /// The clock. What changes all the time (the place of the scan, latencies) goes along one time in [`LAZY_EVERY`].
+    /// The clock. The place of the scan and latencies, which change all the time, go along one time in [`LAZY_EVERY`].
     Auto,
     /// A message, a suspension or a close: all that has changed.
     Now,
