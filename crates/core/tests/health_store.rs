@@ -250,6 +250,21 @@ fn a_copy_that_fails_three_times_gets_no_more() {
     assert_eq!(world.health().store().given_up(), 0, "a new activation tries again");
 }
 
+/// One write fails, of a block whose older instance both copies have.
+#[test]
+fn a_copy_that_missed_a_save_gets_the_block_with_the_next() {
+    let mut world = filled(5120, 60);
+    world.save();
+    world.health().relocated(Group(3), 1);
+    let missed = world.places(1, 0);
+    world.save_with(SaveKind::Now, 0b111, |block| (!missed.contains(&block), !missed.contains(&block)));
+    let before = saved(&mut world);
+    assert_eq!(world.save(), 2, "the head again, to both");
+    assert_eq!(world.save(), 0);
+    world.load_with(0b010, |_| true);
+    assert_eq!(saved(&mut world), before, "the second copy has all of it");
+}
+
 #[test]
 fn all_of_the_health_area_failing_ends_and_keeps_what_is_in_memory() {
     let mut world = filled(5120, 60);

@@ -112,7 +112,7 @@ mod tests {
         let at = 40 * WEEK_S;
         let (a, b) = (old.plus(half, at, 3).plus(half, at, 5), old.plus(half, at, 5).plus(half, at, 3));
         assert_eq!(a, b);
-        assert_eq!(a.plus(half, at - WEEK_S, 1).value, a.value + 1);
+        assert_eq!(a.plus(half, at - WEEK_S, 1), Decayed { value: a.value + 1, step: a.step });
         assert_eq!(a.plus(half, at, u32::MAX).value, u32::MAX);
     }
 }
