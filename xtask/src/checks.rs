@@ -3,18 +3,12 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::kernels::Kernel;
+use crate::finding::Finding;
+use crate::kernel::Kernel;
 use crate::paths;
-use crate::sh::{cmd, output, read, Error, Result};
+use crate::sh::{cmd, read, Error, Result};
 use crate::stack;
-
-/// One check that held, and what it saw.
-pub struct Finding {
-    /// What was checked.
-    pub name: &'static str,
-    /// The fact it was decided by.
-    pub seen: String,
-}
+use crate::step::output;
 
 /// The machine code may not outgrow this: it is meant to be read, and to stay in the instruction cache.
 const TEXT_BYTES_MAX: u64 = 256 * 1024;

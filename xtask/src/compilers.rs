@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::paths;
-use crate::sh::{cmd, mkdir, output, Context, Error, Result};
+use crate::sh::{cmd, mkdir, Context, Error, Result};
+use crate::step::output;
 use crate::toolchain::{Rustc, MINOR_MIN};
 
 /// Packages with a compiler, each with the package that has the sources of its libraries.

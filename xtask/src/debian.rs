@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::sh::{cmd, mkdir, output, Context, Error, Result};
-use crate::step::Step;
+use crate::sh::{cmd, mkdir, Context, Error, Result};
+use crate::step::{output, Step};
 
 /// How the names of packages for 64-bit PCs end.
 const ARCH: &str = "-amd64";

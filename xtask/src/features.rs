@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::kernels::Kernel;
+use crate::kernel::Kernel;
 use crate::sh::{mkdir, read, write_if_changed, Context, Error, Result};
 use crate::step::Step;
 

@@ -4,7 +4,8 @@
 use std::sync::OnceLock;
 
 use crate::paths;
-use crate::sh::{cmd, output, write_if_changed, Context, Result};
+use crate::sh::{cmd, write_if_changed, Context, Result};
+use crate::step::output;
 
 /// What no counter of a processor runs at, in kHz: a result outside is a mistake.
 const PLAUSIBLE_KHZ: std::ops::Range<u32> = 100_000..20_000_000;

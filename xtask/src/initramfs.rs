@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::kernels::Kernel;
+use crate::kernel::Kernel;
 use crate::sh::{cmd, read, which, Context, Error, Result};
 
 /// Modules that the guest needs before it can see the host's files, and those the target stands on.

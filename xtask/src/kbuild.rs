@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::kernels::Config;
-use crate::sh::{cmd, output, Error, Result};
+use crate::kconfig::Config;
+use crate::sh::{cmd, Error, Result};
+use crate::step::output;
 
 /// Finds the compiler of a kernel: the program by which its configuration names it, or else gcc by its version.
 pub fn compiler_of(

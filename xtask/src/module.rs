@@ -6,12 +6,13 @@ use std::process::Command;
 
 use crate::checks;
 use crate::features;
-use crate::kernels::Kernel;
+use crate::finding::Finding;
+use crate::kernel::Kernel;
 use crate::paths;
 use crate::probe;
 use crate::rustflags;
-use crate::sh::{cmd, findings, mkdir, output, read, write_if_changed, Context, Error, Result};
-use crate::step::Step;
+use crate::sh::{cmd, mkdir, read, write_if_changed, Context, Error, Result};
+use crate::step::{findings, output, Step};
 use crate::toolchain::{self, Rustc};
 
 /// A module that was built and has passed every check.
@@ -19,7 +20,7 @@ pub struct Built {
     /// The `.ko` file.
     pub ko: PathBuf,
     /// What each check found, in the order they ran.
-    pub checks: Vec<checks::Finding>,
+    pub checks: Vec<Finding>,
 }
 
 /// C sources that Kbuild compiles, and its own file.

@@ -1,7 +1,8 @@
 //! Whether the module can be built here, and if not, the first thing that is missing.
 
 use crate::kbuild;
-use crate::kernels::{Config, Kernel};
+use crate::kconfig::Config;
+use crate::kernel::Kernel;
 use crate::sh::which;
 use crate::toolchain::{self, Rustc};
 

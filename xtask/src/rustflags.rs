@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use crate::kernels::{Config, Kernel};
-use crate::sh::{cmd, output, Error, Result};
+use crate::kconfig::Config;
+use crate::kernel::Kernel;
+use crate::sh::{cmd, Error, Result};
+use crate::step::output;
 use crate::toolchain::Rustc;
 
 /// Flags that hold for every x86-64 kernel.

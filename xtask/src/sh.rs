@@ -5,8 +5,6 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::step::Step;
-
 /// What went wrong, in one text for the person at the terminal.
 #[derive(Debug)]
 pub struct Error(pub String);
@@ -67,27 +65,6 @@ pub struct Printed {
     pub out: String,
     /// Standard error.
     pub err: String,
-}
-
-/// Runs a command quietly. When it fails, the error is one sentence and the log that it names has the output.
-pub fn output(command: &mut Command) -> Result<Printed> {
-    let program = command.get_program().to_os_string();
-    let name = Path::new(&program).file_name().unwrap_or(&program).to_string_lossy().into_owned();
-    // The first argument tells one run of a program from another, if it is a word.
-    let first = command.get_args().next().map(|word| word.to_string_lossy().into_owned());
-    let first =
-        first.filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
-    let what = first.map_or(name.clone(), |word| format!("{name} {word}"));
-    Step::new(&what).run(command)
-}
-
-/// Runs a command whose output is the message: when it fails, the error is all that it printed.
-pub fn findings(what: &str, usually: &str, command: &mut Command) -> Result<()> {
-    let (printed, status) = Step::new(what).usually(usually).capture(command)?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(Error(format!("{}{}{what}: {status}", printed.out, printed.err))),
-    }
 }
 
 /// Reads a whole file as text.

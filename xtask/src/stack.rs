@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::checks::Finding;
-use crate::sh::{cmd, output, Error, Result};
+use crate::finding::Finding;
+use crate::sh::{cmd, Error, Result};
+use crate::step::output;
 
 /// The most that one function may take of the 16 KiB that a thread's stack has.
 const FRAME_BYTES_MAX: u64 = 2048;

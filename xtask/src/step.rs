@@ -1,7 +1,7 @@
 //! Steps that take a while: they say that they run and how long that usually takes, and keep what was printed for the case of a failure.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -147,6 +147,27 @@ fn write_log(what: &str, text: &str) -> Result<PathBuf> {
     std::fs::write(&path, text).context(|| format!("cannot write {}", path.display()))?;
     paths::give_to_owner(&path)?;
     Ok(path)
+}
+
+/// Runs a command quietly. When it fails, the error is one sentence and the log that it names has the output.
+pub fn output(command: &mut Command) -> Result<Printed> {
+    let program = command.get_program().to_os_string();
+    let name = Path::new(&program).file_name().unwrap_or(&program).to_string_lossy().into_owned();
+    // The first argument tells one run of a program from another, if it is a word.
+    let first = command.get_args().next().map(|word| word.to_string_lossy().into_owned());
+    let first =
+        first.filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+    let what = first.map_or(name.clone(), |word| format!("{name} {word}"));
+    Step::new(&what).run(command)
+}
+
+/// Runs a command whose output is the message: when it fails, the error is all that it printed.
+pub fn findings(what: &str, usually: &str, command: &mut Command) -> Result<()> {
+    let (printed, status) = Step::new(what).usually(usually).capture(command)?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Error(format!("{}{}{what}: {status}", printed.out, printed.err))),
+    }
 }
 
 #[cfg(test)]

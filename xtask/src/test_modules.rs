@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::kernels::Kernel;
+use crate::kernel::Kernel;
 use crate::paths;
-use crate::sh::{cmd, mkdir, output, write_if_changed, Context, Result};
-use crate::step::Step;
+use crate::sh::{cmd, mkdir, write_if_changed, Context, Result};
+use crate::step::{output, Step};
 
 /// Builds them for a kernel; the directory that all of them are in.
 pub fn build(kernel: &Kernel) -> Result<PathBuf> {

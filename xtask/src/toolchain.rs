@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::paths;
-use crate::sh::{cmd, output, read, which, Context, Error, Result};
+use crate::sh::{cmd, read, which, Context, Error, Result};
+use crate::step::output;
 
 /// A Rust compiler whose `core` can be built from source.
 #[derive(Clone, Debug)]

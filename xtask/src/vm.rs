@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::debug_kernel;
 use crate::host_clock;
 use crate::initramfs;
-use crate::kernels::Kernel;
+use crate::kernel::Kernel;
 use crate::paths;
 use crate::sh::{cmd, mkdir, which, Context, Error, Result};
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::Command;
 use crate::args::Args;
-use crate::kernels::{self, Kernel};
+use crate::command::Command;
+use crate::kernel::Kernel;
+use crate::kernels;
 use crate::module;
 use crate::paths;
-use crate::sh::{cmd, output, Context, Error, Result};
+use crate::sh::{cmd, Context, Error, Result};
+use crate::step::output;
 use crate::vm::{explain, quote, Vm};
 
 pub const COMMAND: Command = Command {

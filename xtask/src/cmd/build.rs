@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::Command;
 use crate::args::Args;
-use crate::kernels::{self, Kernel};
+use crate::command::Command;
+use crate::kernel::Kernel;
+use crate::kernels;
 use crate::module;
 use crate::paths;
 use crate::probe;

@@ -4,12 +4,14 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Command;
 use crate::args::Args;
-use crate::kernels::{self, Kernel};
+use crate::command::Command;
+use crate::kernel::Kernel;
+use crate::kernels;
 use crate::module;
 use crate::paths;
-use crate::sh::{cmd, mkdir, output, Context, Result};
+use crate::sh::{cmd, mkdir, Context, Result};
+use crate::step::output;
 use crate::tool;
 use crate::vm::{explain, Outcome, Vm};
 

@@ -3,10 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Command;
 use crate::args::Args;
-use crate::kernels::Kernel;
-use crate::sh::{cmd, mkdir, output, Context, Error, Result};
+use crate::command::Command;
+use crate::kernel::Kernel;
+use crate::sh::{cmd, mkdir, Context, Error, Result};
+use crate::step::output;
 use crate::{module, paths, probe, tool};
 
 pub const INSTALL: Command = Command {
@@ -135,7 +136,7 @@ impl Places {
     /// Builds module and tool, as the checkout's owner where root need not; where they are.
     fn build_as_owner(&self) -> Result<(PathBuf, PathBuf)> {
         let program = std::env::current_exe().context(|| "cannot find this program")?;
-        let Some(mut owner) = paths::as_owner(&program)? else { return self.build() };
+        let Some(mut owner) = crate::owner::as_owner(&program)? else { return self.build() };
         owner.arg("install").args(&self.words).arg("--build-only");
         let status = owner.status().context(|| "cannot run setpriv")?;
         match status.success() {

@@ -4,14 +4,15 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
-use super::Command;
 use crate::args::Args;
+use crate::command::Command;
 use crate::compilers::oldest_and_newest;
 use crate::imports;
-use crate::kernels::Kernel;
+use crate::kernel::Kernel;
 use crate::module;
 use crate::paths;
-use crate::sh::{cmd, findings, read, which, Context, Error, Result};
+use crate::sh::{cmd, read, which, Context, Error, Result};
+use crate::step::findings;
 
 pub const COMMAND: Command = Command {
     name: "lint",

@@ -9,20 +9,7 @@ pub mod sim;
 pub mod test;
 pub mod vm;
 
-use crate::args::Args;
-use crate::sh::Result;
-
-/// A subcommand.
-pub struct Command {
-    /// The word that selects it.
-    pub name: &'static str,
-    /// One line about it.
-    pub about: &'static str,
-    /// What `--help` prints.
-    pub help: &'static str,
-    /// Does it; the exit status of the process.
-    pub run: fn(Args) -> Result<i32>,
-}
+use crate::command::Command;
 
 /// All of them, in the order in which help lists them.
 pub const ALL: &[Command] = &[

@@ -1,7 +1,7 @@
 //! `sim`: histories of core in a world of failing disks and crashes.
 
-use super::Command;
 use crate::args::Args;
+use crate::command::Command;
 use crate::paths;
 use crate::sh::{cmd, Context, Result};
 use crate::step::Step;

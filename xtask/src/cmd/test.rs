@@ -3,10 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::Command;
 use crate::args::Args;
+use crate::command::Command;
 use crate::debug_kernel;
-use crate::kernels::{self, Kernel};
+use crate::kernel::Kernel;
+use crate::kernels;
 use crate::module;
 use crate::paths;
 use crate::scenarios::{self, Scenario};

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Command;
 use crate::args::Args;
-use crate::kernels::{self, Kernel};
+use crate::command::Command;
+use crate::kernel::Kernel;
+use crate::kernels;
 use crate::module;
 use crate::paths;
 use crate::sh::{Error, Result};

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::debian;
-use crate::kernels::{Boot, Kernel};
+use crate::kernel::{Boot, Kernel};
 use crate::lock;
 use crate::paths;
-use crate::sh::{cmd, mkdir, output, read, Context, Error, Result};
-use crate::step::Step;
+use crate::sh::{cmd, mkdir, read, Context, Error, Result};
+use crate::step::{output, Step};
 
 /// Its name on command lines.
 pub const NAME: &str = "debug";

@@ -20,23 +20,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kernel host", &["bind::dm", "bind::dm_calls"]),
     ("kernel host", &["bios", "commits", "repairs", "set"]),
     ("kernel host", &["crate", "target"]),
-    ("developer commands", &["checks", "stack"]),
-    (
-        "developer commands",
-        &[
-            "cmd",
-            "cmd::bench",
-            "cmd::build",
-            "cmd::demo",
-            "cmd::install",
-            "cmd::lint",
-            "cmd::sim",
-            "cmd::test",
-            "cmd::vm",
-        ],
-    ),
-    ("developer commands", &["debug_kernel", "kbuild", "kernels"]),
-    ("developer commands", &["lock", "paths", "sh", "step"]),
 ];
 
 fn graphs() -> Result<Vec<Graph>> {
