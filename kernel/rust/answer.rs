@@ -12,6 +12,7 @@ use remap_core::units::{Group, Sector, Slot};
 use crate::bind::arc::KArc;
 use crate::bind::dm::{Args, StatusText};
 use crate::bind::Errno;
+use crate::reply::whole;
 use crate::set::{Set, Shared};
 use crate::{commits, orders};
 
@@ -110,11 +111,6 @@ fn range(set: &Set, args: &Args<'_>) -> Result<Range, Errno> {
     let sectors = if args.len() == 2 { Some(1) } else { args.number(2) };
     let (first, sectors) = args.number(1).zip(sectors).ok_or(Errno::EINVAL)?;
     Range::of_message(first, sectors, set.pair.placement.main.sectors).ok_or(Errno::EINVAL)
-}
-
-/// A reply that does not fit is an error of the caller's buffer, never cut off in silence.
-pub fn whole(written: fmt::Result) -> Result<(), Errno> {
-    written.map_err(|_| Errno::ENOSPC)
 }
 
 fn line(set: &Set, listed: &Listed, more: &str, out: &mut StatusText<'_>) -> fmt::Result {

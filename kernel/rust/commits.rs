@@ -1,35 +1,14 @@
 //! Drives core's committer: each round's requests at once, then the next round.
 
-use remap_core::engine::commit::{Committer, Step, Work};
-use remap_core::engine::commit::BATCH_BLOCKS;
-use remap_core::format::COPIES_MAX;
-use remap_core::io::{IoRequest, Op};
+use remap_core::engine::commit::{Step, Work};
+use remap_core::io::Op;
 
-use crate::bind::alloc::{KBox, KSlice};
 use crate::bind::arc::KArc;
-use crate::bind::io::{PageBuf, Request};
+use crate::bind::io::Request;
 use crate::bind::time::monotonic_ns;
 use crate::bind::Result;
+use crate::commit_side::{CommitSide, ROUND_MAX};
 use crate::set::{Set, Shared};
-
-/// Most requests of a round: every block of a batch to every copy but the first.
-const ROUND_MAX: usize = BATCH_BLOCKS * (COPIES_MAX as usize - 1);
-
-/// The committer with its buffer; whoever holds the lock drives it.
-pub struct CommitSide {
-    committer: Committer,
-    buffer: PageBuf,
-    /// The requests of the round under way; here, since the kernel's stack is small.
-    round: KSlice<Option<(IoRequest, u8)>>,
-}
-
-impl CommitSide {
-    /// A committer with nothing to do, on the heap: it is large.
-    #[inline(never)]
-    pub fn new(buffer: PageBuf) -> Result<KBox<CommitSide>> {
-        KBox::new(CommitSide { committer: Committer::new(), buffer, round: KSlice::filled(ROUND_MAX, None)? })
-    }
-}
 
 /// The commit worker.
 pub fn work(set: &KArc<Set>) {

@@ -8,39 +8,33 @@
 mod answer;
 mod bind;
 mod bios;
+mod commit_side;
 mod commits;
 mod open;
 mod orders;
 mod params;
 mod registry;
 mod repairs;
+mod reply;
 mod report;
 mod set;
 mod status;
 mod sys;
 mod target;
 
-use bind::dm::Registration;
-use bind::once::Once;
-use registry::Registry;
+use bind::registration::Registration;
 use target::Remap;
 
 static TARGET: Registration<Remap> = Registration::new();
-static REGISTRY: Once<Registry> = Once::new();
 
 bind::module_entry!(init, exit);
 
 fn init() -> bind::Result<()> {
-    REGISTRY.set(Registry::new()?);
-    TARGET.register().inspect_err(|_| REGISTRY.clear())
+    registry::open()?;
+    TARGET.register().inspect_err(|_| registry::close())
 }
 
 fn exit() {
     TARGET.unregister();
-    REGISTRY.clear();
-}
-
-/// The list of live mappings; there as long as the target is registered.
-fn registry() -> bind::Result<&'static Registry> {
-    REGISTRY.get().ok_or(bind::Errno::ENODEV)
+    registry::close();
 }

@@ -10,13 +10,13 @@ use remap_core::engine::relocate::Relocate;
 use remap_core::engine::Engine;
 use remap_core::units::Sector;
 
-use crate::answer::whole;
 use crate::bind::arc::KArc;
 use crate::bind::bio::Status;
 use crate::bind::dm::StatusText;
 use crate::bind::sync::is_being_killed;
 use crate::bind::Errno;
 use crate::repairs;
+use crate::reply::whole;
 use crate::set::{Set, CONTEXTS};
 
 /// The context of orders, behind those of the workers.

@@ -7,10 +7,13 @@ use remap_core::format::SetId;
 use remap_core::placement::Claim;
 
 use crate::bind::alloc::KSlice;
+use crate::bind::once::Once;
 use crate::bind::sync::{LockClass, Mutex};
 use crate::bind::{Errno, Result};
 
-static REGISTRY: LockClass = LockClass::new(c"dm_remap_registry");
+static LOCK: LockClass = LockClass::new(c"dm_remap_registry");
+
+static REGISTRY: Once<Registry> = Once::new();
 
 /// Most tables alive at once, over all mapped devices. [`refusal`] names the number.
 const TABLES_MAX: usize = 256;
@@ -34,6 +37,22 @@ pub fn refusal(errno: Errno) -> &'static CStr {
     }
 }
 
+/// Makes the list of live tables, before the target is registered. Sleeps.
+pub fn open() -> Result<()> {
+    REGISTRY.set(Registry::new()?);
+    Ok(())
+}
+
+/// Gives the list of live tables back, when the target is not registered any more.
+pub fn close() {
+    REGISTRY.clear();
+}
+
+/// The list of live tables; there as long as the target is registered.
+pub fn registry() -> Result<&'static Registry> {
+    REGISTRY.get().ok_or(Errno::ENODEV)
+}
+
 /// The list of live tables.
 pub struct Registry {
     entries: Mutex<KSlice<Option<Entry>>>,
@@ -44,7 +63,7 @@ impl Registry {
     /// An empty registry; sleeps.
     pub fn new() -> Result<Registry> {
         Ok(Registry {
-            entries: Mutex::new(&REGISTRY, KSlice::filled(TABLES_MAX, None)?)?,
+            entries: Mutex::new(&LOCK, KSlice::filled(TABLES_MAX, None)?)?,
             next_ticket: AtomicU64::new(1),
         })
     }

@@ -2,8 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use remap_core::engine::machine::{reads_at_once, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
+use remap_core::engine::machine::{reads_at_once, CONTEXT_BUFFER_BYTES};
 use remap_core::evidence::Evidence;
 use remap_core::format::{Geometry, SetId, Superblock};
 use remap_core::gate::Regions;
@@ -22,8 +22,7 @@ use crate::bind::sync::{Entered, Gate, LockClass, Mutex, SpinLock, WaitQueue};
 use crate::bind::time::monotonic_ms;
 use crate::bind::work::{Work, Workqueue};
 use crate::bind::Result;
-use crate::commits::{self, CommitSide};
-use crate::{bios, repairs};
+use crate::commit_side::CommitSide;
 
 /// Repair contexts of a set.
 pub const CONTEXTS: usize = 4;
@@ -132,6 +131,18 @@ pub type Held = HeldBio<PerBio, held::Fresh>;
 /// A bio that the set keeps and only completes.
 pub type Spent = HeldBio<PerBio, held::Spent>;
 
+/// What the works of a set do; they know the set, and it does not know them.
+pub struct Functions {
+    /// Of each repair context.
+    pub repair: [fn(&KArc<Set>); CONTEXTS],
+    /// The committer goes on.
+    pub commit: fn(&KArc<Set>),
+    /// Bios of held groups are looked at again.
+    pub forward: fn(&KArc<Set>),
+    /// The clock.
+    pub tend: fn(&KArc<Set>),
+}
+
 /// What the callbacks of device-mapper and the workers share.
 pub struct Set {
     /// The devices.
@@ -192,15 +203,17 @@ pub struct Set {
 }
 
 impl Set {
-    /// Sets aside all that a set needs; `None` if the superblock asks for what cannot be.
+    /// Sets aside all that a set needs, with what its works do; `None` if the superblock asks for what cannot be.
     pub fn new(
         pair: Pair,
         superblock: &Superblock,
         handle: Handle,
         writable: bool,
+        functions: Functions,
     ) -> Result<Option<KArc<Set>>> {
         let Some(store) = Store::new(superblock)? else { return Ok(None) };
         let context = |class| Mutex::new(class, PageBuf::new(CONTEXT_BUFFER_BYTES)?);
+        let [first, second, third, fourth] = functions.repair;
         let set = Set {
             block_sectors: pair.placement.block_bytes / 512,
             pair,
@@ -232,14 +245,14 @@ impl Set {
             committer: Mutex::new(&class::COMMITTER, CommitSide::new(PageBuf::new(COMMIT_BUFFER_BYTES)?)?)?,
             handle,
             repair_works: [
-                Work::new(&class::REPAIR_WORK, repairs::work::<0>)?,
-                Work::new(&class::REPAIR_WORK, repairs::work::<1>)?,
-                Work::new(&class::REPAIR_WORK, repairs::work::<2>)?,
-                Work::new(&class::REPAIR_WORK, repairs::work::<3>)?,
+                Work::new(&class::REPAIR_WORK, first)?,
+                Work::new(&class::REPAIR_WORK, second)?,
+                Work::new(&class::REPAIR_WORK, third)?,
+                Work::new(&class::REPAIR_WORK, fourth)?,
             ],
-            commit_work: Work::new(&class::COMMIT_WORK, commits::work)?,
-            forward_work: Work::new(&class::FORWARD_WORK, bios::forward)?,
-            tend_work: Work::new(&class::TEND_WORK, commits::tend)?,
+            commit_work: Work::new(&class::COMMIT_WORK, functions.commit)?,
+            forward_work: Work::new(&class::FORWARD_WORK, functions.forward)?,
+            tend_work: Work::new(&class::TEND_WORK, functions.tend)?,
             parked: AtomicBool::new(true),
             // Twice the contexts: a work that is queued again while it runs counts twice, and would keep another from running.
             repair_queue: Workqueue::new(c"dm_remap_repair", 2 * CONTEXTS as u16)?,

@@ -18,9 +18,17 @@ use crate::bind::dm::{
 use crate::bind::io::{BioPool, PageBuf};
 use crate::bind::{Errno, Result};
 use crate::open::{self, Found};
-use crate::registry::refusal;
-use crate::set::{Pair, PerBio, Set, Shared};
-use crate::{answer, bios, commits, params, registry, report};
+use crate::registry::{refusal, registry};
+use crate::set::{Functions, Pair, PerBio, Set, Shared};
+use crate::{answer, bios, commits, params, repairs, report};
+
+/// What the works of a set do.
+const FUNCTIONS: Functions = Functions {
+    repair: [repairs::work::<0>, repairs::work::<1>, repairs::work::<2>, repairs::work::<3>],
+    commit: commits::work,
+    forward: bios::forward,
+    tend: commits::tend,
+};
 
 /// One table of a mapped device.
 pub struct Remap {
@@ -107,7 +115,7 @@ fn share(
     handle: Handle,
     writable: bool,
 ) -> core::result::Result<KArc<Set>, CtrError> {
-    let set = Set::new(pair, superblock, handle, writable).map_err(no_memory)?;
+    let set = Set::new(pair, superblock, handle, writable, FUNCTIONS).map_err(no_memory)?;
     set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))
 }
 

@@ -1,6 +1,5 @@
 //! Device-mapper targets: a trait for the callbacks, and the table of functions that calls it.
 
-use core::cell::UnsafeCell;
 use core::ffi::{c_int, CStr};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -193,56 +192,4 @@ pub trait Target: Sized + Send + Sync + 'static {
     fn resume(&self) {}
     /// Adjusts the queue limits that dm core stacked.
     fn io_hints(&self, _limits: &mut Limits<'_>) {}
-}
-
-/// The kernel's record of a target type; a static of the module.
-pub struct Registration<T> {
-    raw: UnsafeCell<sys::target_type>,
-    target: PhantomData<fn() -> T>,
-}
-
-// SAFETY: the record is changed only by `register`, before dm core knows it, and then by dm core under its own lock.
-unsafe impl<T> Sync for Registration<T> {}
-
-impl<T: Target> Registration<T> {
-    /// A record that dm core does not know yet.
-    pub const fn new() -> Self {
-        // SAFETY: all-zero is a valid `target_type`: null pointers, no functions, an unlinked list head.
-        let mut raw: sys::target_type = unsafe { core::mem::zeroed() };
-        raw.name = T::NAME.as_ptr();
-        raw.version = T::VERSION;
-        raw.features = T::FEATURES;
-        raw.ctr = Some(super::dm_calls::ctr::<T>);
-        raw.dtr = Some(super::dm_calls::dtr::<T>);
-        raw.map = Some(super::dm_calls::map::<T>);
-        raw.end_io = Some(super::dm_calls::end_io::<T>);
-        raw.status = Some(super::dm_calls::status::<T>);
-        raw.message = Some(super::dm_calls::message::<T>);
-        raw.presuspend = Some(super::dm_calls::presuspend::<T>);
-        raw.presuspend_undo = Some(super::dm_calls::presuspend_undo::<T>);
-        raw.postsuspend = Some(super::dm_calls::postsuspend::<T>);
-        raw.preresume = Some(super::dm_calls::preresume::<T>);
-        raw.resume = Some(super::dm_calls::resume::<T>);
-        raw.iterate_devices = Some(super::dm_calls::iterate_devices::<T>);
-        raw.io_hints = Some(super::dm_calls::io_hints::<T>);
-        // No prepare_ioctl: it would send commands to a device below, past the map. Without it dm core answers ENOTTY (S31).
-        Registration { raw: UnsafeCell::new(raw), target: PhantomData }
-    }
-
-    /// Makes the target known to dm core.
-    pub fn register(&'static self) -> Result<()> {
-        let raw = self.raw.get();
-        // SAFETY: module initialisation is single-threaded and dm core does not know the record yet; it is a
-        // static, so it lives until the module is gone.
-        unsafe {
-            (*raw).module = sys::dmr_this_module();
-            Errno::check(sys::dm_register_target(raw))
-        }
-    }
-
-    /// Takes it back; dm core holds a reference to the module while a table uses it.
-    pub fn unregister(&'static self) {
-        // SAFETY: registered by `register`, and no table uses it any more.
-        unsafe { sys::dm_unregister_target(self.raw.get()) };
-    }
 }

@@ -9,7 +9,8 @@ use core::mem::{align_of, needs_drop, size_of};
 use core::ptr::NonNull;
 
 use super::alloc::KBox;
-use super::bio::{Beside, Bio, Ended, Status};
+use super::beside::Beside;
+use super::bio::{Bio, Ended, Status};
 use super::dm::{Args, CtrError, DeviceVisitor, Limits, StatusKind, StatusText, Target, TargetInfo};
 use super::error::to_return;
 use super::tie::{Tied, Ties};

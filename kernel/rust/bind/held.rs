@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::bio::{beside, Op, Status};
+use super::beside::{beside, Op, Status};
 use super::dm::Device;
 use crate::sys;
 

@@ -5,6 +5,7 @@
 
 pub mod alloc;
 pub mod arc;
+mod beside;
 pub mod bio;
 pub mod dm;
 pub(crate) mod dm_calls;
@@ -17,6 +18,7 @@ pub mod once;
 pub mod param;
 pub mod print;
 pub mod random;
+pub mod registration;
 pub mod store;
 pub mod sync;
 mod tie;
