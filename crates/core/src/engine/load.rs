@@ -280,7 +280,7 @@ impl Engine<'_> {
         let Stamp { generation, lost } = self.stamp(loser).unwrap_or_default();
         self.set_stamp(loser, Stamp { generation, lost: 0 });
         // Its block is rewritten before the first I/O.
-        self.stale(&[super::map::publish::block_of(loser)]);
+        self.stale(&[super::map::queue::block_of(loser)]);
         Ok(u64::from(lost.count_ones()))
     }
 }

@@ -48,42 +48,4 @@ impl Engine<'_> {
         self.counters.released_sectors += u64::from(mask.count_ones());
         self.notices.push(Notice::Released { group: group.first_sector(), mask, slot });
     }
-
-    /// Has `context`, which has claimed these groups, wait until no slot that was given up names one of them in its entry any more.
-    /// Such an entry would be the newest of its group once the present one is gone. False: there is none.
-    #[must_use]
-    pub(in crate::engine) fn await_retirements(&mut self, context: u8, first: Group, last: Group) -> bool {
-        if self.old_entries == 0 {
-            return false;
-        }
-        let mut found = false;
-        for slot in (0..self.table.slots()).map(Slot) {
-            let Some(record) = self.table.record(slot).filter(|r| r.usage() == Use::Mapped) else { continue };
-            let group = record.group();
-            let serves = || self.table.record_of(group).is_some_and(|(s, _)| s == slot);
-            if first <= group && group <= last && !serves() {
-                found = true;
-                self.await_retirement(context, slot);
-            }
-        }
-        found
-    }
-
-    fn await_retirement(&mut self, context: u8, slot: Slot) {
-        let waiting = |c: &&mut Change| c.slot == slot && c.stage != Stage::Doubt && c.owner.is_none();
-        let waits = match self.changes.iter_mut().find(waiting) {
-            Some(change) => {
-                change.owner = Some(context);
-                true
-            }
-            None => false,
-        };
-        let Some(generation) = self.next_generation() else { return };
-        let entry = Entry { state: SlotState::Retired, generation, ..Entry::default() };
-        let queued = waits || self.queue(Change::new(Kind::Retire, Some(context), slot, entry));
-        if let Some(c) = self.contexts.get_mut(usize::from(context)) {
-            c.outstanding += u32::from(waits);
-            c.failed |= !queued;
-        }
-    }
 }

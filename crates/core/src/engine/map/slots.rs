@@ -3,7 +3,6 @@
 use super::changes::{Change, Kind, Stage};
 use crate::engine::set::Engine;
 use crate::engine::tell::notice::Notice;
-use crate::format::{Entry, SlotState};
 use crate::lookup::{Record, Use};
 use crate::units::{Group, Sector, Slot};
 
@@ -88,26 +87,6 @@ impl Engine<'_> {
             let sectors = news.count_ones();
             self.counters.suspected_sectors += u64::from(sectors);
             self.notices.push(Notice::Suspect { sector, sectors, slot });
-        }
-    }
-
-    /// Queues the retirement of a slot that failed. Until it is durable the slot stays what it is, which keeps it from being taken
-    /// again.
-    pub(in crate::engine) fn queue_retirement(&mut self, slot: Slot) {
-        let queued = self.next_generation().is_some_and(|generation| {
-            let entry = Entry { state: SlotState::Retired, generation, ..Entry::default() };
-            self.changes.push(Change::new(Kind::Retire, None, slot, entry))
-        });
-        if !queued {
-            self.forgo_retirement(slot);
-        }
-    }
-
-    /// The retirement of a slot will not become durable. One that nothing was ever mapped to is free again, and a later failure finds it bad
-    /// once more; one whose content has moved keeps the entry that names its group.
-    pub(in crate::engine) fn forgo_retirement(&mut self, slot: Slot) {
-        if self.table.record(slot).is_some_and(|r| r.usage() == Use::Reserved) {
-            self.give_back(slot);
         }
     }
 
