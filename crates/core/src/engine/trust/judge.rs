@@ -44,7 +44,7 @@ impl Engine<'_> {
             return false;
         }
         self.fail_reason = None;
-        self.forget_breaker();
+        self.breaker.close();
         // A commit that may have landed is settled by other work (S13).
         self.judge();
         true
@@ -77,7 +77,7 @@ impl Engine<'_> {
         } else if self.unsettled {
             Some(NoRemapReason::Commit)
         } else {
-            self.breaker_cause().map(NoRemapReason::Breaker)
+            self.breaker.cause().map(NoRemapReason::Breaker)
         }
     }
 

@@ -74,11 +74,6 @@ impl Engine<'_> {
         self.breaker.close();
     }
 
-    /// Why the breaker is open, if it is.
-    pub(in crate::engine) fn breaker_cause(&self) -> Option<BreakerCause> {
-        self.breaker.cause()
-    }
-
     /// Whether the breaker is open.
     pub fn breaker_is_open(&self) -> bool {
         self.breaker.is_open()
