@@ -25,6 +25,7 @@ mod query;
 mod reply;
 mod samples;
 mod set;
+mod shell;
 mod signature;
 mod spare;
 mod status;
@@ -52,13 +53,18 @@ fn main() -> ExitCode {
         (Ok(report), json) => {
             let object = json.then(|| format!("{:#}\n", output::envelope(command, &report)));
             print(object.as_ref().unwrap_or(&report.text));
-            report.undone.map_or(ExitCode::SUCCESS, |failure| failed(command, &failure, json))
+            let exit = report.exit_status.map_or(ExitCode::SUCCESS, ExitCode::from);
+            report.undone.map_or(exit, |failure| failed(command, &failure, json))
         }
         (Err(failure), json) => {
             if json {
                 print(&format!("{:#}\n", output::failure_envelope(command, &failure)));
             }
-            failed(command, &failure, json)
+            let exit = failed(command, &failure, json);
+            match &cli.verb {
+                Verb::Status(args) if args.check => ExitCode::from(status::check_failed(&failure)),
+                _ => exit,
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ const AFTER: &[(&str, &str)] = &[
         "EXIT STATUS",
         "0 good; 1 wrong parameters, or a question answered with no; 2 no permission; 3 out of memory; 4 a device that is \
          missing, does not fit, holds something else or fails, or something stayed undone; 5 a device or name that exists \
-         already or is busy.",
+         already or is busy. Of `status --check`: 0 good, 10 look at it, 11 act now, 12 unknown.",
     ),
     (
         "ENVIRONMENT",

@@ -15,12 +15,14 @@ pub struct Report {
     pub json: Value,
     /// What stayed undone of it.
     pub undone: Option<Failure>,
+    /// The exit status, where it is a verdict and not whether the verb did its work.
+    pub exit_status: Option<u8>,
 }
 
 impl Report {
     /// A report of a verb that did all it was to do.
     pub fn new(text: String, json: Value) -> Report {
-        Report { text, json, undone: None }
+        Report { text, json, undone: None, exit_status: None }
     }
 }
 

@@ -56,10 +56,14 @@ impl Mapping {
     }
 }
 
+/// Whether a device is named as MAJOR:MINOR.
+pub fn is_number(device: &str) -> bool {
+    let parts = device.split_once(':');
+    parts.is_some_and(|(major, minor)| major.parse::<u32>().is_ok() && minor.parse::<u32>().is_ok())
+}
+
 fn node_below(root: &Path, device: &str) -> PathBuf {
-    let is_number =
-        |(major, minor): (&str, &str)| major.parse::<u32>().is_ok() && minor.parse::<u32>().is_ok();
-    if !device.split_once(':').is_some_and(is_number) {
+    if !is_number(device) {
         return PathBuf::from(device);
     }
     let sysfs = root.join("sys/dev/block").join(device);
@@ -174,6 +178,14 @@ pub struct Status {
 }
 
 impl Status {
+    /// Slots that the next bad groups can take. `slots` are all of the set, where that is known: the total can be an
+    /// administrator's limit, below which retired slots do not count.
+    pub fn free_slots(&self, slots: Option<u64>) -> Option<u64> {
+        let (total, used) = (self.total_slots?, self.used_slots?);
+        let unretired = slots.unwrap_or(total).saturating_sub(self.retired_slots.unwrap_or(0));
+        Some(total.min(unretired).saturating_sub(used))
+    }
+
     /// Reads a status line; `None` when not even the first four fields are there.
     pub fn parse(text: &str) -> Option<Status> {
         let mut words = text.split_whitespace();

@@ -24,7 +24,8 @@ region of one, 8 MiB or more, that takes what the bad sectors of main can no lon
   umount /srv; dmremap close archive         when done
 
 Exit status: 0 good, 1 wrong parameters, 2 no permission, 3 out of memory,
-4 wrong or failing device, or something stayed undone, 5 device exists or is busy.")]
+4 wrong or failing device, or something stayed undone, 5 device exists or is busy;
+of status --check also 10 look at it, 11 act now, 12 unknown.")]
 pub struct Cli {
     /// Print one JSON object instead of text.
     #[arg(long, global = true)]
@@ -93,13 +94,24 @@ Until then, do not mount main itself: the mapped sectors live on the spare."
     )]
     Close(CloseArgs),
     /// Show how open sets are doing.
+    #[command(
+        long_about = "Shows how open sets are doing: all in a table, or one in full, and what to do about those that are not well.
+
+The exit status is 4 if the state of a set cannot be read. With --check it is the verdict: 0 good, 10 look at it, 11 act now, \
+12 unknown, which is also that NAME is not open, or no set at all."
+    )]
     #[command(after_long_help = "Modes:
-  rw        all is well
-  linear    opened with --linear: what is mapped is served, nothing is remapped
-  degraded  works, with fewer copies of the metadata than the set has
-  inactive  an open was cut off before the set was there: close it, then open it again
-  no-remap  reads and writes work, but no further bad sector can be replaced
-  fail      the device stopped; the kernel log says why")]
+  rw        bad sectors are replaced, as long as a slot is free
+  degraded  the same, with fewer copies of the map than the set has
+  no-remap  reads and writes work, but no further bad sector is replaced
+  fail      writes are refused, perhaps reads too
+  inactive  an open was cut off: nothing is served until it is closed and opened again
+  linear    opened with --linear: what is mapped is served, no further bad sector is replaced
+
+Examples:
+  dmremap status archive
+  dmremap status --check || mail -s 'dm-remap' root </dev/null
+      In a script: exit status 0 good, 10 look at it, 11 act now, 12 unknown.")]
     Status(StatusArgs),
     /// List what is mapped, lost or retired.
     #[command(

@@ -92,6 +92,10 @@ pub struct CloseArgs {
 pub struct StatusArgs {
     /// Name of an open set. Default: all.
     pub name: Option<String>,
+    /// For scripts: a line for each thing to know, and the verdict as exit status. 0 good, 10 look at it, 11 act now, 12
+    /// unknown.
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Arguments of `list`.

@@ -1,6 +1,7 @@
 //! Users of a device in words, and how each is ended.
 
 use super::user::{is_multipath, User, What};
+use crate::shell::{self, printable};
 use std::path::Path;
 
 /// What `own`, a device by its name in the kernel, is used by; other devices than that are named.
@@ -126,18 +127,7 @@ fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy())
 }
 
-/// Without control characters, which could do things to a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 /// As a shell takes it.
 fn quoted(path: &Path) -> String {
-    let text = shown(path);
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
-    if text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    shell::quoted(&path.to_string_lossy())
 }
