@@ -28,7 +28,7 @@ pub fn resume(args: &NameArgs, dm: &dyn Dm) -> Result<Report> {
     let mut report = Report::new(format!("{name}: mode {mode}\n"), json!({ "name": name, "mode": mode }));
     if !matches!(mode, "rw" | "degraded") {
         let what = format!("{name} does not remap: its mode is {mode}");
-        let next = format!("`dmremap status {name}` and the kernel log (dmesg) say why; copy the data off");
+        let next = format!("`dmremap status {name}` says why, and what to do");
         report.undone = Some(Failure::new(Kind::Device, what, next));
     }
     Ok(report)

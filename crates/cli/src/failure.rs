@@ -47,7 +47,8 @@ impl Failure {
             io::ErrorKind::ResourceBusy => (Kind::Busy, "unmount or close what uses it, then try again"),
             io::ErrorKind::AlreadyExists => (Kind::Busy, "choose another name"),
             io::ErrorKind::NotFound => (Kind::Device, "check the path"),
-            _ => (Kind::Device, "the kernel log (dmesg) may say more"),
+            _ if is_of_device(error) => (Kind::Device, "`dmesg` tells which sector of which device failed"),
+            _ => (Kind::Device, ""),
         };
         Failure::new(kind, format!("{doing}: {}", plain(error)), next)
     }
@@ -56,6 +57,11 @@ impl Failure {
     pub fn path(doing: &str, path: &Path, error: &io::Error) -> Failure {
         Failure::system(format_args!("cannot {doing} {}", path.display()), error)
     }
+}
+
+/// Whether the block layer says something of it in the kernel log: EIO, ENODATA and EREMOTEIO.
+fn is_of_device(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(5 | 61 | 121))
 }
 
 /// The text of an error without its number.

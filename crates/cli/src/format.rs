@@ -6,7 +6,9 @@ use crate::device::{Access, Device};
 use crate::failure::{Failure, Kind, Result};
 use crate::holders::{self, BesideIdle};
 use crate::identity;
+use crate::open::check_name;
 use crate::output::{size, Report};
+use crate::shell;
 use crate::signature::{content, Content};
 use crate::spare::Spare;
 use remap_core::format::{Geometry, MainShape, SetId, Superblock, Text64};
@@ -81,7 +83,7 @@ fn region_of<'a>(args: &FormatArgs, main: &Device, spare: &'a Device) -> Result<
         );
         return Err(Failure::new(Kind::Device, what, "use a spare with smaller logical blocks"));
     }
-    region.check_size()?;
+    region.check_size("use a larger device, or another --spare-offset")?;
     Ok(region)
 }
 
@@ -141,6 +143,16 @@ fn refuse_or_ask(args: &FormatArgs, found: &Content) -> Result<()> {
     }
 }
 
+/// A name for the first `open`: the label where that can be one, else one after main.
+fn name_for(args: &FormatArgs) -> String {
+    if check_name(&args.label).is_ok() {
+        return args.label.clone();
+    }
+    let base = args.main.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' };
+    format!("remap-{}", base.chars().take(100).map(plain).collect::<String>())
+}
+
 fn report(args: &FormatArgs, s: &Superblock, spare: &Spare<'_>, found: &Content) -> Report {
     let g = &s.geometry;
     let done = if args.dry_run { "would become" } else { "is now" };
@@ -157,11 +169,8 @@ fn report(args: &FormatArgs, s: &Superblock, spare: &Spare<'_>, found: &Content)
         text += &format!("  what was there {verb} lost: {what}\n");
     }
     if !args.dry_run {
-        let (main, spare) = (args.main.display(), args.spare.display());
-        let offset =
-            |name: &str, n: u64| if n == 0 { String::new() } else { format!("--{name}-offset {n} ") };
-        let offsets = offset("main", args.offsets.main_offset) + &offset("spare", args.offsets.spare_offset);
-        text += &format!("next: dmremap open {offsets}{main} {spare} NAME\n");
+        let open = shell::open("", args.offsets, &args.main, &args.spare, &name_for(args));
+        text += &format!("next: {open}\n");
     }
     let json = json!({
         "dry_run": args.dry_run,

@@ -9,13 +9,15 @@ use crate::holders::System;
 use crate::linear::Assembly;
 use crate::output::Report;
 use crate::pair::Pair;
+use crate::shell;
 use crate::table::{dm_uuid, linear_uuid, TARGET};
 use serde_json::json;
 
 /// Runs the verb.
 pub fn run(args: &TableArgs) -> Result<Report> {
     // As `open`; but what uses main or spare is only told, since nothing is opened.
-    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force && args.linear)?;
+    let by_few = shell::table("--linear --force ", args.offsets, &args.main, &args.spare);
+    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force && args.linear, &by_few)?;
     let mut warnings = pair.check_main(args.force)?;
     pair.check_placement()?;
     let id = pair.superblock.id;

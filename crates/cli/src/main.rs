@@ -1,5 +1,7 @@
 //! `dmremap`: makes, opens and inspects sets of dm-remap.
 
+#[cfg(test)]
+mod advice;
 mod args;
 mod close;
 mod confirm;
@@ -30,6 +32,7 @@ mod signature;
 mod spare;
 mod status;
 mod table;
+mod wrong;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -42,11 +45,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
-            let _ = e.print();
-            let wrong = e.use_stderr();
-            return ExitCode::from(if wrong { Kind::Parameters as u8 } else { 0 });
-        }
+        Err(e) => return wrong::arguments(&e),
     };
     let command = name_of(&cli.verb);
     match (run(&cli.verb), cli.json) {

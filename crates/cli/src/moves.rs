@@ -9,6 +9,7 @@ use crate::output::Report;
 use crate::query::check_range;
 use crate::reply::{ask, not_understood, number};
 use crate::set::set_of_target;
+use plan::Room;
 use serde_json::{json, Map, Value};
 
 /// Most sectors of one message.
@@ -166,11 +167,7 @@ pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
     holders::check_open_set(&System::live(Some(dm)), &set)?;
     let range = args.sector..args.sector + args.count;
     if args.dry_run {
-        let mapped = mapped_within(dm, name, &range)?;
-        let main = args.count - mapped;
-        let text = format!("{name}: would move {main} sectors to the spare; {mapped} are there\n");
-        let json = json!({ "name": name, "dry_run": true, "main_sectors": main, "mapped_sectors": mapped });
-        return Ok(Report::new(text, json));
+        return plan::remap(dm, &set, &range);
     }
     let mut moved = send(dm, name, &REMAP, &[range])?;
     let (new, old) = (moved.count("remapped"), moved.count("mapped"));
@@ -181,9 +178,7 @@ pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
     }
     let parts =
         [("unreadable", "could not be read from main"), ("failed", "could not be stored on the spare")];
-    let next = format!(
-        "what cannot be read is moved by a write only; `dmremap status {name}` tells of slots and mode"
-    );
+    let next = plan::next(&Room::of(dm, &set), name, moved.count("unreadable") > 0);
     let undone = undone(&mut moved, name, &parts, &next);
     Ok(Report { undone, ..Report::new(text + "\n", Value::Object(fields)) })
 }
@@ -227,5 +222,6 @@ pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
     Ok(Report { undone, ..Report::new(text + "\n", Value::Object(fields)) })
 }
 
+mod plan;
 #[cfg(test)]
 mod tests;

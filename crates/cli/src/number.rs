@@ -28,6 +28,11 @@ impl Number {
         text_of(&self.sysfs().join(attribute))?.parse().ok()
     }
 
+    /// Its physical block in bytes, where sysfs tells.
+    pub fn physical_block_bytes(self) -> Option<u64> {
+        text_of(&self.queue().join("physical_block_size"))?.parse().ok()
+    }
+
     fn is_partition(self) -> bool {
         self.sysfs().join("partition").exists()
     }

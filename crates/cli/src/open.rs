@@ -9,6 +9,7 @@ use crate::linear::Assembly;
 use crate::output::{size, Report};
 use crate::pair::Pair;
 use crate::set::{check_not_open, dm_failure, OpenSet, Wanted};
+use crate::shell;
 use crate::table::{dm_uuid, linear_uuid, Mapping, TARGET};
 use remap_core::format::Superblock;
 use serde_json::json;
@@ -44,10 +45,16 @@ pub fn run(args: &OpenArgs, dm: &dyn Dm) -> Result<Report> {
     Ok(report(args, &plan, &node))
 }
 
+/// The command with other options.
+fn command(args: &OpenArgs, options: &str) -> String {
+    shell::open(options, args.offsets, &args.main, &args.spare, &args.name)
+}
+
 /// Reads and checks everything. The kernel claims both devices later; they are closed again by then.
 fn plan(args: &OpenArgs, dm: &dyn Dm) -> Result<Plan> {
     // The kernel takes no minority of superblocks (docs/format.md, Loading, step 1).
-    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force && args.linear)?;
+    let by_few = command(args, "--linear --force ");
+    let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force && args.linear, &by_few)?;
     let mapping = pair.mapping_by_number()?;
     let id = pair.superblock.id;
     // While the set is open, main's content is not what it was at the last close: this has to come first.
@@ -132,7 +139,7 @@ fn described(assembly: &Assembly, readonly: bool) -> String {
 }
 
 /// Names that can be a file in /dev/mapper, and that device-mapper takes.
-fn check_name(name: &str) -> Result<()> {
+pub fn check_name(name: &str) -> Result<()> {
     let good = !name.is_empty() && name.len() < 128 && !matches!(name, "." | ".." | "control");
     if good && name.chars().all(|c| c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c)) {
         return Ok(());
@@ -186,8 +193,11 @@ fn explain_load(args: &OpenArgs, dm: &dyn Dm, error: &io::Error) -> Failure {
     let missing = dm.targets().is_ok_and(|targets| targets.iter().all(|(name, _)| name != TARGET));
     if missing && !args.linear {
         let what = "the kernel has no target `remap`: the module dm_remap is not loaded";
-        let next = "`modprobe dm_remap`; if there is no such module, install it with `./x install` in the source tree, or \
-                    read what is there without it: `dmremap open --linear`";
+        let next = format!(
+            "`modprobe dm_remap`; if there is no such module, install it with `./x install` in the source tree, or read what \
+             is there without it: `{}`",
+            command(args, "--linear ")
+        );
         return Failure::new(Kind::Device, what, next);
     }
     let mut failure = dm_failure(&format!("open {}", args.name), error, dm);

@@ -7,7 +7,7 @@ use crate::holders::{self, BesideIdle, System};
 use crate::identity;
 use crate::spare::Spare;
 use crate::table::Mapping;
-use remap_core::format::{Samples, Superblock};
+use remap_core::format::{ChooseError, Samples, Superblock};
 use remap_core::placement::{place, DeviceFacts};
 use std::path::Path;
 
@@ -26,13 +26,18 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Opens both and reads the superblocks. `force` lets a minority of them count.
-    pub fn read(main: &Path, spare: &Path, offsets: Offsets, force: bool) -> Result<Pair> {
+    /// Opens both and reads the superblocks. `force` lets a minority of them count; `by_few` is the command that does.
+    pub fn read(main: &Path, spare: &Path, offsets: Offsets, force: bool, by_few: &str) -> Result<Pair> {
         let main = Device::open(main, Access::Read)?;
         let spare = Device::open(spare, Access::Read)?;
         let same = main.is_same(&spare);
         let region = Spare::new(&spare, offsets.spare_offset, same.then_some(offsets.main_offset))?;
-        let (superblock, samples) = region.superblock_and_samples(force).map_err(|mut failure| {
+        region.check_size("check the device and --spare-offset")?;
+        let (superblock, samples) = region.choose_with_samples(force).map_err(|why| {
+            let mut failure = region.explain(&why);
+            if let ChooseError::Minority { .. } = why {
+                failure.next = format!("make half of them readable, or read what these know of: `{by_few}`");
+            }
             let swapped =
                 || Spare::new(&main, offsets.main_offset, None).is_ok_and(|spare| spare.choose(true).is_ok());
             if !same && swapped() {

@@ -31,13 +31,16 @@ pub fn run(args: &QueryArgs, dm: &dyn Dm) -> Result<Report> {
     let place = place.map(|(slot, at)| format!(", slot {slot}, sector {at} of the spare's device"));
     let meaning = match state {
         "main" => "on main",
-        "pending" => "on main, which failed to read it; a write heals it",
+        "pending" => "on main, which cannot read it; a write heals it",
         "mapped" => "on the spare",
-        "suspect" => "on the spare, which failed to read it; a write heals it",
+        "suspect" => "on the spare, which could not read it; a write heals it",
         "lost" => "its content is lost; a write gives it a new one",
         _ => "a state that this version does not know",
     };
-    let refused = if writes_refused { "; writes are refused, `dmremap resume` may end that" } else { "" };
+    let resume = format!(
+        "; writes are refused since the map could not be written, `dmremap resume {name}` tries again"
+    );
+    let refused = if writes_refused { resume.as_str() } else { "" };
     let text = format!("{sector}: {state} ({meaning}{refused}){}\n", place.unwrap_or_default());
     let json = json!({ "name": name, "sector": sector, "state": state, "slot": slot, "spare_sector": spare_sector,
                        "writes_refused": writes_refused });

@@ -19,7 +19,7 @@ pub fn number(line: &str, key: &str) -> Option<u64> {
 /// A reply that lacks what the interface promises.
 pub fn not_understood(name: &str, reply: &str) -> Failure {
     let what = format!("the answer of {name} is not understood: \"{}\"", reply.trim_end());
-    Failure::new(Kind::Device, what, "tool and module should be of one version")
+    Failure::new(Kind::Device, what, "install tool and module of one version")
 }
 
 /// Sends a message and returns the reply. `doing` reads like "move sector 8 of archive".
@@ -37,8 +37,7 @@ fn explain(dm: &dyn Dm, name: &str, doing: &str, error: &io::Error) -> Failure {
     match error.raw_os_error() {
         Some(EROFS) => {
             failure.what = format!("cannot {doing}: it is read-only, or its mode forbids changes of the map");
-            failure.next =
-                format!("`dmremap status {name}` tells which; `dmremap resume {name}` may end the latter");
+            failure.next = format!("`dmremap status {name}` tells which, and what to do");
         }
         Some(ENXIO) => {
             failure.next = format!("it was never resumed: `dmsetup resume {name}`, or close and open it")

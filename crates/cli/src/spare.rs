@@ -2,7 +2,8 @@
 
 use crate::device::Device;
 use crate::failure::{Failure, Kind, Result};
-use remap_core::format::geometry::usable_blocks;
+use crate::output::size;
+use remap_core::format::geometry::{usable_blocks, GeometryError};
 use remap_core::format::{
     BlankCheck, Block, BlockError, ChooseError, Chooser, Entry, Formatter, Geometry, Samples, SlotState,
     Superblock, TableBlock, COPIES_MAX, ENTRIES_PER_BLOCK,
@@ -48,12 +49,21 @@ impl<'a> Spare<'a> {
         Ok(Spare { device, offset, region_blocks })
     }
 
-    /// Fails unless the region can hold a set at all.
-    pub fn check_size(&self) -> Result<()> {
-        Geometry::max_slots(self.region_blocks).map(|_| ()).map_err(|e| {
-            let what = format!("{} cannot be a spare: {e}", self.device.path().display());
-            Failure::new(Kind::Device, what, "use a larger device, or another offset")
-        })
+    /// Fails unless the region can hold a set at all. `next` is what to do where it is a device that is too small.
+    pub fn check_size(&self, next: &str) -> Result<()> {
+        let Err(e) = Geometry::max_slots(self.region_blocks) else { return Ok(()) };
+        let path = self.device.path().display();
+        let sectors = self.region_blocks * 8;
+        if !matches!(e, GeometryError::TooSmall { .. }) {
+            return Err(Failure::new(Kind::Device, format!("{path} cannot be a spare: {e}"), next));
+        }
+        let found = match (self.device.number, self.offset) {
+            (None, _) => format!("{path} is a file of {}", size(self.device.sectors)),
+            (Some(_), 0) => format!("{path} has {}", size(sectors)),
+            (Some(_), from) => format!("{path} has {} from sector {from} on", size(sectors)),
+        };
+        let next = if self.device.number.is_none() { "check the path" } else { next };
+        Err(Failure::new(Kind::Device, format!("{found}, and a spare 8 MiB at least"), next))
     }
 
     fn read_block(&self, at: SpareBlock) -> io::Result<Box<Block>> {
@@ -68,7 +78,10 @@ impl<'a> Spare<'a> {
     }
 
     /// As [`Spare::choose`], with the samples of main that the superblock holds.
-    fn choose_with_samples(&self, force: bool) -> std::result::Result<(Superblock, Samples), ChooseError> {
+    pub fn choose_with_samples(
+        &self,
+        force: bool,
+    ) -> std::result::Result<(Superblock, Samples), ChooseError> {
         self.device.drop_cache();
         let mut chooser = Chooser::new(self.region_blocks);
         let mut blocks = Vec::new();
@@ -92,13 +105,16 @@ impl<'a> Spare<'a> {
 
     /// As [`Spare::superblock`], with the samples of main that it holds.
     pub fn superblock_and_samples(&self, force: bool) -> Result<(Superblock, Samples)> {
-        self.check_size()?;
-        self.choose_with_samples(force).map_err(|e| {
-            // What is wrong is the first sentence, what to do the rest.
-            let text = e.to_string();
-            let (what, next) = text.split_once(". ").unwrap_or((&text, ""));
-            Failure::new(Kind::Device, format!("{}: {what}", self.device.path().display()), next)
-        })
+        self.check_size("check the device and --spare-offset")?;
+        self.choose_with_samples(force).map_err(|e| self.explain(&e))
+    }
+
+    /// Why no superblock counts, as a failure of the tool.
+    pub fn explain(&self, error: &ChooseError) -> Failure {
+        // What is wrong is the first sentence, what to do the rest.
+        let text = error.to_string();
+        let (what, next) = text.split_once(". ").unwrap_or((&text, ""));
+        Failure::new(Kind::Device, format!("{}: {what}", self.device.path().display()), next)
     }
 
     /// The first thing in the first or last MiB that is not zero, in words; `None` when they are blank.

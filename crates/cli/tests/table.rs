@@ -114,7 +114,11 @@ fn s12_a_minority_of_superblocks_is_for_readers_only() {
         fs::write(&files.spare, &region).unwrap();
         let minority = damaged == 3;
         let text = said(&["table", "--force"], minority);
-        assert_eq!(minority, text.contains("1 of 3") && text.contains("open --linear --force"), "{text}");
+        assert_eq!(
+            minority,
+            text.contains("1 of 3") && text.contains("`dmremap table --linear --force "),
+            "{text}"
+        );
         assert_eq!(lines(&files, &["--force", "--linear"]), equal);
         assert!(!minority || said(&["table", "--linear"], true).contains("1 of 3"));
     }

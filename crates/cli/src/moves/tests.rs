@@ -67,7 +67,7 @@ fn what_stays_undone_is_a_failure_that_says_how_much() {
         let report = remap(&remap_args(8, 8), &dm).unwrap();
         let failure = report.undone.unwrap();
         assert_eq!(failure.kind, Kind::Device);
-        assert!(failure.what.contains(words) && failure.next.contains("dmremap status archive"), "{failure}");
+        assert!(failure.what.contains(words), "{failure}");
     }
     for key in ["lost", "unreadable", "failed"] {
         let count = |k: &str| format!("{k}={}", u64::from(k == key));
@@ -171,4 +171,54 @@ fn s27_strange_ranges_answers_and_sets_are_refused() {
     let linear = FakeDm::with_set("archive", uuid, Number { major: 254, minor: 3 }, 0);
     assert!(remap(&remap_args(0, 8), &linear).unwrap_err().what.contains("--linear"));
     assert!(linear.sent.borrow().is_empty());
+}
+
+/// A set with that many of 1950 slots in use, in that mode, that maps what [`LIST`] says.
+fn filled(mode: &str, used: u64, replies: &[(&str, &str)]) -> FakeDm {
+    let mut dm = dm(&[&[LIST], replies].concat());
+    let id = "d0010203-0405-4607-8809-0a0b0c0d0e0f";
+    dm.devices[1].2[0].text = format!("{mode} {used}/1950 0 0 5/5 0 0 0 0 0 0 - {id} 0");
+    dm
+}
+
+#[test]
+fn s22_advice_for_what_was_not_moved_knows_whether_a_slot_is_free() {
+    let reply = |unreadable: u64, failed: u64| {
+        format!("sector=8 sectors=8 remapped=0 mapped=0 unreadable={unreadable} failed={failed}\n")
+    };
+    for (mode, used, unreadable, failed, wanted) in [
+        ("rw", 3, 8, 0, "restore it from a backup"),
+        ("rw", 1950, 8, 0, "no slot is free"),
+        ("rw", 1950, 0, 8, "`dmremap release --all archive`"),
+        ("rw", 3, 0, 8, "`dmremap status archive`"),
+        ("no-remap", 3, 0, 8, "its mode is no-remap"),
+    ] {
+        let dm = filled(mode, used, &[("remap 8 8", &reply(unreadable, failed))]);
+        let failure = remap(&remap_args(8, 8), &dm).unwrap().undone.unwrap();
+        assert!(failure.next.contains(wanted), "{mode} {used}: {failure}");
+    }
+}
+
+#[test]
+fn s22_a_dry_run_promises_no_more_than_fits() {
+    let dry = |mode: &str, used: u64, sector: u64, count: u64| {
+        remap(&RemapArgs { dry_run: true, ..remap_args(sector, count) }, &filled(mode, used, &[])).unwrap()
+    };
+    // Sectors 8 to 18 and 40 are mapped: the groups 1, 2 and 5 have slots.
+    let fits = dry("rw", 1947, 0, 48);
+    assert!(fits.undone.is_none(), "{fits:?}");
+    assert_eq!((fits.json["needed_slots"].as_u64(), fits.json["free_slots"].as_u64()), (Some(3), Some(3)));
+    assert!(
+        fits.text.contains("would move 36 sectors to the spare, which takes 3 of 3 free slots"),
+        "{}",
+        fits.text
+    );
+    let full = dry("rw", 1948, 0, 48);
+    assert!(!full.text.contains("would move"), "{}", full.text);
+    let failure = full.undone.unwrap();
+    assert!(failure.what.contains("2 slots are free, for 16 sectors at most"), "{failure}");
+    let closed = dry("no-remap", 3, 0, 48).undone.unwrap();
+    assert!(closed.what.contains("the mode of archive is no-remap"), "{closed}");
+    // What is there already needs nothing.
+    assert!(dry("no-remap", 1950, 8, 8).undone.is_none());
 }

@@ -1,5 +1,6 @@
 //! What can be found out about an open set.
 
+use crate::args::Offsets;
 use crate::device::{Access, Device};
 use crate::dm::{Dm, Info};
 use crate::failure::{Failure, Kind, Result};
@@ -81,16 +82,10 @@ impl Set {
     pub fn open_command(&self) -> Option<String> {
         let (main, spare) = (self.main(), self.spare());
         let is_path = |path: &str| path.starts_with('/') && !path.starts_with("/dev/block/");
-        (is_path(&main) && is_path(&spare)).then(|| {
-            let offset = |option: &str, sectors: u64| match sectors {
-                0 => String::new(),
-                n => format!("--{option}-offset {n} "),
-            };
-            let Mapping { main_offset, spare_offset, .. } = self.mapping;
-            let offsets = offset("main", main_offset) + &offset("spare", spare_offset);
-            let [main, spare, name] = [&main, &spare, &self.info.name].map(|word| shell::quoted(word));
-            format!("dmremap open {offsets}{main} {spare} {name}")
-        })
+        let Mapping { main_offset, spare_offset, .. } = self.mapping;
+        let offsets = Offsets { main_offset, spare_offset };
+        (is_path(&main) && is_path(&spare))
+            .then(|| shell::open("", offsets, main.as_ref(), spare.as_ref(), &self.info.name))
     }
 }
 

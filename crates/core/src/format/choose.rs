@@ -65,8 +65,8 @@ impl fmt::Display for ChooseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ChooseError::NothingThere => f.write_str(
-                "this is not a spare: no superblock of dm-remap was found. Check the device and the offset; a new spare \
-                 is made by `dmremap format`",
+                "this is not a spare: no superblock of dm-remap was found. Check the device and the offset; \
+                 `dmremap help format` tells how a new spare is made",
             ),
             ChooseError::Unreadable { places } => write!(
                 f,
@@ -92,7 +92,7 @@ impl fmt::Display for ChooseError {
             ChooseError::Minority { readable, of } => write!(
                 f,
                 "only {readable} of {of} superblocks are readable, and the others may know of later mappings. Make half of them \
-                 readable, or copy off what these know of by `dmremap open --linear --force`"
+                 readable, or copy off what these know of: `dmremap help open` tells how (--linear --force)"
             ),
             ChooseError::Formatting(id) => write!(
                 f,
