@@ -6,6 +6,7 @@ use crate::dm::Info;
 use crate::failure::{Failure, Kind, Result};
 use crate::fingerprint;
 use crate::holders;
+use crate::names;
 use crate::output::Report;
 use crate::set::{dm_failure, inactive, open_set, OpenSet};
 use crate::table::is_set;
@@ -13,6 +14,7 @@ use serde_json::json;
 
 /// Runs the verb.
 pub fn run(args: &CloseArgs, dm: &dyn Dm) -> Result<Report> {
+    let args = &CloseArgs { name: names::resolve(dm, &args.name)?, deferred: args.deferred };
     let name = &args.name;
     // A device without a table has never been written through: main is as it was, and no fingerprint is due.
     let unused = inactive(dm, name);

@@ -3,6 +3,7 @@
 use crate::args::NameArgs;
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
+use crate::names;
 use crate::output::Report;
 use crate::reply::{ask, not_understood, value};
 use crate::set::set_of_target;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 /// Runs `reset-stats`.
 pub fn reset_stats(args: &NameArgs, dm: &dyn Dm) -> Result<Report> {
-    let name = &args.name;
+    let name = &names::resolve(dm, &args.name)?;
     set_of_target(dm, name)?;
     let reply = ask(dm, name, "reset_stats", &format!("reset the counts of {name}"))?;
     if value(&reply, "stats") != Some("reset") {
@@ -21,7 +22,7 @@ pub fn reset_stats(args: &NameArgs, dm: &dyn Dm) -> Result<Report> {
 
 /// Runs `resume`.
 pub fn resume(args: &NameArgs, dm: &dyn Dm) -> Result<Report> {
-    let name = &args.name;
+    let name = &names::resolve(dm, &args.name)?;
     set_of_target(dm, name)?;
     let reply = ask(dm, name, "resume_remap", &format!("resume {name}"))?;
     let mode = value(&reply, "mode").ok_or_else(|| not_understood(name, &reply))?;

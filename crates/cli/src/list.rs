@@ -4,6 +4,7 @@ use crate::args::ListArgs;
 use crate::device::{Access, Device};
 use crate::dm::Dm;
 use crate::failure::Result;
+use crate::names;
 use crate::output::{columns, Report};
 use crate::reply::{ask, not_understood, number, value};
 use crate::set::open_set;
@@ -78,6 +79,7 @@ fn runs_of(spare: &Spare<'_>, superblock: &Superblock, slot: u32, entry: &Entry)
 
 /// Runs the verb on an open set.
 pub fn live(dm: &dyn Dm, name: &str) -> Result<Report> {
+    let name = &names::resolve(dm, name)?;
     let set = open_set(dm, name)?;
     if set.linear {
         // What is on the spare does not change as long as it is open.

@@ -1,6 +1,7 @@
 //! The map of a set that is not open, by the rules that the kernel loads it with: core's own loader.
 
 use crate::failure::{Failure, Kind, Result};
+use crate::progress::Progress;
 use crate::spare::Spare;
 use remap_core::engine::list::Listed;
 use remap_core::engine::load::{LoadError, Loader};
@@ -48,9 +49,13 @@ pub fn map(spare: &Spare<'_>, superblock: &Superblock) -> Result<Map> {
     let failed = |e: LoadError| explain(spare, &e);
     let mut loader = Loader::new(superblock.clone(), Settings::default(), storage).map_err(failed)?;
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut progress = Progress::new(format!("reading the map on {}", spare.path().display()), None);
+    let mut done = 0;
     while let Some(request) = loader.next(buffer.len()).map_err(failed)? {
         let read = spare.carry_out(&request, &mut buffer);
         loader.done(read.is_ok(), &buffer);
+        done += u64::from(request.sectors);
+        progress.at(done);
     }
     Ok(walk(&loader.finish().map_err(failed)?, superblock.geometry.slot_count()))
 }

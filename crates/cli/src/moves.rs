@@ -4,16 +4,15 @@ use crate::args::{ReleaseArgs, RemapArgs};
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
 use crate::holders::{self, System};
+use crate::interrupt::Interrupt;
 use crate::list::runs;
+use crate::names;
 use crate::output::Report;
 use crate::query::check_range;
-use crate::reply::{ask, not_understood, number};
 use crate::set::set_of_target;
+use crate::shell;
 use plan::Room;
 use serde_json::{json, Map, Value};
-
-/// Most sectors of one message.
-const SECTORS_PER_MESSAGE: u64 = 65_536;
 
 /// Sectors from one on.
 type Range = std::ops::Range<u64>;
@@ -22,6 +21,8 @@ type Range = std::ops::Range<u64>;
 struct Message {
     word: &'static str,
     doing: &'static str,
+    /// As `doing`, while it goes on.
+    progress: &'static str,
     keys: &'static [&'static str],
     /// After a sector that failed the rest is not tried: it would fail as well, slowly.
     ends_at_failure: bool,
@@ -30,6 +31,7 @@ struct Message {
 const REMAP: Message = Message {
     word: "remap",
     doing: "move to the spare",
+    progress: "moving to the spare",
     keys: &["remapped", "mapped", "unreadable", "failed"],
     ends_at_failure: true,
 };
@@ -37,6 +39,7 @@ const REMAP: Message = Message {
 const RELEASE: Message = Message {
     word: "release",
     doing: "move back to main",
+    progress: "moving back to main",
     keys: &["released", "main", "lost", "unreadable", "failed"],
     ends_at_failure: false,
 };
@@ -47,6 +50,8 @@ struct Moved {
     counts: Vec<u64>,
     /// Where it ended before its end, and why if that was an error.
     stopped: Option<(u64, Option<Failure>)>,
+    /// It ended there since the caller asked for it.
+    interrupted: bool,
 }
 
 impl Moved {
@@ -63,73 +68,23 @@ impl Moved {
     }
 }
 
-/// Sends the message for every range, in pieces. What the target widened a piece to is not asked for again.
-fn send(dm: &dyn Dm, name: &str, message: &'static Message, ranges: &[Range]) -> Result<Moved> {
-    let mut moved = Moved { message, counts: vec![0; message.keys.len()], stopped: None };
-    let mut at = 0;
-    let mut answered = false;
-    for range in ranges {
-        at = range.start.max(at);
-        while at < range.end {
-            let count = (range.end - at).min(SECTORS_PER_MESSAGE);
-            let doing = format!("{} {count} sectors of {name} from {at} on", message.doing);
-            let reply = ask(dm, name, &format!("{} {at} {count}", message.word), &doing);
-            let counts =
-                reply.and_then(|reply| Counts::parse(message, &reply).ok_or(not_understood(name, &reply)));
-            match counts {
-                Err(failure) if !answered => return Err(failure),
-                Err(failure) => {
-                    moved.stopped = Some((at, Some(failure)));
-                    return Ok(moved);
-                }
-                Ok(found) => {
-                    answered = true;
-                    moved
-                        .counts
-                        .iter_mut()
-                        .zip(found.counts)
-                        .for_each(|(sum, n)| *sum = sum.saturating_add(n));
-                    // An order that was cut short, by a suspension, says where it stopped. One that got nowhere is not asked
-                    // for ever.
-                    let next = found.next.unwrap_or(found.end.max(at + count));
-                    if next <= at {
-                        moved.stopped = Some((at, None));
-                        return Ok(moved);
-                    }
-                    at = next;
-                }
-            }
-            if message.ends_at_failure && moved.count("failed") > 0 && at < range.end {
-                moved.stopped = Some((at, None));
-                return Ok(moved);
-            }
-        }
-    }
-    Ok(moved)
-}
-
-/// One reply: the counts, the end of the range as widened, and where the order stopped before that.
-struct Counts {
-    counts: Vec<u64>,
-    end: u64,
-    next: Option<u64>,
-}
-
-impl Counts {
-    fn parse(message: &Message, reply: &str) -> Option<Counts> {
-        let end = number(reply, "sector")?.checked_add(number(reply, "sectors")?)?;
-        let counts = message.keys.iter().map(|key| number(reply, key)).collect::<Option<_>>()?;
-        Some(Counts { counts, end, next: number(reply, "next") })
-    }
-}
-
 /// Says what stayed undone; `parts` are the counts of sectors that did, in words.
-fn undone(moved: &mut Moved, name: &str, parts: &[(&str, &str)], next: &str) -> Option<Failure> {
+fn undone(
+    moved: &mut Moved,
+    name: &str,
+    parts: &[(&str, &str)],
+    next: &str,
+    again: &dyn Fn(u64) -> String,
+) -> Option<Failure> {
     let left = parts.iter().filter(|(key, _)| moved.count(key) > 0);
     let mut left: Vec<String> = left.map(|(key, words)| format!("{} {words}", moved.count(key))).collect();
     let mut failure = Failure::new(Kind::Device, "", next);
     if let Some((at, why)) = moved.stopped.take() {
-        left.push(format!("from sector {at} on nothing was tried"));
+        let why_not = if moved.interrupted { ", since it was interrupted" } else { "" };
+        left.push(format!("from sector {at} on nothing was tried{why_not}"));
+        if moved.interrupted {
+            failure.next = format!("what is left: `{}`", again(at));
+        }
         if let Some(why) = why {
             left.push(why.what);
             (failure.kind, failure.next) = (why.kind, why.next);
@@ -161,7 +116,7 @@ fn mapped_ranges(dm: &dyn Dm, name: &str) -> Result<Vec<Range>> {
 
 /// Runs `remap`.
 pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
-    let name = &args.name;
+    let name = &names::resolve(dm, &args.name)?;
     let set = set_of_target(dm, name)?;
     check_range(&set, args.sector, args.count)?;
     holders::check_open_set(&System::live(Some(dm)), &set)?;
@@ -169,7 +124,8 @@ pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
     if args.dry_run {
         return plan::remap(dm, &set, &range);
     }
-    let mut moved = send(dm, name, &REMAP, &[range])?;
+    let end = range.end;
+    let mut moved = send::send(dm, name, &REMAP, &[range], &Interrupt::taken())?;
     let (new, old) = (moved.count("remapped"), moved.count("mapped"));
     let fields = moved.fields(name);
     let mut text = format!("{name}: {new} sectors moved to the spare");
@@ -179,13 +135,14 @@ pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
     let parts =
         [("unreadable", "could not be read from main"), ("failed", "could not be stored on the spare")];
     let next = plan::next(&Room::of(dm, &set), name, moved.count("unreadable") > 0);
-    let undone = undone(&mut moved, name, &parts, &next);
+    let again = |at: u64| format!("dmremap remap {} {at} {}", shell::quoted(name), end.saturating_sub(at));
+    let undone = undone(&mut moved, name, &parts, &next, &again);
     Ok(Report { undone, ..Report::new(text + "\n", Value::Object(fields)) })
 }
 
 /// Runs `release`.
 pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
-    let name = &args.name;
+    let name = &names::resolve(dm, &args.name)?;
     let set = set_of_target(dm, name)?;
     let range = args.sector.unwrap_or(0)..args.sector.unwrap_or(0).saturating_add(args.count);
     let ranges = match args.sector {
@@ -205,7 +162,8 @@ pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
         let text = format!("{name}: would move {mapped} sectors back to main\n");
         return Ok(Report::new(text, json!({ "name": name, "dry_run": true, "mapped_sectors": mapped })));
     }
-    let mut moved = send(dm, name, &RELEASE, &ranges)?;
+    let end = range.end;
+    let mut moved = send::send(dm, name, &RELEASE, &ranges, &Interrupt::taken())?;
     let (released, main) = (moved.count("released"), moved.count("main"));
     let fields = moved.fields(name);
     let mut text = format!("{name}: {released} sectors moved back to main");
@@ -218,10 +176,15 @@ pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
         ("failed", "were not taken by main"),
     ];
     let next = format!("they stay mapped, as `dmremap list {name}` shows; lost sectors can be written");
-    let undone = undone(&mut moved, name, &parts, &next);
+    let again = |at: u64| match args.all {
+        true => format!("dmremap release --all {}", shell::quoted(name)),
+        false => format!("dmremap release {} {at} {}", shell::quoted(name), end.saturating_sub(at)),
+    };
+    let undone = undone(&mut moved, name, &parts, &next, &again);
     Ok(Report { undone, ..Report::new(text + "\n", Value::Object(fields)) })
 }
 
 mod plan;
+mod send;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use crate::args::QueryArgs;
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
+use crate::names;
 use crate::output::Report;
 use crate::reply::{ask, not_understood, number, value};
 use crate::set::{set_of_target, OpenSet};
@@ -21,7 +22,7 @@ pub fn check_range(set: &OpenSet, sector: u64, count: u64) -> Result<()> {
 
 /// Runs the verb.
 pub fn run(args: &QueryArgs, dm: &dyn Dm) -> Result<Report> {
-    let (name, sector) = (&args.name, args.sector);
+    let (name, sector) = (&names::resolve(dm, &args.name)?, args.sector);
     check_range(&set_of_target(dm, name)?, sector, 1)?;
     let reply = ask(dm, name, &format!("query {sector}"), &format!("ask {name} for sector {sector}"))?;
     let state = value(&reply, "state").ok_or_else(|| not_understood(name, &reply))?;

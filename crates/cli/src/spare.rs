@@ -3,6 +3,7 @@
 use crate::device::Device;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::size;
+use crate::progress::Progress;
 use remap_core::format::geometry::{usable_blocks, GeometryError};
 use remap_core::format::{
     BlankCheck, Block, BlockError, ChooseError, Chooser, Entry, Formatter, Geometry, Samples, SlotState,
@@ -150,7 +151,11 @@ impl<'a> Spare<'a> {
     pub fn format(&self, superblock: Superblock, samples: &Samples) -> Result<()> {
         let mut formatter = Formatter::new(superblock);
         let mut buffer = vec![0; BUFFER_BYTES];
+        let mut progress = Progress::new(format!("formatting {}", self.device.path().display()), None);
+        let mut done = 0;
         while let Some(request) = formatter.next(&mut buffer) {
+            done += u64::from(request.sectors);
+            progress.at(done);
             let result = self.carry_out(&request, &mut buffer);
             if let Err(failed) = formatter.done(result.is_ok()) {
                 let why = result.err().map(|e| e.to_string()).unwrap_or_default();
@@ -207,8 +212,10 @@ impl<'a> Spare<'a> {
     /// for one group the newer; the slot of the older is retired.
     pub fn slots(&self, superblock: &Superblock) -> Result<BTreeMap<u32, Entry>> {
         let mut slots = BTreeMap::new();
+        let mut progress = Progress::new(format!("reading the map on {}", self.path().display()), None);
         let mut slot_of_group: BTreeMap<u64, u32> = BTreeMap::new();
         for index in 0..superblock.geometry.table_blocks() {
+            progress.at(u64::from(index) * u64::from(superblock.in_sync.count_ones()) * 8);
             for (slot, entry) in self.table_block(superblock, index)? {
                 if matches!(entry.state, SlotState::Mapped | SlotState::Lost) {
                     if let Some(&other) = slot_of_group.get(&entry.group.0) {

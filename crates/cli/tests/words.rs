@@ -61,3 +61,35 @@ fn the_next_command_after_format_can_be_pasted() {
         fs::write(&files.spare, vec![0; 8 * MIB]).unwrap();
     }
 }
+
+#[test]
+fn numbers_have_units_wherever_they_are_asked_for() {
+    let files = Files::new(40 * MIB, 8 * MIB);
+    let out = dmremap(&[
+        "--json",
+        "format",
+        "-q",
+        "--main-offset",
+        "8M",
+        "--slots",
+        "0x10",
+        files.main(),
+        files.main(),
+    ]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let json = parse(&out.stdout);
+    assert_eq!((json["main"]["offset_sectors"].as_u64(), json["slots"].as_u64()), (Some(16_384), Some(16)));
+    for offset in ["16384", "0x4000", "16384s", "8MiB", "8388608B"] {
+        let out = dmremap(&["list", "--spare", files.main(), "--main-offset", offset]);
+        assert_eq!(out.status, 0, "{offset}: {}", out.stderr);
+    }
+    let out = dmremap(&["list", "--spare", files.main(), "--main-offset", "8MB"]);
+    assert!(out.status == 1 && out.stderr.contains("64s, 1G or 1GiB"), "{}", out.stderr);
+    // Both are as the verbs take them, where there is no set either.
+    for arguments in [&["query", "no-such-set", "64s"][..], &["remap", "no-such-set", "1G", "0x10"]] {
+        assert_ne!(dmremap(arguments).status, 1, "{arguments:?}");
+    }
+    for arguments in [&["query", "no-such-set", "1X"][..], &["remap", "no-such-set", "1G", "0s"]] {
+        assert_eq!(dmremap(arguments).status, 1, "{arguments:?}");
+    }
+}

@@ -1,25 +1,28 @@
 //! Arguments of the verbs that ask or change the map of an open set.
 
+use super::number;
 use clap::Args;
 
 /// Arguments of `query`.
 #[derive(Args, Debug)]
 pub struct QueryArgs {
-    /// Name of the open set.
+    /// The open set, by name, /dev/mapper/NAME, UUID or label.
     pub name: String,
-    /// Sector of the set.
+    /// Sector of the set: sectors of 512 bytes, or with a unit: 2048, 0x800, 64s, 1G.
+    #[arg(value_parser = number::sectors)]
     pub sector: u64,
 }
 
 /// Arguments of `remap`.
 #[derive(Args, Debug)]
 pub struct RemapArgs {
-    /// Name of the open set.
+    /// The open set, by name, /dev/mapper/NAME, UUID or label.
     pub name: String,
-    /// First sector.
+    /// First sector: sectors of 512 bytes, or with a unit: 2048, 0x800, 64s, 1G.
+    #[arg(value_parser = number::sectors)]
     pub sector: u64,
-    /// Number of sectors.
-    #[arg(default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Number of sectors, as the first one.
+    #[arg(default_value = "1", value_parser = number::count)]
     pub count: u64,
     /// Say how many of them are on main and would be moved; change nothing.
     #[arg(long)]
@@ -29,13 +32,13 @@ pub struct RemapArgs {
 /// Arguments of `release`.
 #[derive(Args, Debug)]
 pub struct ReleaseArgs {
-    /// Name of the open set.
+    /// The open set, by name, /dev/mapper/NAME, UUID or label.
     pub name: String,
-    /// First sector.
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    /// First sector: sectors of 512 bytes, or with a unit: 2048, 0x800, 64s, 1G.
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = number::sectors)]
     pub sector: Option<u64>,
-    /// Number of sectors.
-    #[arg(default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Number of sectors, as the first one.
+    #[arg(default_value = "1", value_parser = number::count)]
     pub count: u64,
     /// Everything that is mapped.
     #[arg(long)]
@@ -48,6 +51,6 @@ pub struct ReleaseArgs {
 /// The name of an open set.
 #[derive(Args, Debug)]
 pub struct NameArgs {
-    /// Name of the open set.
+    /// The open set, by name, /dev/mapper/NAME, UUID or label.
     pub name: String,
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod map;
+mod number;
 mod sets;
 
 pub use map::{NameArgs, QueryArgs, ReleaseArgs, RemapArgs};
@@ -148,18 +149,22 @@ the module."
         long_about = "Moves the content of sectors from main to slots on the spare, while the set is in use.
 
 Whole physical blocks of main are moved. What cannot be read stays where it is: only a write can move that. Sectors have \
-512 bytes and count from the start of the set. The exit status is 4 if anything was not moved."
+512 bytes and count from the start of the set. Ctrl-C ends it after the part that is under way and tells what was done. The \
+exit status is 4 if anything was not moved."
     )]
     #[command(after_long_help = "Examples:
   dmremap remap archive 2048
   dmremap remap archive 2048 4096
+  dmremap remap /dev/mapper/archive 1G 64s
+      64 sectors from 1 GiB on.
   dmremap remap --dry-run archive 2048 4096")]
     Remap(RemapArgs),
     /// Move sectors from the spare back to main.
     #[command(long_about = "Moves the content of sectors from slots back to main, while the set is in use.
 
 Each sector is written to main, flushed, read back and compared before the map is changed. What main does not take stays on \
-the spare. Lost sectors stay lost until they are written. The exit status is 4 if anything that is mapped was not released.")]
+the spare. Lost sectors stay lost until they are written. Ctrl-C ends it after the part that is under way and tells what \
+was done. The exit status is 4 if anything that is mapped was not released.")]
     #[command(after_long_help = "Examples:
   dmremap release archive 2048 8
   dmremap release --all archive

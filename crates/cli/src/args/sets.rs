@@ -1,5 +1,6 @@
 //! Arguments of the verbs that make, open and show sets.
 
+use super::number;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -10,8 +11,9 @@ pub struct FormatArgs {
     pub main: PathBuf,
     /// The device that becomes the spare. Overwritten.
     pub spare: PathBuf,
-    /// Number of slots, each for 4096 bytes of main. Default: as many as fit, at most 1048576.
-    #[arg(long, value_name = "N")]
+    /// Number of slots, each for 4096 bytes of main, or the room that they are to have, as in 1G. Default: as many as fit, at
+    /// most 1048576.
+    #[arg(long, value_name = "N", value_parser = number::slots)]
     pub slots: Option<u32>,
     /// Copies of the metadata.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(2..=5))]
@@ -39,11 +41,11 @@ pub struct FormatArgs {
 /// Where main and spare begin on their devices.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Offsets {
-    /// First sector (512 bytes) of main on its device.
-    #[arg(long, value_name = "SECTORS", default_value_t = 0)]
+    /// First sector of main on its device; sectors of 512 bytes, or with a unit: 2048, 0x800, 64s, 1G.
+    #[arg(long, value_name = "SECTORS", default_value = "0", value_parser = number::sectors)]
     pub main_offset: u64,
-    /// First sector (512 bytes) of the spare on its device, a multiple of 8.
-    #[arg(long, value_name = "SECTORS", default_value_t = 0)]
+    /// First sector of the spare on its device, a multiple of 8; as --main-offset.
+    #[arg(long, value_name = "SECTORS", default_value = "0", value_parser = number::sectors)]
     pub spare_offset: u64,
 }
 
@@ -80,7 +82,7 @@ pub struct OpenArgs {
 /// Arguments of `close`.
 #[derive(Args, Debug)]
 pub struct CloseArgs {
-    /// Name of the open set.
+    /// The open set, by name, /dev/mapper/NAME, UUID or label.
     pub name: String,
     /// If it is in use, take it away when the last user is gone.
     #[arg(long)]
@@ -90,7 +92,7 @@ pub struct CloseArgs {
 /// Arguments of `status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
-    /// Name of an open set. Default: all.
+    /// An open set, by name, /dev/mapper/NAME, UUID or label. Default: all.
     pub name: Option<String>,
     /// For scripts: a line for each thing to know, and the verdict as exit status. 0 good, 10 look at it, 11 act now, 12
     /// unknown.
@@ -101,17 +103,17 @@ pub struct StatusArgs {
 /// Arguments of `list`.
 #[derive(Args, Debug)]
 pub struct ListArgs {
-    /// Name of an open set.
+    /// An open set, by name, /dev/mapper/NAME, UUID or label.
     #[arg(required_unless_present = "spare", conflicts_with = "spare")]
     pub name: Option<String>,
     /// Read this spare instead.
     #[arg(long, value_name = "DEVICE")]
     pub spare: Option<PathBuf>,
-    /// First sector of the spare on its device.
-    #[arg(long, value_name = "SECTORS", default_value_t = 0, requires = "spare")]
+    /// First sector of the spare on its device; sectors of 512 bytes, or with a unit: 2048, 0x800, 64s, 1G.
+    #[arg(long, value_name = "SECTORS", default_value = "0", value_parser = number::sectors, requires = "spare")]
     pub spare_offset: u64,
     /// First sector of main, where main follows the spare on the same device.
-    #[arg(long, value_name = "SECTORS", requires = "spare")]
+    #[arg(long, value_name = "SECTORS", value_parser = number::sectors, requires = "spare")]
     pub main_offset: Option<u64>,
     /// Read the spare although fewer than half of its superblocks are readable.
     #[arg(long, requires = "spare")]

@@ -222,3 +222,24 @@ fn s22_a_dry_run_promises_no_more_than_fits() {
     // What is there already needs nothing.
     assert!(dry("no-remap", 1950, 8, 8).undone.is_none());
 }
+
+#[test]
+fn what_was_done_is_told_when_it_is_interrupted() {
+    let reply = "sector=0 sectors=65536 remapped=65536 mapped=0 unreadable=0 failed=0";
+    let dm = dm(&[("remap 0 65536", reply)]);
+    let asked = Interrupt::default();
+    asked.ask();
+    let nothing = send::send(&dm, "archive", &REMAP, std::slice::from_ref(&(0..70_000)), &asked).unwrap();
+    assert!(nothing.interrupted && nothing.count("remapped") == 0 && dm.sent.borrow().is_empty());
+    let mut part =
+        send::send(&dm, "archive", &REMAP, std::slice::from_ref(&(0..65_536)), &Interrupt::default())
+            .unwrap();
+    (part.stopped, part.interrupted) = (Some((65_536, None)), true);
+    let failure =
+        undone(&mut part, "archive", &[], "", &|at| format!("dmremap remap archive {at} 8")).unwrap();
+    assert!(
+        failure.what.contains("from sector 65536 on nothing was tried, since it was interrupted"),
+        "{failure}"
+    );
+    assert_eq!(failure.next, "what is left: `dmremap remap archive 65536 8`");
+}

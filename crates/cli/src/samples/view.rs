@@ -1,6 +1,7 @@
 //! Reading main, or a part of it such as a partition, by byte.
 
 use crate::device::Device;
+use crate::progress::Progress;
 use remap_core::format::MainShape;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,6 +20,9 @@ struct Failures {
     /// Reads that failed.
     reads: usize,
     begun: Instant,
+    progress: Progress,
+    /// Sectors that were read, or tried.
+    done: u64,
 }
 
 /// Main, or a part of it.
@@ -38,7 +42,8 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A main of this shape, from sector `main_offset` of the device on.
     pub fn new(device: &'a Device, shape: MainShape, main_offset: u64) -> View<'a> {
-        let failures = Failures { groups: Vec::new(), reads: 0, begun: Instant::now() };
+        let progress = Progress::new(format!("reading what marks {}", device.path().display()), None);
+        let failures = Failures { groups: Vec::new(), reads: 0, begun: Instant::now(), progress, done: 0 };
         let failures = Rc::new(RefCell::new(failures));
         View { device, shape, main_offset, start: 0, bytes: shape.sectors.saturating_mul(512), failures }
     }
@@ -124,6 +129,10 @@ impl<'a> View<'a> {
         if read.is_err() {
             self.note_failure(groups);
         }
+        let mut failures = self.failures.borrow_mut();
+        failures.done += sectors;
+        let done = failures.done;
+        failures.progress.at(done);
         read.ok()
     }
 

@@ -13,9 +13,11 @@ mod words;
 use crate::args::StatusArgs;
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
+use crate::names;
 use crate::output::Report;
 use crate::set::dm_failure;
 use crate::table::{TARGET, UUID_PREFIX};
+pub use read::read_superblock;
 use read::{Below, Set};
 use serde_json::json;
 use words::{Finding, Verdict};
@@ -36,7 +38,7 @@ pub fn check_failed(failure: &Failure) -> u8 {
 
 fn run_with(args: &StatusArgs, dm: &dyn Dm, below: &Below<'_>) -> Result<Report> {
     let (sets, unread) = match &args.name {
-        Some(name) => (vec![below.read_set(dm, name)?], None),
+        Some(name) => (vec![below.read_set(dm, &names::resolve(dm, name)?)?], None),
         None => all_sets(dm, below)?,
     };
     let sets: Vec<(Set, Vec<Finding>)> =

@@ -211,7 +211,7 @@ fn presence_below(root: &Path, device: &str) -> Presence {
 }
 
 /// The superblock on the spare. It may be in the middle of a change, so that a failure to choose one says little.
-fn read_superblock(mapping: &Mapping) -> std::result::Result<Superblock, Option<ChooseError>> {
+pub fn read_superblock(mapping: &Mapping) -> std::result::Result<Superblock, Option<ChooseError>> {
     let device = Device::open(Path::new(&mapping.node_of(&mapping.spare)), Access::Read).map_err(|_| None)?;
     let main_start = (mapping.main == mapping.spare).then_some(mapping.main_offset);
     let spare = Spare::new(&device, mapping.spare_offset, main_start).map_err(|_| None)?;
