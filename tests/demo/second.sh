@@ -84,7 +84,7 @@ picture() {
 	awk -v all="$all" -v colour="${COLOUR:-0}" '
 		function paint(sign, code) { return colour ? "\033[" code "m" sign "\033[0m" : sign }
 		BEGIN { cell = all / 1024 }
-		FILENAME == "list" { if (FNR > 1) for (i = 0; i < $2; i++) mapped[int(($1 + i) / cell)] }
+		FILENAME == "list" { if ($1 ~ /^[0-9]+$/) for (i = 0; i < $2; i++) mapped[int(($1 + i) / cell)] }
 		FILENAME == "unreadable" { failing[int($1 / cell)] }
 		END {
 			for (i = 0; i < 1024; i++) {

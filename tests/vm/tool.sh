@@ -72,7 +72,7 @@ bad_sectors_are_listed() {
 	put 2000 3000
 	same
 	equal "$("$DMREMAP" list r | awk 'NR > 1 { print $1 "+" $2, $5 }' | tr '\n' ',')" \
-		'2048+8 mapped,2056+8 mapped,4099+1 mapped,'
+		'2048+16 mapped,4099+1 mapped,total:+17 3,'
 	equal "$(field used_slots)" "$(used r)"
 	equal "$(field used_slots)" 3
 	"$DMREMAP" list r >"$WORK/live"

@@ -105,7 +105,8 @@ fn mapped_within(dm: &dyn Dm, name: &str, range: &Range) -> Result<u64> {
 fn mapped_ranges(dm: &dyn Dm, name: &str) -> Result<Vec<Range>> {
     let mut ranges: Vec<Range> = Vec::new();
     for run in runs(dm, name)? {
-        let Some(start) = run.sector else { continue };
+        // Of what main cannot read nothing is mapped, should the target list it.
+        let Some(start) = run.sector.filter(|_| run.state != "pending") else { continue };
         match ranges.last_mut().filter(|last| last.end == start) {
             Some(last) => last.end = start.saturating_add(run.sectors),
             None => ranges.push(start..start.saturating_add(run.sectors)),

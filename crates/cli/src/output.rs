@@ -66,6 +66,11 @@ pub fn size(sectors: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, units[unit])
 }
 
+/// `1 sector`, `2 sectors`.
+pub fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Lines of columns; all but the last are padded to the widest cell, numbers to the right.
 pub fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |i: usize| {

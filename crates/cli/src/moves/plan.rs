@@ -93,7 +93,7 @@ fn slots_needed(dm: &dyn Dm, name: &str, range: &Range) -> Result<u64> {
     let (first, end) = (range.start / GROUP_SECTORS, range.end.div_ceil(GROUP_SECTORS));
     let mut with_slot = BTreeSet::new();
     for run in runs(dm, name)? {
-        let Some(start) = run.sector else { continue };
+        let Some(start) = run.sector.filter(|_| run.state != "pending") else { continue };
         let groups = start / GROUP_SECTORS..start.saturating_add(run.sectors).div_ceil(GROUP_SECTORS);
         with_slot.extend(groups.start.max(first)..groups.end.min(end));
     }

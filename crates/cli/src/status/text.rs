@@ -3,7 +3,7 @@
 use super::read::{Presence, Set};
 use super::wear;
 use super::words::{self, Finding};
-use crate::output::{columns, size};
+use crate::output::{columns, count, size};
 use crate::table::Status;
 
 /// A number, or a dash for one that is not known.
@@ -83,7 +83,7 @@ pub fn details(set: &Set, findings: &[Finding]) -> String {
 fn lines(set: &Set) -> Vec<(&'static str, String)> {
     let s = &set.status;
     let mut lines = vec![
-        ("size", format!("{} ({})", size(set.sectors), words::count(set.sectors, "sector"))),
+        ("size", format!("{} ({})", size(set.sectors), count(set.sectors, "sector"))),
         ("main", format!("{} from sector {}", set.main(), set.mapping.main_offset)),
         ("spare", format!("{} from sector {}", set.spare(), set.mapping.spare_offset)),
         ("set", set.uuid().unwrap_or_else(|| "-".into())),
@@ -92,9 +92,9 @@ fn lines(set: &Set) -> Vec<(&'static str, String)> {
     if set.unknown.is_some() || s.mode == "inactive" {
         return lines;
     }
-    let lost = ("lost", s.lost_sectors.map_or("-".into(), |n| words::count(n, "sector")));
+    let lost = ("lost", s.lost_sectors.map_or("-".into(), |n| count(n, "sector")));
     if let Some(mapped) = set.linear_mapped_sectors {
-        lines.extend([("mapped", words::count(mapped, "sector")), lost, ("copies", copies(set))]);
+        lines.extend([("mapped", count(mapped, "sector")), lost, ("copies", copies(set))]);
     } else {
         let (stored, repairs) = (shown(s.repairs_stored), shown(s.repairs));
         let (delivered, reads) = (shown(s.reads_delivered), shown(s.reads));
@@ -127,7 +127,7 @@ fn pending(set: &Set) -> String {
     match (set.status.pending_blocks, wear::pending(set)) {
         (None, _) => "-".into(),
         (Some(_), None) => "0 sectors".into(),
-        (Some(_), Some((n, thing))) => format!("{} that main cannot read", words::count(n, thing)),
+        (Some(_), Some((n, thing))) => format!("{} that main cannot read", count(n, thing)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a set has used up and lost, in words.
 
 use super::read::Set;
-use super::words::{count, finding, name, Finding, Verdict};
+use super::words::{finding, name, Finding, Verdict};
+use crate::output::count;
 
 /// How much room is left on the spare.
 pub fn slots(set: &Set) -> Vec<Finding> {

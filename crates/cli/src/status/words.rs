@@ -2,6 +2,7 @@
 
 use super::read::{Presence, Set};
 use super::wear;
+use crate::output::count;
 use crate::shell;
 use std::fmt;
 
@@ -62,11 +63,6 @@ pub struct Finding {
 
 pub fn finding(verdict: Verdict, what: impl Into<String>, next: impl Into<String>) -> Finding {
     Finding { verdict, what: what.into(), next: next.into() }
-}
-
-/// `1 sector`, `2 sectors`.
-pub fn count(number: u64, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// All there is to know, what matters most first; never empty.
