@@ -47,6 +47,8 @@ pub fn record(superblock: &mut Superblock, main: &Device, main_offset: u64) -> (
 /// What a comparison showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
+    /// Main has another length or logical block than the set's main.
+    pub shape: Vec<String>,
     /// Main is another disk, or its content is not what the set relies on.
     pub mismatches: Vec<String>,
     /// Worth knowing, no reason to refuse.
@@ -75,11 +77,11 @@ pub fn compare(
     let mut found = Comparison::default();
     let shape = &superblock.main;
     if sectors != shape.sectors {
-        found.mismatches.push(format!("it has {sectors} sectors, the set's main {}", shape.sectors));
+        found.shape.push(format!("it has {sectors} sectors, the set's main {}", shape.sectors));
     }
     if main.block_bytes != shape.block_bytes && main.number.is_some() {
         let (is, was) = (main.block_bytes, shape.block_bytes);
-        found.mismatches.push(format!("its logical block has {is} bytes, that of the set's main {was}"));
+        found.shape.push(format!("its logical block has {is} bytes, that of the set's main {was}"));
     }
     // A set of an earlier version has the name in its superblock.
     let (is, was) = (main.identity(), lasting(superblock.main_identity.as_str()));
@@ -199,8 +201,8 @@ mod tests {
     fn s21_main_of_another_size_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = image(dir.path(), 1);
-        assert_eq!(found(&superblock(2049), &Samples::NONE, &path).mismatches.len(), 1);
-        assert_eq!(found(&superblock(2047), &Samples::NONE, &path).mismatches.len(), 1);
+        assert_eq!(found(&superblock(2049), &Samples::NONE, &path).shape.len(), 1);
+        assert_eq!(found(&superblock(2047), &Samples::NONE, &path).shape.len(), 1);
         assert_eq!(found(&superblock(2048), &Samples::NONE, &path), Comparison::default());
     }
 }

@@ -3,7 +3,8 @@
 use crate::dm::Line;
 use crate::failure::{Failure, Kind, Result};
 use crate::loaded::{self, Map};
-use crate::pair::Pair;
+use crate::pair::{Pair, Wish};
+use crate::shell;
 use crate::table::Mapping;
 use remap_core::engine::list::SectorState;
 
@@ -19,6 +20,8 @@ enum Place {
     Spare(u64),
     /// Nowhere: content that is lost.
     Lost,
+    /// Past the end of main, which became shorter.
+    Missing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +47,61 @@ pub struct Assembly {
 
 impl Assembly {
     /// Reads the map of a set that is not open.
-    pub fn read(pair: &Pair) -> Result<Assembly> {
-        pair.check_placement()?;
+    pub fn read(pair: &Pair, wish: &Wish) -> Result<Assembly> {
+        pair.check_placement(wish)?;
         let map = loaded::map(&pair.region()?, &pair.superblock)?;
-        Assembly::new(&map, pair.superblock.main.sectors, SEGMENTS_MAX)
+        let mut assembly = Assembly::new(&map, pair.superblock.main.sectors, SEGMENTS_MAX)?;
+        assembly.end_main_at(pair.sectors_of_main());
+        let block_bytes = pair.main.block_bytes.max(pair.spare.block_bytes);
+        if block_bytes > pair.superblock.main.block_bytes {
+            assembly.check_alignment(pair, block_bytes)?;
+        }
+        Ok(assembly)
+    }
+
+    /// What lies on main past its end is an error.
+    fn end_main_at(&mut self, end: u64) {
+        let mut segments = Vec::with_capacity(self.segments.len() + 1);
+        for segment in self.segments.drain(..) {
+            let on_main = end.saturating_sub(segment.start).min(segment.sectors);
+            if segment.place != Place::Main || on_main == segment.sectors {
+                segments.push(segment);
+                continue;
+            }
+            if on_main > 0 {
+                segments.push(Segment { sectors: on_main, ..segment });
+            }
+            let (start, sectors) = (segment.start + on_main, segment.sectors - on_main);
+            segments.push(Segment { start, sectors, place: Place::Missing });
+        }
+        self.segments = segments;
+    }
+
+    /// Whether every segment fits logical blocks of that size: device-mapper takes no others.
+    fn check_alignment(&self, pair: &Pair, block_bytes: u32) -> Result<()> {
+        let block = u64::from(block_bytes / 512).max(1);
+        let aligned = |segment: &Segment| {
+            let below = match segment.place {
+                Place::Main => pair.offsets.main_offset.saturating_add(segment.start),
+                Place::Spare(sector) => pair.offsets.spare_offset.saturating_add(sector),
+                Place::Lost | Place::Missing => 0,
+            };
+            [segment.start, segment.sectors, below].iter().all(|sector| sector % block == 0)
+        };
+        let Some(crooked) = self.segments.iter().find(|segment| !aligned(segment)) else { return Ok(()) };
+        let which = if pair.main.block_bytes == block_bytes { &pair.main } else { &pair.spare };
+        let path = which.path().to_string_lossy();
+        let wanted = pair.superblock.main.block_bytes;
+        let what = format!(
+            "{path} has logical blocks of {block_bytes} bytes, and the map has parts of them: {} sectors from sector {} on",
+            crooked.sectors, crooked.start
+        );
+        let next = format!(
+            "`losetup --find --show --read-only --sector-size {wanted} {}` makes a device with the logical block of the set: \
+             give that in its place",
+            shell::quoted(&path)
+        );
+        Err(Failure::new(Kind::Device, what, next))
     }
 
     fn new(map: &Map, sectors: u64, segments_max: usize) -> Result<Assembly> {
@@ -83,7 +137,7 @@ impl Assembly {
             let (target, text) = match place {
                 Place::Main => linear(&mapping.main, mapping.main_offset + start),
                 Place::Spare(sector) => linear(&mapping.spare, mapping.spare_offset + sector),
-                Place::Lost => ("error".to_string(), String::new()),
+                Place::Lost | Place::Missing => ("error".to_string(), String::new()),
             };
             Line { start, sectors, target, text }
         };

@@ -8,7 +8,7 @@ use crate::failure::Result;
 use crate::holders::System;
 use crate::linear::Assembly;
 use crate::output::Report;
-use crate::pair::Pair;
+use crate::pair::{Pair, Wish};
 use crate::shell;
 use crate::table::{dm_uuid, linear_uuid, TARGET};
 use serde_json::json;
@@ -18,13 +18,15 @@ pub fn run(args: &TableArgs) -> Result<Report> {
     // As `open`; but what uses main or spare is only told, since nothing is opened.
     let by_few = shell::table("--linear --force ", args.offsets, &args.main, &args.spare);
     let pair = Pair::read(&args.main, &args.spare, args.offsets, args.force && args.linear, &by_few)?;
-    let mut warnings = pair.check_main(args.force)?;
-    pair.check_placement()?;
+    let linear = shell::table("--linear ", args.offsets, &args.main, &args.spare);
+    let wish = Wish { force: args.force, reads_linear: args.linear, linear };
+    let mut warnings = pair.check_main(&wish)?;
+    pair.check_placement(&wish)?;
     let id = pair.superblock.id;
     let sectors = pair.superblock.main.sectors;
     let mapping = pair.mapping_by_path()?;
     let (uuid, lines, assembly) = if args.linear {
-        let assembly = Assembly::read(&pair)?;
+        let assembly = Assembly::read(&pair, &wish)?;
         let uuid = pair.mapping_by_number().map(|numbers| linear_uuid(&id, &numbers)).ok();
         (uuid, assembly.lines(&mapping), Some(assembly))
     } else {

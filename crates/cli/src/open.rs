@@ -7,7 +7,7 @@ use crate::fingerprint;
 use crate::holders::{self, System};
 use crate::linear::Assembly;
 use crate::output::{size, Report};
-use crate::pair::Pair;
+use crate::pair::{Pair, Wish};
 use crate::set::{check_not_open, dm_failure, OpenSet, Wanted};
 use crate::shell;
 use crate::table::{dm_uuid, linear_uuid, Mapping, TARGET};
@@ -60,10 +60,12 @@ fn plan(args: &OpenArgs, dm: &dyn Dm) -> Result<Plan> {
     // While the set is open, main's content is not what it was at the last close: this has to come first.
     check_not_open(dm, &Wanted { name: &args.name, id: &id, mapping: &mapping, linear: args.linear }, None)?;
     let mut warnings = pair.check_holders(&System::live(Some(dm)), args.beside_idle)?;
-    warnings.extend(pair.check_main(args.force)?);
+    let reads_linear = args.linear && !args.read_write;
+    let wish = Wish { force: args.force, reads_linear, linear: command(args, "--linear ") };
+    warnings.extend(pair.check_main(&wish)?);
     let sectors = pair.superblock.main.sectors;
     let (uuid, lines, assembly) = if args.linear {
-        let assembly = Assembly::read(&pair)?;
+        let assembly = Assembly::read(&pair, &wish)?;
         if args.read_write {
             check_writable(&pair, &assembly)?;
         }

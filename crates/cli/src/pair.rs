@@ -5,11 +5,22 @@ use crate::device::{Access, Device};
 use crate::failure::{Failure, Kind, Result};
 use crate::holders::{self, BesideIdle, System};
 use crate::identity;
+use crate::shell;
 use crate::spare::Spare;
 use crate::table::Mapping;
 use remap_core::format::{ChooseError, Samples, Superblock};
 use remap_core::placement::{place, DeviceFacts};
 use std::path::Path;
+
+/// What the caller wants of a set.
+pub struct Wish {
+    /// It looks like another disk, and is meant all the same.
+    pub force: bool,
+    /// It is only read, through segments of what every device-mapper has: another length or logical block of main is no obstacle.
+    pub reads_linear: bool,
+    /// The command that does so.
+    pub linear: String,
+}
 
 /// Two devices or files, open for reading. While they are open nothing is claimed.
 pub struct Pair {
@@ -75,27 +86,59 @@ impl Pair {
     }
 
     /// Compares main with what the superblock says; returns what is worth knowing.
-    pub fn check_main(&self, force: bool) -> Result<Vec<String>> {
-        let spare_start = self.is_one_device().then_some(self.offsets.spare_offset);
-        let sectors = self.main.sectors_of_main(self.offsets.main_offset, spare_start);
+    pub fn check_main(&self, wish: &Wish) -> Result<Vec<String>> {
         let main_offset = self.offsets.main_offset;
+        let sectors = self.sectors_of_main();
         let found = identity::compare(&self.superblock, &self.samples, &self.main, main_offset, sectors);
+        let path = self.main.path().display();
         let mut warnings = found.warnings;
+        if !found.shape.is_empty() {
+            let what = format!("{path} is not as the set knows its main: {}", found.shape.join("; "));
+            if !wish.reads_linear && !wish.force {
+                return Err(Failure::new(Kind::Device, what, self.shape_advice(wish)));
+            }
+            warnings.push(if wish.reads_linear { what } else { format!("{what}; forced") });
+        }
         if !found.mismatches.is_empty() {
-            let why = found.mismatches.join("; ");
-            let what = format!("{} is not as the set knows its main: {why}", self.main.path().display());
-            if !force {
+            let why: Vec<String> = found.shape.into_iter().chain(found.mismatches).collect();
+            let what = format!("{path} is not as the set knows its main: {}", why.join("; "));
+            if !wish.force {
                 let next = "check both devices and offsets. If main was written without the map since, sectors that live \
                             on the spare may not fit the rest; --force opens it all the same";
                 return Err(Failure::new(Kind::Device, what, next));
             }
             warnings.push(format!("{what}; forced"));
         }
+        warnings.extend(self.region()?.growth(&self.superblock));
         Ok(warnings)
     }
 
-    /// What the kernel's target insists on, whatever is forced (S20, S23). A file has the logical block that the set knows.
-    pub fn check_placement(&self) -> Result<()> {
+    /// Sectors that main has now.
+    pub fn sectors_of_main(&self) -> u64 {
+        let spare_start = self.is_one_device().then_some(self.offsets.spare_offset);
+        self.main.sectors_of_main(self.offsets.main_offset, spare_start)
+    }
+
+    /// What works with a main of another length or logical block.
+    fn shape_advice(&self, wish: &Wish) -> String {
+        let set = &self.superblock.main;
+        let main = shell::quoted(&self.main.path().to_string_lossy());
+        let mut next = String::from("check the device and --main-offset. ");
+        if self.main.number.is_some() && self.main.block_bytes != set.block_bytes {
+            next += &format!(
+                "`losetup --find --show --sector-size {} {main}` makes a device with the logical block of the set; ",
+                set.block_bytes
+            );
+        }
+        if self.sectors_of_main() > set.sectors {
+            next += "--force leaves the rest of main unused; ";
+        }
+        next + &format!("what is there can be read by `{}`", wish.linear)
+    }
+
+    /// What the kernel's target insists on, whatever is forced (S20, S23), and what a linear assembly that is only read needs. A
+    /// file has the logical block that the set knows.
+    pub fn check_placement(&self, wish: &Wish) -> Result<()> {
         let set = &self.superblock.main;
         let facts = |device: &Device, number, block_bytes, offset| DeviceFacts {
             number,
@@ -104,8 +147,14 @@ impl Pair {
             zoned: device.is_zoned(),
             offset,
         };
-        let main = facts(&self.main, 0, set.block_bytes, self.offsets.main_offset);
-        let spare = facts(&self.spare, u32::from(!self.is_one_device()), 512, self.offsets.spare_offset);
+        let mut main = facts(&self.main, 0, set.block_bytes, self.offsets.main_offset);
+        let mut spare = facts(&self.spare, u32::from(!self.is_one_device()), 512, self.offsets.spare_offset);
+        if wish.reads_linear {
+            // Where main ends its segments do, and what they must be aligned to is looked at one by one.
+            main.sectors = main.sectors.max(main.offset.saturating_add(set.sectors));
+            main.logical_block_bytes = set.block_bytes;
+            spare.logical_block_bytes = spare.logical_block_bytes.min(set.block_bytes);
+        }
         let what = match place(&main, &spare, set.sectors) {
             Err(e) => e.text().to_string_lossy().into_owned(),
             Ok(_) if main.logical_block_bytes != set.block_bytes => {
@@ -115,11 +164,8 @@ impl Pair {
             Ok(_) => return Ok(()),
         };
         let (main, spare) = (self.main.path().display(), self.spare.path().display());
-        Err(Failure::new(
-            Kind::Device,
-            format!("{main} and {spare}: {what}"),
-            "check both devices and offsets",
-        ))
+        let what = format!("{main} and {spare}: {what}");
+        Err(Failure::new(Kind::Device, what, self.shape_advice(wish)))
     }
 
     /// The mapping, with the devices named as the function says.

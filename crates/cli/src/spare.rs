@@ -84,10 +84,25 @@ impl<'a> Spare<'a> {
         force: bool,
     ) -> std::result::Result<(Superblock, Samples), ChooseError> {
         self.device.drop_cache();
-        let mut chooser = Chooser::new(self.region_blocks);
+        let mut region_blocks = self.region_blocks;
+        loop {
+            match self.choose_by(region_blocks, force) {
+                // The device grew since it was formatted.
+                Err(why) => region_blocks = why.recorded_blocks().ok_or(why)?,
+                chosen => return chosen,
+            }
+        }
+    }
+
+    fn choose_by(
+        &self,
+        region_blocks: u64,
+        force: bool,
+    ) -> std::result::Result<(Superblock, Samples), ChooseError> {
+        let mut chooser = Chooser::new(region_blocks);
         let mut blocks = Vec::new();
         for copy in 0..COPIES_MAX {
-            let place = Geometry::superblock_at(self.region_blocks, copy);
+            let place = Geometry::superblock_at(region_blocks, copy);
             let block = place.and_then(|at| self.read_block(at).ok());
             let _ = chooser.offer(copy, block.as_deref());
             blocks.push(block);
@@ -116,6 +131,21 @@ impl<'a> Spare<'a> {
         let text = error.to_string();
         let (what, next) = text.split_once(". ").unwrap_or((&text, ""));
         Failure::new(Kind::Device, format!("{}: {what}", self.device.path().display()), next)
+    }
+
+    /// What there is to say if the region became longer since it was formatted.
+    pub fn growth(&self, superblock: &Superblock) -> Option<String> {
+        let (was, is) = (superblock.geometry.region_blocks(), self.region_blocks);
+        let could = Geometry::new(is, None).ok().filter(|_| was < is)?.slot_count();
+        let has = superblock.geometry.slot_count();
+        let gain = match could.checked_sub(has).filter(|&more| more > 0) {
+            Some(more) => format!(
+                "{more} further slots are to be gained by a new `format` once nothing is mapped any more"
+            ),
+            None => "no further slots are to be gained".into(),
+        };
+        let (path, was, is) = (self.path().display(), size(was * 8), size(is * 8));
+        Some(format!("{path} grew from {was} to {is} since it was formatted: it is used as before, with {has} slots; {gain}"))
     }
 
     /// The first thing in the first or last MiB that is not zero, in words; `None` when they are blank.

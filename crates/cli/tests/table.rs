@@ -129,14 +129,13 @@ fn s21_another_main_is_refused() {
     let files = golden();
     for (main_sectors, forced) in [(GOLDEN_SECTORS - 1, false), (GOLDEN_SECTORS + 1, true)] {
         fs::write(&files.main, vec![0; main_sectors * 512]).unwrap();
-        let out = dmremap(&["table", "--linear", files.main(), files.spare()]);
+        let out = dmremap(&["table", files.main(), files.spare()]);
         assert_eq!(out.status, 4);
         assert!(out.stderr.contains("sectors"), "{}", out.stderr);
-        // What is too short cannot be forced.
-        for words in [&["table", "--force"][..], &["table", "--force", "--linear"]] {
-            let out = dmremap(&[words, &[files.main(), files.spare()]].concat());
-            assert_eq!(out.status == 0, forced, "{}", out.stderr);
-        }
+        // What is too short cannot be forced upon the target; segments are for reading what is there.
+        let out = dmremap(&["table", "--force", files.main(), files.spare()]);
+        assert_eq!(out.status == 0, forced, "{}", out.stderr);
+        assert_eq!(dmremap(&["table", "--force", "--linear", files.main(), files.spare()]).status, 0);
     }
 }
 
@@ -163,4 +162,57 @@ fn what_holds_no_set_is_refused() {
     }
     let out = dmremap(&["open", "--read-write", files.main(), files.spare(), "x"]);
     assert_eq!(out.status, 1, "--read-write is of --linear");
+}
+
+/// A set on files whose main has `main_bytes`, of which one group is mapped: the golden one has an odd length.
+fn resized(main_sectors: usize, spare_bytes: usize) -> Files {
+    let files = golden();
+    fs::File::options().write(true).open(&files.main).unwrap().set_len(main_sectors as u64 * 512).unwrap();
+    fs::File::options().write(true).open(&files.spare).unwrap().set_len(spare_bytes as u64).unwrap();
+    files
+}
+
+#[test]
+fn s23_a_spare_that_grew_is_used_as_before_and_its_gain_is_told() {
+    let equal = lines(&golden(), &["--force", "--linear"]);
+    let files = resized(GOLDEN_SECTORS, 20 * MIB);
+    assert_eq!(lines(&files, &["--force", "--linear"]), equal);
+    let said = dmremap(&["table", "--force", files.main(), files.spare()]);
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("grew from 8 MiB to 20 MiB"), "{}", said.stderr);
+    assert!(said.stderr.contains("further slots are to be gained by a new `format`"), "{}", said.stderr);
+    let listed = dmremap(&["list", "--spare", files.spare()]);
+    assert!(listed.status == 0 && listed.stdout.contains("14 sectors mapped"), "{}", listed.stderr);
+    // It is a set for `format` as well.
+    let refused = dmremap(&["format", "-q", files.main(), files.spare()]);
+    assert!(refused.status == 4 && refused.stderr.contains("dm-remap set"), "{}", refused.stderr);
+    // One that shrank is told as that, without an option that does not exist.
+    let shrunk = resized(GOLDEN_SECTORS, 8 * MIB - 4096 * 8);
+    let said = dmremap(&["table", "--force", "--linear", shrunk.main(), shrunk.spare()]).stderr;
+    assert!(said.contains("8 MiB at least"), "{said}");
+}
+
+#[test]
+fn s23_a_main_that_is_longer_or_shorter_is_read_by_segments() {
+    for (sectors, last) in [
+        (GOLDEN_SECTORS + 1, vec!["625 99374 linear M 625", "99999 4 linear S 119"]),
+        // What is missing is in slots.
+        (GOLDEN_SECTORS - 1, vec!["625 99374 linear M 625", "99999 4 linear S 119"]),
+        (90_000, vec!["625 89375 linear M 625", "90000 9999 error", "99999 4 linear S 119"]),
+        (700, vec!["625 75 linear M 625", "700 99299 error", "99999 4 linear S 119"]),
+    ] {
+        let files = resized(sectors, 8 * MIB);
+        let found = lines(&files, &["--force", "--linear"]);
+        assert_eq!(found[found.len() - last.len()..], last, "{sectors}");
+        let said = dmremap(&["table", "--force", "--linear", files.main(), files.spare()]).stderr;
+        assert!(
+            said.contains(&format!("it has {sectors} sectors, the set's main {GOLDEN_SECTORS}")),
+            "{said}"
+        );
+        // By the target it is refused, and what works is named.
+        let out = dmremap(&["table", files.main(), files.spare()]);
+        let command = format!("`dmremap table --linear {} {}`", files.main(), files.spare());
+        assert!(out.status == 4 && out.stderr.contains(&command), "{}", out.stderr);
+        assert_eq!(out.stderr.contains("--force"), sectors > GOLDEN_SECTORS, "{}", out.stderr);
+    }
 }

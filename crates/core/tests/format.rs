@@ -289,6 +289,19 @@ fn s21_region_of_another_length_is_refused() {
 }
 
 #[test]
+fn s23_a_region_that_grew_is_chosen_from_by_the_length_that_it_records() {
+    let mut region = Region::default();
+    region.format(&sample(5), 8, usize::MAX);
+    let grown = region.choose(4096, 0, false).unwrap_err();
+    assert_eq!(grown.recorded_blocks(), Some(2048));
+    assert_eq!(region.choose(2048, 0, false).unwrap().id, sample(5).id);
+    // One that shrank has lost what was there, and another reason is no reason to look elsewhere.
+    let shrunk = ChooseError::OtherLength { formatted_blocks: 4096, region_blocks: 2048 };
+    assert_eq!(shrunk.recorded_blocks(), None);
+    assert_eq!(ChooseError::NothingThere.recorded_blocks(), None);
+}
+
+#[test]
 fn newer_formats_are_refused() {
     let mut region = Region::default();
     region.format(&sample(5), 8, usize::MAX);

@@ -46,6 +46,19 @@ pub enum ChooseError {
 }
 
 impl ChooseError {
+    /// The length in blocks to choose by instead: a region that only became longer holds its set as before, at the places of the length
+    /// that copy 0 records. What a host reads is less each time, so that it ends.
+    pub const fn recorded_blocks(&self) -> Option<u64> {
+        match self {
+            ChooseError::OtherLength { formatted_blocks, region_blocks }
+                if *formatted_blocks < *region_blocks =>
+            {
+                Some(*formatted_blocks)
+            }
+            _ => None,
+        }
+    }
+
     /// The error in a few words, for where no details fit.
     pub const fn summary(&self) -> &'static str {
         match self {
@@ -54,7 +67,7 @@ impl ChooseError {
             ChooseError::Damaged { .. } => "superblocks damaged",
             ChooseError::Newer(_) => "superblock of a newer format",
             ChooseError::TwoSets(..) => "superblocks of two sets on one spare",
-            ChooseError::OtherLength { .. } => "region has another length than at format",
+            ChooseError::OtherLength { .. } => "region is shorter than at format",
             ChooseError::Minority { .. } => "fewer than half of the superblocks readable",
             ChooseError::Formatting(_) => "format was cut off; format again",
         }
@@ -86,8 +99,8 @@ impl fmt::Display for ChooseError {
             ),
             ChooseError::OtherLength { formatted_blocks, region_blocks } => write!(
                 f,
-                "the set was formatted for a region of {formatted_blocks} blocks, but this one has {region_blocks}. \
-                 Give the offset and size that were used at format, or undo the change of the device's size"
+                "the set was formatted for a region of {formatted_blocks} blocks of 4096 bytes, but this one has {region_blocks}. \
+                 Give the device its length back, or check the offset"
             ),
             ChooseError::Minority { readable, of } => write!(
                 f,
