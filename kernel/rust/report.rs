@@ -104,7 +104,7 @@ fn line(name: &str, (limit, urgency): (Limit, Level), notice: Notice) {
         Notice::Spoilt { group } => print_limited(
             limit,
             urgency,
-            format_args!("{name}: sector {}: spoilt by a probe and stored nowhere", group.0),
+            format_args!("{name}: sector {}: spoilt by a failed write and stored nowhere", group.0),
         ),
         Notice::Watermark { percent } => {
             print_limited(limit, urgency, format_args!("{name}: {percent}% of the slots in use"))

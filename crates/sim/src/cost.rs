@@ -4,32 +4,64 @@ use remap_core::engine::machine::Machine;
 use remap_core::error::ErrorKind;
 use remap_core::io::{Device, Op};
 use remap_core::lookup::Run;
-use remap_core::units::Sector;
+use remap_core::units::{Sector, Slot};
 
 use crate::plan::Planted;
 use crate::session::Session;
 use crate::under_way::context::{Running, Work};
+use crate::under_way::cost::Cost;
 use crate::under_way::flight::{Flight, Owner};
 use crate::world::Failure;
 
 impl Session<'_, '_> {
-    fn lives_on_main(&self, sector: u64) -> bool {
-        let record = self.table.record_of(Sector(sector).group());
-        record.is_none_or(|(_, record)| record.mask() & (1 << Sector(sector).in_group()) == 0)
+    /// The slot that a sector lives in, if it is not on main.
+    fn slot_of(&self, sector: u64) -> Option<Slot> {
+        let found = self.table.record_of(Sector(sector).group());
+        found
+            .filter(|(_, record)| record.mask() & (1 << Sector(sector).in_group()) != 0)
+            .map(|(slot, _)| slot)
     }
 
-    /// A request has taken place. What a user's own write costs is between the user and the disk.
+    /// The slot that a sector of the spare belongs to.
+    fn slot_at(&self, sector: u64) -> Option<Slot> {
+        let geometry = self.engine.geometry();
+        let mut slots = (0..geometry.slot_count()).map(Slot);
+        slots.find(|s| geometry.slot_block(*s).first_sector() == sector / 8 * 8)
+    }
+
+    /// Whether the content of a sector that lives there cannot be read.
+    fn is_unreadable(&self, sector: u64, slot: Option<Slot>) -> bool {
+        match slot {
+            None => !self.world.main.unreadable(sector, 1).is_empty(),
+            Some(slot) => {
+                let at = self.engine.geometry().slot_block(slot).first_sector() + sector % 8;
+                !self.world.spare.unreadable(at, 1).is_empty()
+            }
+        }
+    }
+
+    /// A request has taken place. What a user's own write costs is between the user and the disk, and what a machine could not read it could
+    /// not keep.
     pub(crate) fn note_cost(&mut self, flight: &Flight) {
-        let cost = std::mem::take(&mut self.world.main.cost);
+        let on_main = std::mem::take(&mut self.world.main.cost).into_iter().map(|s| (Device::Main, s));
+        let on_spare = std::mem::take(&mut self.world.spare.cost).into_iter().map(|s| (Device::Spare, s));
         let Owner::Repair(context) = flight.owner else { return };
         if self.writes_first(context) {
             return;
         }
-        for sector in cost {
-            if self.lives_on_main(sector) {
-                self.world.note(sector, 1, format!("a write of context {context} costs it"));
-                self.world.stats.cost += 1;
-                self.cost.push((sector, context));
+        for (device, at) in on_main.chain(on_spare) {
+            let slot = if device == Device::Main { None } else { self.slot_at(at) };
+            let home = slot.and_then(|slot| Some(self.home_of(slot)? + at % 8));
+            let sector = if device == Device::Main { at } else { home.unwrap_or(u64::MAX) };
+            let lost = slot.is_some_and(|slot| self.engine.lost_mask(slot) & (1 << (sector % 8)) != 0);
+            let kept = !self.unread.contains(&(context, device, at)) && !lost;
+            if kept && sector < self.world.plan.main_sectors && self.slot_of(sector) == slot {
+                self.world.note(sector, 1, format!("a write of context {context} costs it, in {slot:?}"));
+                match slot {
+                    None => self.world.stats.cost += 1,
+                    Some(_) => self.world.stats.cost_in_slots += 1,
+                }
+                self.cost.push(Cost { sector, slot, context });
             }
         }
     }
@@ -38,17 +70,40 @@ impl Session<'_, '_> {
     pub(crate) fn forget_cost(&mut self, work: Work, verdict: Result<(), ErrorKind>) {
         if let (Work::Bio(piece), Err(_)) = (work, verdict) {
             let range = piece.first..piece.first + u64::from(piece.sectors);
-            self.cost.retain(|(sector, _)| !range.contains(sector));
+            self.cost.retain(|cost| !range.contains(&cost.sector));
         }
     }
 
-    /// A machine that has ended leaves nothing on main that a write of its own made unreadable.
+    /// Content is told as spoilt: something of the group could be read no more by the machine that told it, and lives nowhere else.
+    pub(crate) fn check_spoilt(&mut self, group: Sector) -> Result<(), Failure> {
+        self.world.stats.spoilt += 1;
+        let lives_there = |(_, device, at): &(usize, Device, u64)| match device {
+            Device::Main => at / 8 * 8 == group.0 && self.slot_of(*at).is_none(),
+            Device::Spare => self.slot_at(*at).is_some_and(|slot| {
+                self.home_of(slot) == Some(group.0) && self.slot_of(group.0 + at % 8) == Some(slot)
+            }),
+        };
+        if !self.unread.iter().any(lives_there) {
+            return Err(self.world.failure(Some(group.0), "told as spoilt, and nothing of it is"));
+        }
+        let told: Vec<Cost> = std::mem::take(&mut self.cost);
+        let stays = |c: &Cost| c.sector / 8 * 8 != group.0 || !self.is_unreadable(c.sector, c.slot);
+        self.cost = told.into_iter().filter(stays).collect();
+        Ok(())
+    }
+
+    /// A machine that has ended leaves nothing that a write of its own made unreadable, and has declared nothing of that lost.
     pub(crate) fn check_cost(&mut self) -> Result<(), Failure> {
-        for (sector, context) in std::mem::take(&mut self.cost) {
+        for cost in std::mem::take(&mut self.cost) {
+            let Cost { sector, slot, context } = cost;
             let held = matches!(self.table.find(Sector(sector), 1), Run::Held { .. });
-            if self.is_running(context) || held {
-                self.cost.push((sector, context));
-            } else if self.lives_on_main(sector) && !self.world.main.unreadable(sector, 1).is_empty() {
+            let now = self.slot_of(sector);
+            let lost = now.is_some_and(|now| self.engine.lost_mask(now) & (1 << (sector % 8)) != 0);
+            if now != slot && !lost {
+                // It lives elsewhere, durably.
+            } else if self.is_running(context) || held {
+                self.cost.push(cost);
+            } else if lost || self.is_unreadable(sector, slot) {
                 let what = "a failed write that did not carry it made it unreadable, and it was not kept";
                 return Err(self.world.failure(Some(sector), what));
             }

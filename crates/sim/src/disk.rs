@@ -69,6 +69,11 @@ impl Disk {
         }
     }
 
+    /// Whether it fails by more than the sector.
+    pub fn fails_by_the_block(&self) -> bool {
+        self.physical > 1
+    }
+
     /// Sectors of the disk.
     pub fn sectors(&self) -> u64 {
         (self.durable.len() / SECTOR) as u64

@@ -17,10 +17,12 @@ impl Session<'_, '_> {
     pub fn main_took(&mut self, first: u64, known: bool) {
         let now_ms = self.world.oracle.step;
         if known || self.evidence.written(now_ms + 1, Sector(first), || now_ms) {
+            // What is being stored now counts for core when that has ended.
+            let under_way = self.contexts.iter().filter(|context| context.is_rescuing()).count();
             let successes = &mut self.successes;
             successes.writes.push_back((now_ms, first));
             successes.placed = 0;
-            successes.rescued = 0;
+            successes.rescued = under_way as u32;
             if successes.writes.len() > REMEMBERED {
                 successes.writes.pop_front();
             }

@@ -290,6 +290,8 @@ impl Plan {
         main.fua_flushes = self.fua_flushes;
         let parts = self.settings.physical_sectors > self.block_sectors();
         main.writes_spoil_whole = parts && rng.clone().percent(50);
+        // By the block of 4096 bytes, where the spare has such.
+        spare.writes_spoil_whole = spare.fails_by_the_block() && rng.clone().percent(70);
         main.reads_fail_whole = self.settings.physical_sectors > self.block_sectors() && rng.percent(40);
         if self.odd_errors {
             main.odd_errors_permille = 10;

@@ -48,6 +48,7 @@ impl Session<'_, '_> {
         let mut running = match self.contexts[index].running.take() {
             Some(running) => running,
             None => {
+                self.unread.retain(|(context, ..)| *context != index);
                 let (machine, work, read, flush, unsent) = self.new_machine(index, now_ms);
                 let unproven = self.engine.counters().unproven;
                 Running {
@@ -59,6 +60,7 @@ impl Session<'_, '_> {
                     failed_again: false,
                     unsent,
                     acked: false,
+                    breaker: false,
                     unproven,
                     placed: None,
                     request: None,
@@ -86,6 +88,7 @@ impl Session<'_, '_> {
         let unit_groups = (self.world.plan.settings.physical_sectors / 8).max(1);
         self.exhausted |=
             self.engine.used() + self.engine.retired() + unit_groups > self.engine.slots_total();
+        running.breaker |= self.engine.breaker_is_open();
         let next = running.machine.next(&mut self.engine, event, now_ms);
         if let Some(read) = &running.read {
             self.note_found(read);
@@ -199,7 +202,7 @@ impl Session<'_, '_> {
                     Work::Bio(piece) if !running.acked => {
                         let unproven = self.engine.counters().unproven > running.unproven;
                         self.check_flush(&running, piece, verdict)?;
-                        let may_fail = unproven || running.flush != Suspect::None;
+                        let may_fail = unproven || running.breaker || running.flush != Suspect::None;
                         return self.repair_done(piece, verdict, may_fail);
                     }
                     Work::Bio(_) => {}
@@ -312,7 +315,13 @@ impl Session<'_, '_> {
             (Op::Read, Ok(())) => {
                 self.contexts[index].buffer[at..at + flight.data.len()].copy_from_slice(&flight.data);
             }
-            (Op::Read, Err(error)) if error.can_mean_medium() => self.slot_read_failed(flight),
+            (Op::Read, Err(error)) => {
+                if error.can_mean_medium() {
+                    self.slot_read_failed(flight);
+                }
+                let sectors = flight.sector..flight.sector + flight.data.len() as u64 / 512;
+                self.unread.extend(sectors.map(|s| (index, flight.device, s)));
+            }
             (Op::Write | Op::WriteFua, _) if flight.device == Device::Spare => self.dirty.mark(),
             _ => {}
         }

@@ -13,6 +13,7 @@ use crate::metadata::slot_changed;
 use crate::slots::SlotWatch;
 use crate::under_way::bio::{Bio, Piece};
 use crate::under_way::context::Context;
+use crate::under_way::cost::Cost;
 use crate::under_way::failed::{FailedRead, FailedWrite};
 use crate::under_way::flight::{Flight, Owner, Suspect};
 use crate::under_way::gate::Gate;
@@ -90,8 +91,10 @@ pub struct Session<'w, 'e> {
     pub superblocks: u8,
     /// The set is being closed.
     pub closing: bool,
-    /// Sectors of main that a failed write of a context cost, which did not carry them.
-    pub cost: Vec<(u64, usize)>,
+    /// Content that a failed write of a context cost, which did not carry it.
+    pub cost: Vec<Cost>,
+    /// Sectors of the devices that a machine of a context could not read, until the context begins with another.
+    pub unread: Vec<(usize, Device, u64)>,
     /// Sectors of main that reads found unreadable.
     pub found: Found,
     watch: SlotWatch,
@@ -117,6 +120,7 @@ impl<'w, 'e> Session<'w, 'e> {
             superblocks: 0,
             closing: false,
             cost: Vec::new(),
+            unread: Vec::new(),
             found: Found::new(),
             metadata_failed: false,
             exhausted: engine.used() + engine.retired() >= engine.slots_total(),
@@ -301,8 +305,7 @@ impl<'w, 'e> Session<'w, 'e> {
             self.world.note(first, sectors, format!("{notice:?}"));
             changed.extend(slot_changed(&notice));
             match notice {
-                // Stored nowhere, and told.
-                Notice::Spoilt { group } => self.cost.retain(|(s, _)| s / 8 * 8 != group.0),
+                Notice::Spoilt { group } => self.check_spoilt(group)?,
                 Notice::Released { group, mask, .. } => self.world.oracle.released(group.0, mask),
                 Notice::Watermark { percent: 100 } => self.exhausted = true,
                 Notice::Lost { .. } => self.world.stats.lost += 1,

@@ -111,6 +111,10 @@ pub struct Stats {
     pub accounts: u64,
     /// Sectors of main that failed writes of ours made unreadable without carrying them.
     pub cost: u64,
+    /// The same of content in slots.
+    pub cost_in_slots: u64,
+    /// Groups that were told as spoilt.
+    pub spoilt: u64,
     /// Requests of reads for blocks that were known to be unreadable.
     pub known_tries: u64,
 }
@@ -147,6 +151,8 @@ impl Stats {
             (&mut self.discards_left, o.discards_left),
             (&mut self.accounts, o.accounts),
             (&mut self.cost, o.cost),
+            (&mut self.cost_in_slots, o.cost_in_slots),
+            (&mut self.spoilt, o.spoilt),
             (&mut self.known_tries, o.known_tries),
         ];
         pairs.into_iter().for_each(|(sum, n)| *sum += n);

@@ -36,7 +36,7 @@ fn every_promise_is_kept_in_all_histories() {
     assert!([sum.again, sum.discards, sum.discards_left].iter().all(|n| *n > 500), "{sum:?}");
     assert!(sum.refused > 5 && sum.breaker > 5, "{sum:?}");
     assert!(sum.accounts > 10_000, "{sum:?}");
-    assert!(sum.cost > 50, "{sum:?}");
+    assert!(sum.cost > 50 && sum.cost_in_slots > 20 && sum.spoilt > 5, "{sum:?}");
     assert!(sum.known_tries > 50, "{sum:?}");
     assert!(sum.relocated > 5000 && sum.released > 2000, "{sum:?}");
 }

@@ -44,6 +44,8 @@ pub struct Disks {
     pub spoils: BTreeSet<(bool, u64)>,
     /// A write to main that fails leaves all of the physical blocks that it touches unreadable, of so many sectors each; 0: it does not.
     pub spoils_whole: u64,
+    /// The same of the spare, whose physical blocks have eight sectors.
+    pub spare_spoils: bool,
     /// The request after so many others fails like this.
     pub fail_nth: Option<(usize, ErrorKind)>,
     /// Flushes fail.
@@ -80,6 +82,7 @@ impl Disks {
             error: ErrorKind::Medium,
             spoils: BTreeSet::new(),
             spoils_whole: 0,
+            spare_spoils: false,
             fail_nth: None,
             bad_flush: false,
             log: Vec::new(),
@@ -122,7 +125,7 @@ impl Disks {
             Op::Read => part.copy_from_slice(&disk[at]),
             Op::Write | Op::WriteFua => {
                 disk[at].copy_from_slice(part);
-                if self.spoils_whole > 0 {
+                if self.spoils_whole > 0 || self.spare_spoils {
                     let first = r.sector;
                     (first..first + u64::from(r.sectors)).for_each(|s| {
                         self.bad_reads.remove(&(is_spare(r.device), s));
@@ -136,10 +139,11 @@ impl Disks {
 
     /// A write has failed.
     fn spoil(&mut self, r: &IoRequest) {
-        let unit = self.spoils_whole;
-        if unit > 0 && r.device == Device::Main && matches!(r.op, Op::Write | Op::WriteFua) {
+        let spare = is_spare(r.device);
+        let unit = if spare { 8 * u64::from(self.spare_spoils) } else { self.spoils_whole };
+        if unit > 0 && matches!(r.op, Op::Write | Op::WriteFua) {
             let (from, to) = (r.sector / unit, (r.sector + u64::from(r.sectors)).div_ceil(unit));
-            self.bad_reads.extend((from * unit..to * unit).map(|s| (false, s)));
+            self.bad_reads.extend((from * unit..to * unit).map(|s| (spare, s)));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use remap_core::engine::machine::{Event, Machine, CONTEXT_BUFFER_BYTES};
 use remap_core::gate::Lanes;
-use remap_core::io::IoRequest;
+use remap_core::io::{Device, IoRequest, Op};
 use remap_core::units::Group;
 
 use super::bio::Piece;
@@ -54,6 +54,8 @@ pub struct Running {
     pub(crate) unsent: bool,
     /// The bio was completed before its time, by a planted bug.
     pub(crate) acked: bool,
+    /// The breaker was open at one of its steps.
+    pub(crate) breaker: bool,
     /// Groups that had failed without evidence when it began.
     pub(crate) unproven: u64,
     /// The group that was seen to be given a slot last.
@@ -79,5 +81,11 @@ impl Context {
     /// Whether it is at work.
     pub fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Whether it may be at storing what a write of its own has spoilt.
+    pub fn is_rescuing(&self) -> bool {
+        let request = self.running.as_ref().and_then(|running| running.request);
+        request.is_some_and(|r| r.device == Device::Spare && r.op == Op::Write)
     }
 }

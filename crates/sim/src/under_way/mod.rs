@@ -2,6 +2,7 @@
 
 pub mod bio;
 pub mod context;
+pub mod cost;
 pub mod failed;
 pub mod flight;
 pub mod gate;

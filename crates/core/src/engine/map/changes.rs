@@ -48,6 +48,8 @@ pub struct Change {
     pub(in crate::engine) entry: Entry,
     /// Sectors that a write, or a relocation, brought to the slot.
     pub(in crate::engine) brought: u8,
+    /// The slot holds content that stands nowhere else any more, though lookups led elsewhere before.
+    pub(in crate::engine) rescues: bool,
 }
 
 impl Default for Change {
@@ -58,7 +60,7 @@ impl Default for Change {
 
 impl Change {
     pub(in crate::engine) fn new(kind: Kind, owner: Option<u8>, slot: Slot, entry: Entry) -> Change {
-        Change { kind, stage: Stage::Queued, owner, slot, entry, brought: 0 }
+        Change { kind, stage: Stage::Queued, owner, slot, entry, brought: 0, rescues: false }
     }
 }
 

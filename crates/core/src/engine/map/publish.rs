@@ -81,6 +81,9 @@ impl Engine<'_> {
 
     /// Tells the context that waits for a change what came of it.
     pub(super) fn settle(&mut self, change: &Change, ok: bool) {
+        if change.rescues && !ok {
+            self.notices.push(Notice::Spoilt { group: change.entry.group.first_sector() });
+        }
         if let Some(c) = change.owner.and_then(|o| self.contexts.get_mut(usize::from(o))) {
             c.outstanding = c.outstanding.saturating_sub(1);
             c.failed |= !ok;

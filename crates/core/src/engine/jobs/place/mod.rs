@@ -1,11 +1,16 @@
 //! Placing: content of one group goes from the window of a context's buffer into a slot, of the group's own or a new one.
+//!
+//! A slot is one block of 4096 bytes, and a write to a part of it that fails may cost the rest (S32). So where a slot holds more of its group than is
+//! brought, the group is held (S9), the rest is read, and another slot is taken for both before the part is written.
 
+mod beside;
 mod old;
 
 use crate::engine::jobs::protocol::{Event, SCRATCH_SECTOR};
 use crate::engine::limits::SLOT_TRIES;
 use crate::engine::map::changes::{Change, Kind};
 use crate::engine::set::Engine;
+use crate::engine::tell::notice::Notice;
 use crate::error::ErrorKind;
 use crate::format::{Entry, SlotState};
 use crate::io::{Device, IoRequest, Op};
@@ -16,10 +21,12 @@ use crate::units::{sector_mask, Group, Sector, Slot};
 enum State {
     /// Nothing is under way.
     Rest,
-    /// The held group is being drained before its slot is given up.
+    /// The held group is being drained before its slot is given up, or written beside what lives there.
     DrainOld,
     /// A block of the old slot is being read.
     ReadOld { mask: u8 },
+    /// The same after a write of a part of it has failed: is the rest still there?
+    ReadBack { mask: u8 },
     /// A run of the group's sectors is being written to the slot.
     WriteSlot { mask: u8 },
 }
@@ -44,6 +51,8 @@ pub(in crate::engine::jobs) enum Placed {
     Drain,
     /// The content is on a slot, and the change that makes it the group's waits for a commit.
     Queued,
+    /// It is where it was before, in the slot of the group, which is not held any more. Nothing waits for a commit.
+    InPlace,
     /// It cannot be placed: what was mapped stays as it is, and the group is not held any more.
     Failed(ErrorKind),
 }
@@ -86,6 +95,11 @@ pub(in crate::engine::jobs) struct Placer {
     written_kept: u8,
     /// The unreadable ones are being read a second time.
     read_again: bool,
+    /// The group was held, and is let go of when the content is in its own slot.
+    lets_go: bool,
+    /// How a write of a part of the old slot has failed; and what of the rest, which was kept, can no longer be read there.
+    error: ErrorKind,
+    spoilt: u8,
     /// A slot that was taken for the group, and that neither a lookup nor a change leads to yet. Whatever becomes of the group, it is given
     /// back, retired or queued (S33).
     taken: Option<Slot>,
@@ -119,6 +133,9 @@ impl Placer {
             unread: 0,
             written_kept: 0,
             read_again: false,
+            lets_go: false,
+            error: ErrorKind::Medium,
+            spoilt: 0,
             taken: None,
         }
     }
@@ -134,10 +151,13 @@ impl Placer {
                 self.begin_writing(engine)
             }
             Some((slot, _)) if what.give_up => self.begin_move(engine, slot),
-            Some((slot, _)) => {
+            Some((slot, record)) => {
                 self.placing = Placing::Extend;
                 self.slot = slot;
-                self.begin_writing(engine)
+                match record.mask() & !what.need & !engine.lost_mask(slot) {
+                    0 => self.begin_writing(engine),
+                    _ => self.begin_beside(engine, record),
+                }
             }
         }
     }
@@ -147,12 +167,18 @@ impl Placer {
         self.placing == Placing::New
     }
 
+    /// Whether it has gone from one slot to another.
+    pub(super) fn is_moved(&self) -> bool {
+        matches!(self.placing, Placing::Move { .. })
+    }
+
     /// The next step after what [`Placer::begin`] or this asked for.
     pub(in crate::engine::jobs) fn next(&mut self, engine: &mut Engine<'_>, event: Event) -> Placed {
         match (core::mem::replace(&mut self.state, State::Rest), event) {
             (State::DrainOld, Event::Drained) => self.read_old(engine),
             (State::DrainOld, Event::Undrained) => self.give_up(engine, self.what.error),
             (State::ReadOld { mask }, Event::Io(result)) => self.read_ended(engine, mask, result),
+            (State::ReadBack { mask }, Event::Io(result)) => self.read_back_ended(engine, mask, result),
             (State::WriteSlot { mask }, Event::Io(result)) => self.slot_written(engine, mask, result),
             _ => {
                 engine.broken("a machine that places a group was told something that it did not ask for");
@@ -164,7 +190,7 @@ impl Placer {
     /// Takes a slot for the group and begins to fill it.
     fn begin_slot(&mut self, engine: &mut Engine<'_>) -> Placed {
         self.slot_tries += 1;
-        match engine.take_slot(self.what.group) {
+        match self.taken.or_else(|| engine.take_slot(self.what.group)) {
             Some(slot) => {
                 (self.slot, self.taken) = (slot, Some(slot));
                 self.begin_writing(engine)
@@ -175,7 +201,8 @@ impl Placer {
 
     fn begin_writing(&mut self, engine: &mut Engine<'_>) -> Placed {
         self.to_write = self.what.need;
-        self.to_write_kept = self.kept;
+        // What is kept of the slot that is written stands there.
+        self.to_write_kept = if self.placing == Placing::Extend { 0 } else { self.kept };
         self.write_next(engine)
     }
 
@@ -183,6 +210,9 @@ impl Placer {
     fn write_next(&mut self, engine: &mut Engine<'_>) -> Placed {
         let kept = self.to_write == 0;
         let left = if kept { self.to_write_kept } else { self.to_write };
+        if left == 0 && self.placing == Placing::Extend {
+            return self.queue_change(engine);
+        }
         if left == 0 && self.unread != 0 && !self.read_again {
             return self.read_once_more(engine);
         }
@@ -218,11 +248,7 @@ impl Placer {
             return self.write_next(engine);
         }
         if self.placing == Placing::Extend {
-            if !error.can_mean_medium() {
-                return self.give_up(engine, error);
-            }
-            let slot = self.slot;
-            return self.begin_move(engine, slot);
+            return self.extension_failed(engine, error);
         }
         if !error.can_mean_medium() {
             return self.give_up(engine, error);
@@ -263,6 +289,9 @@ impl Placer {
 
     /// The group cannot be placed: what was mapped stays as it is, and a slot that was taken for it is free again.
     fn give_up(&mut self, engine: &mut Engine<'_>, error: ErrorKind) -> Placed {
+        if self.spoilt != 0 {
+            engine.notices.push(Notice::Spoilt { group: self.what.group.first_sector() });
+        }
         if let Some(slot) = self.taken.take() {
             engine.give_back(slot);
         }
@@ -273,10 +302,19 @@ impl Placer {
     /// The content is on the slot: queue the entry that makes it the group's.
     fn queue_change(&mut self, engine: &mut Engine<'_>) -> Placed {
         let need = self.what.need;
+        if let Some(slot) = self.taken.take_if(|slot| *slot != self.slot) {
+            engine.give_back(slot);
+        }
+        if core::mem::take(&mut self.lets_go) && self.placing == Placing::Extend {
+            engine.unhold(self.what.group);
+        }
         let (kind, mask, lost) = match self.placing {
             Placing::New => (Kind::New, need | self.kept, 0),
             Placing::Extend => {
                 let old = engine.entry(self.slot);
+                if old.mask | need == old.mask {
+                    return Placed::InPlace;
+                }
                 (Kind::Extend, old.mask | need, old.lost)
             }
             Placing::Move { from } => {
@@ -289,7 +327,9 @@ impl Placer {
             return self.give_up(engine, ErrorKind::Io);
         };
         let entry = Entry { state, group: self.what.group, mask, lost, generation };
-        let change = Change { brought: need, ..Change::new(kind, Some(self.context), self.slot, entry) };
+        let rescues = self.what.rescue || self.spoilt != 0;
+        let change =
+            Change { brought: need, rescues, ..Change::new(kind, Some(self.context), self.slot, entry) };
         if !engine.queue(change) {
             engine.broken("the list of changes is full though there was room");
             return self.give_up(engine, ErrorKind::Io);

@@ -9,6 +9,15 @@ use crate::lookup::Use;
 use crate::units::{sector_mask, Slot, SECTOR_BYTES};
 
 impl Placer {
+    /// The slot that the group has.
+    pub(super) fn old(&self) -> Option<Slot> {
+        match self.placing {
+            Placing::New => None,
+            Placing::Extend => Some(self.slot),
+            Placing::Move { from } => Some(from),
+        }
+    }
+
     /// The group's slot is to be given up: hold the group and wait until nobody writes to the slot (S7, S9).
     pub(super) fn begin_move(&mut self, engine: &mut Engine<'_>, from: Slot) -> Placed {
         self.placing = Placing::Move { from };
@@ -21,8 +30,8 @@ impl Placer {
 
     /// The old slot is quiet: read what is not brought.
     pub(super) fn read_old(&mut self, engine: &mut Engine<'_>) -> Placed {
-        let Placing::Move { from } = self.placing else {
-            engine.broken("a group was drained that is not moved");
+        let Some(from) = self.old() else {
+            engine.broken("a group was drained that has no slot");
             return self.give_up(engine, ErrorKind::Io);
         };
         let mask = engine.table.record(from).filter(|r| r.usage() == Use::Mapped).map_or(0, |r| r.mask());
@@ -35,25 +44,42 @@ impl Placer {
     }
 
     pub(super) fn read_next(&mut self, engine: &mut Engine<'_>) -> Placed {
-        let Placing::Move { from } = self.placing else { return self.begin_slot(engine) };
+        let Some(from) = self.old() else { return self.begin_slot(engine) };
         if self.to_read == 0 && self.read_again {
             // The new slot has all but what was read this time.
             self.to_write_kept = self.kept & !self.written_kept;
             return self.write_next(engine);
         }
-        if self.to_read == 0 {
-            return self.begin_slot(engine);
+        match (self.to_read, self.placing) {
+            (0, Placing::Extend) if self.unread != 0 && !self.what.may_lose => {
+                self.give_up(engine, ErrorKind::Medium)
+            }
+            // Without a commit the rest could not be saved if the write spoilt it.
+            (0, Placing::Extend) if !engine.commits() => self.give_up(engine, self.what.error),
+            (0, Placing::Extend) => self.begin_writing(engine),
+            (0, _) => self.begin_slot(engine),
+            _ => {
+                let mask = self.next_block(engine);
+                self.state = State::ReadOld { mask };
+                Self::read_request(engine, from, mask, SCRATCH_SECTOR)
+            }
         }
-        let block_sectors = engine.shape().block_bytes / SECTOR_BYTES;
-        let first = self.to_read.trailing_zeros();
-        let mask = sector_mask(first, block_sectors);
-        self.state = State::ReadOld { mask };
+    }
+
+    /// The next block of the old slot that is to be read.
+    pub(super) fn next_block(&self, engine: &Engine<'_>) -> u8 {
+        sector_mask(self.to_read.trailing_zeros(), engine.shape().block_bytes / SECTOR_BYTES)
+    }
+
+    /// A read of sectors of a slot to their places in a group of the buffer.
+    pub(super) fn read_request(engine: &Engine<'_>, slot: Slot, mask: u8, buffer_sector: u32) -> Placed {
+        let first = mask.trailing_zeros();
         Placed::Io(IoRequest {
             device: Device::Spare,
             op: Op::Read,
-            sector: engine.geometry().slot_block(from).first_sector() + u64::from(first),
+            sector: engine.geometry().slot_block(slot).first_sector() + u64::from(first),
             sectors: mask.count_ones(),
-            buffer_sector: SCRATCH_SECTOR + first,
+            buffer_sector: buffer_sector + first,
         })
     }
 
@@ -65,7 +91,12 @@ impl Placer {
     ) -> Placed {
         match result {
             Ok(()) => self.kept |= mask,
-            Err(error) if error.can_mean_medium() || self.what.rescue => self.unread |= mask,
+            Err(error) if error.can_mean_medium() || self.what.rescue => {
+                self.unread |= mask;
+                if self.placing == Placing::Extend {
+                    engine.suspect(self.slot, mask);
+                }
+            }
             Err(error) => return self.give_up(engine, error),
         }
         self.to_read &= !mask;

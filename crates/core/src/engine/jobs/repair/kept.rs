@@ -24,9 +24,9 @@ pub(super) struct Kept {
     pub(super) what_for: For,
     pub(super) unit: Range,
     pub(super) masks: [u8; UNIT_GROUPS_MAX],
-    /// Sectors that could not be read again; groups of them that wait for a commit.
+    /// Sectors that could not be read again; and whether groups of them wait for a commit.
     pub(super) spoilt: [u8; UNIT_GROUPS_MAX],
-    pub(super) queued: [bool; UNIT_GROUPS_MAX],
+    pub(super) queued: bool,
     /// From where the next sectors are read.
     pub(super) at: u64,
     /// The write has failed, once at least; and it was made in the end.

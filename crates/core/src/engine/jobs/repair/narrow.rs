@@ -12,11 +12,23 @@ use core::num::NonZeroU32;
 use super::{Repair, State};
 use crate::engine::jobs::bisect::{is_in_one_unit, piece};
 use crate::engine::jobs::protocol::Next;
+use crate::engine::jobs::window::Range;
 use crate::engine::set::Engine;
 use crate::error::ErrorKind;
 use crate::io::Device;
 use crate::lookup::Run;
-use crate::units::{sector_mask, Sector, SECTORS_PER_BLOCK};
+use crate::units::{sector_mask, Group, Sector, SECTORS_PER_BLOCK};
+
+/// Where sectors go that are not narrowed any further.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// To the slot that they have.
+    Stays,
+    /// To another slot than they have.
+    GivesUp,
+    /// To the group's slot or to one taken for it, if main takes writes elsewhere.
+    Unproved,
+}
 
 /// Sectors of a slot: the unit in which the spare is given up.
 const SLOT: NonZeroU32 = match NonZeroU32::new(SECTORS_PER_BLOCK) {
@@ -53,7 +65,7 @@ impl Repair {
                 Run::Main { .. } if self.spent(engine) => {
                     let bad = self.attempt(engine, sectors);
                     self.failed_again = true;
-                    self.mark(bad, false);
+                    self.mark(bad, Mark::Unproved);
                 }
                 Run::Main { .. } if now_ms >= self.deadline_ms && (self.sent || self.failed_again) => {
                     if self.may_be_flush() && !self.failed_again {
@@ -61,7 +73,7 @@ impl Repair {
                         self.fail(self.job.error);
                         return self.end_window(engine);
                     }
-                    self.mark(sectors, false);
+                    self.mark(sectors, Mark::Unproved);
                 }
                 Run::Main { .. } => {
                     let sectors = self.attempt(engine, sectors);
@@ -78,6 +90,12 @@ impl Repair {
                     return Next::Io(self.write_window(Device::Main, at.0, at, sectors));
                 }
                 Run::Slot { slot, .. } => {
+                    let (exposed, sectors) = self.exposed_in_slot(engine, sectors);
+                    if exposed && !self.in_place && (self.sent || self.failed_again) {
+                        // Written there with the rest of the slot at hand.
+                        self.mark(sectors, Mark::Stays);
+                        continue;
+                    }
                     let step_sectors = if now_ms >= self.deadline_ms { 0 } else { self.step_sectors };
                     let sectors = piece(self.cursor.0, sectors, step_sectors, SLOT);
                     self.state = State::NarrowSlot { sectors };
@@ -91,7 +109,7 @@ impl Repair {
                 }
                 Run::Bad { .. } => {
                     self.failed_again = true;
-                    self.mark(sectors, true);
+                    self.mark(sectors, Mark::GivesUp);
                 }
                 Run::Doubt { .. } => {
                     self.fail(ErrorKind::Io);
@@ -183,7 +201,7 @@ impl Repair {
             return Some(self.end_window(engine));
         }
         self.failed_again = true;
-        self.mark(sectors, false);
+        self.mark(sectors, Mark::Unproved);
         None
     }
 
@@ -203,6 +221,17 @@ impl Repair {
         }
     }
 
+    /// The same of a slot, of which something lies in between that lives on main: what was written of it before is written again.
+    fn mark_earlier_in_slot(&mut self, engine: &Engine<'_>) {
+        let group = self.cursor.group();
+        let first = group.first_sector().0.max(self.at.0);
+        let earlier = Range { first: Sector(first), sectors: self.cursor.0.saturating_sub(first) };
+        let in_slot = earlier.mask(group) & !engine.on_main(group);
+        if let Some(need) = self.need.get_mut((group.0 - self.at.group().0) as usize) {
+            *need |= in_slot;
+        }
+    }
+
     pub(super) fn tried_slot(
         &mut self,
         engine: &mut Engine<'_>,
@@ -211,6 +240,9 @@ impl Repair {
         now_ms: u64,
     ) -> Next {
         self.failed_again |= result.is_err();
+        if result.is_err() {
+            self.mark_earlier_in_slot(engine);
+        }
         match result {
             Ok(()) => {
                 self.wrote_spare = true;
@@ -227,7 +259,7 @@ impl Repair {
             // This slot, and no other, is given up (S7, S33).
             Err(_) => {
                 self.step_sectors = SLOT.get();
-                self.mark(sectors, true);
+                self.mark(sectors, Mark::GivesUp);
             }
         }
         self.narrow(engine, now_ms)
@@ -238,8 +270,24 @@ impl Repair {
         self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit.get()));
     }
 
-    /// Notes that the next `sectors` sectors must go to slots, to new ones if the present is to be given up, and goes on behind them.
-    fn mark(&mut self, sectors: u32, give_up: bool) {
+    /// How many of the next `sectors` sectors, which live in slots, are written at once, and whether that may cost what else lives in their slot.
+    fn exposed_in_slot(&self, engine: &Engine<'_>, sectors: u32) -> (bool, u32) {
+        let window = Range { first: self.at, sectors: self.sectors.into() };
+        let has_rest = |group: Group| {
+            let found = engine.table.record_of(group);
+            found.is_some_and(|(slot, r)| r.mask() & !engine.lost_mask(slot) & !window.mask(group) != 0)
+        };
+        let (first, end) = (self.cursor.group().0, self.cursor.0 + u64::from(sectors));
+        let stop = |group: u64| (Group(group).first_sector().0.min(end) - self.cursor.0) as u32;
+        if has_rest(Group(first)) {
+            return (true, stop(first + 1));
+        }
+        let next = (first + 1..end.div_ceil(8)).find(|group| has_rest(Group(*group)));
+        (false, next.map_or(sectors, stop))
+    }
+
+    /// Notes that the next `sectors` sectors must go to slots, and to which, and goes on behind them.
+    fn mark(&mut self, sectors: u32, how: Mark) {
         let end = self.cursor.0 + u64::from(sectors);
         let first_group = self.at.group().0;
         while self.cursor.0 < end {
@@ -249,9 +297,10 @@ impl Repair {
             if let Some(need) = self.need.get_mut(nth as usize) {
                 *need |= sector_mask(self.cursor.in_group(), (stop - self.cursor.0) as u32);
             }
-            if nth < 64 {
-                let list = if give_up { &mut self.give_up } else { &mut self.unproved };
-                *list |= 1 << nth;
+            match how {
+                Mark::GivesUp => self.give_up |= 1 << (nth & 63),
+                Mark::Unproved => self.unproved |= 1 << (nth & 63),
+                Mark::Stays => {}
             }
             self.cursor = Sector(stop);
         }

@@ -62,7 +62,12 @@ impl Repair {
             Placed::Io(request) => return Next::Io(request),
             Placed::Drain => return self.drain_writes(engine, self.group()),
             Placed::Queued => {
+                self.failed_again |= self.placer.is_moved();
                 self.queued = true;
+                self.nth += 1;
+            }
+            Placed::InPlace => {
+                self.wrote_spare = true;
                 self.nth += 1;
             }
             Placed::Failed(error) => self.fail(error),

@@ -63,7 +63,7 @@ impl Repair {
                 self.tell_spoilt(engine);
             }
             let Some(nth) = self.kept.spoilt.iter().position(|mask| *mask != 0) else {
-                if self.kept.queued.contains(&true) {
+                if self.kept.queued {
                     self.state = State::KeptCommit;
                     return Next::Commit;
                 }
@@ -112,14 +112,13 @@ impl Repair {
             Placed::Io(request) => return Some(Next::Io(request)),
             Placed::Drain => return Some(self.drain_writes(engine, group)),
             Placed::Queued => {
-                if let Some(queued) = self.kept.queued.get_mut(nth) {
-                    *queued = true;
-                }
+                self.kept.queued = true;
                 // What was held by a slot keeps it: that is a slot more on the evidence there is (S14, S16).
                 if self.placer.is_new() {
                     engine.count_slot(self.now_ms);
                 }
             }
+            Placed::InPlace => {}
             Placed::Failed(_) => engine.notices.push(Notice::Spoilt { group: group.first_sector() }),
         }
         // A group that is queued is let go by its commit, one that failed has been.
@@ -135,12 +134,7 @@ impl Repair {
     pub(super) fn kept_committed(&mut self, engine: &mut Engine<'_>) -> Next {
         engine.await_room(usize::from(self.context), false);
         let ok = engine.commit_outcome(usize::from(self.context)) == Some(true);
-        for nth in 0..UNIT_GROUPS_MAX {
-            let queued = self.kept.queued.get_mut(nth).is_some_and(core::mem::take);
-            if queued && !ok {
-                engine.notices.push(Notice::Spoilt { group: self.kept.group(nth).first_sector() });
-            }
-        }
+        self.kept.queued = false;
         if !ok {
             self.fail(ErrorKind::Io);
         }

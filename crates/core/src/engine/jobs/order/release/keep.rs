@@ -32,6 +32,16 @@ impl Release {
         self.keep_on(engine, Event::Go, now_ms)
     }
 
+    /// Of what does not go back, as nothing could be moved to its slots, that is unreadable which is why.
+    pub(super) fn tell_unreadable_apart(&mut self, engine: &Engine<'_>) {
+        for (nth, (failed, unreadable)) in self.failed.iter_mut().zip(&mut self.unreadable).enumerate() {
+            let suspect =
+                engine.table.record_of(self.window.group(nth)).map_or(0, |(_, record)| record.bad());
+            *unreadable |= *failed & suspect;
+            *failed &= !suspect;
+        }
+    }
+
     /// What lives on main beside the window's sectors is being moved.
     pub(super) fn keep_on(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Option<Next> {
         match self.keep.next(engine, event, now_ms) {

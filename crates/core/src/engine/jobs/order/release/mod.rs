@@ -252,6 +252,7 @@ impl Release {
         // What could not be moved out of the way is not put at risk.
         let beside = engine.beside(&self.window, &self.range);
         engine.spread(&self.window, &beside, &mut self.wanted, &mut self.failed);
+        self.tell_unreadable_apart(engine);
         if !engine.mode.remaps() {
             self.fail_wanted();
             return None;

@@ -62,7 +62,7 @@ impl Relocate {
                 return Some(Next::Drain(Drain::while_held(engine.regions().writes_to(group, group))));
             }
             Placed::Queued => self.group_done(true),
-            Placed::Failed(_) => self.group_done(false),
+            Placed::InPlace | Placed::Failed(_) => self.group_done(false),
         }
         None
     }
