@@ -216,6 +216,11 @@ unsigned int dmr_bdev_physical_block_size(struct block_device *bdev)
 	return bdev_physical_block_size(bdev);
 }
 
+int dmr_bdev_alignment_offset(struct block_device *bdev)
+{
+	return bdev_alignment_offset(bdev);
+}
+
 bool dmr_bdev_is_zoned(struct block_device *bdev)
 {
 	return bdev_is_zoned(bdev);

@@ -77,6 +77,7 @@ int dmr_get_device(struct dm_target *ti, const char *path, struct dm_dev **dev);
 sector_t dmr_bdev_sectors(struct block_device *bdev);
 unsigned int dmr_bdev_logical_block_size(struct block_device *bdev);
 unsigned int dmr_bdev_physical_block_size(struct block_device *bdev);
+int dmr_bdev_alignment_offset(struct block_device *bdev);
 bool dmr_bdev_is_zoned(struct block_device *bdev);
 bool dmr_bdev_fua_flushes(struct block_device *bdev);
 bool dmr_table_is_writable(struct dm_table *table);

@@ -240,7 +240,7 @@ fn load(set: &Set, superblock: &Superblock, buffer: &mut PageBuf, name: &str) ->
 
 /// Reads the metadata and makes the engine of it; `false` if that was tried before.
 fn load_engine(set: &Set, superblock: &Superblock, buffer: &mut PageBuf) -> Result<bool, LoadError> {
-    let settings = params::settings(set.pair.main.physical_block_bytes());
+    let settings = params::settings(&set.pair);
     if !set.store.begin_load(superblock, settings)? {
         return Ok(false);
     }

@@ -120,7 +120,7 @@ fn run_job(
 /// Makes the machine for a job; `None` without an engine.
 #[inline(never)]
 pub fn begin_job(set: &Set, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Option<Machine> {
-    let settings = params::settings(set.pair.main.physical_block_bytes());
+    let settings = params::settings(&set.pair);
     set.store.with(|engine| {
         engine.set_settings(settings);
         begin(engine)

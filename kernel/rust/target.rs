@@ -248,7 +248,7 @@ impl Target for Remap {
     fn preresume(&self) -> Result<()> {
         registry()?.take_set(self.ticket);
         if self.activated.load(Ordering::Acquire) {
-            let settings = params::settings(self.set.pair.main.physical_block_bytes());
+            let settings = params::settings(&self.set.pair);
             self.set.store.with(|engine| engine.set_settings(settings));
         } else {
             open::activate(&self.set, self.to_format.as_deref())?;

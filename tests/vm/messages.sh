@@ -441,6 +441,23 @@ a_part_of_a_physical_block_goes_back() {
 	dd if="$DISK" bs=1M iflag=direct status=none | cmp - "$WORK/model"
 }
 
+# A disk whose first aligned sector is 7, and a main that begins at 3: what is moved are whole physical blocks all the same.
+physical_blocks_begin_where_the_disk_says() {
+	rmmod scsi_debug
+	DISK=$(scsi_disk 16 physblk_exp=3 lowest_aligned=7)
+	for offset in 0 3 63; do
+		dd if=/dev/zero of="$SPARE" bs=1M count=64 oflag=direct conv=notrunc status=none
+		len=$(($(sectors "$DISK") - offset))
+		dmsetup create r --table "0 $len remap $DISK $offset 1 $SPARE 0 1 format"
+		first=$(((7 + 8000 - offset) % 8 + 96))
+		equal "$(message remap $((first + 5)) 1)" "sector=$first sectors=8 remapped=8 mapped=0 unreadable=0 failed=0"
+		equal "$(query r $((first - 1))) $(query r "$first") $(query r $((first + 7))) $(query r $((first + 8)))" 'main mapped mapped main'
+		equal "$(message release "$first" 8)" "sector=$first sectors=8 released=8 main=0 lost=0 unreadable=0 failed=0"
+		equal "$(used r)" 0
+		dmsetup remove r
+	done
+}
+
 t start start
 t s24_content_goes_there_and_back there_and_back
 t s24_back_and_forth_many_times all_of_it_many_times
@@ -461,5 +478,6 @@ t s19_read_only_and_inactive read_only_and_inactive
 t s10_a_write_that_waited_goes_on_as_a_whole a_write_that_waited_goes_on_as_a_whole
 t s09_filesystem_that_moves filesystem
 t s32_a_part_of_a_physical_block_goes_back a_part_of_a_physical_block_goes_back
+t s32_physical_blocks_begin_where_the_disk_says physical_blocks_begin_where_the_disk_says
 t kernel_log_is_clean clean_log
 finish

@@ -13,6 +13,7 @@ mod crc32c;
 pub mod engine;
 pub mod error;
 pub mod evidence;
+pub mod extent;
 pub mod format;
 pub mod gate;
 pub mod health;

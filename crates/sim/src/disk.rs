@@ -25,6 +25,8 @@ pub struct Disk {
     atomic: u64,
     /// Unit that fails as a whole, in sectors.
     physical: u64,
+    /// Sectors of the first such unit that lie before sector 0.
+    pub lead: u64,
     /// Physical blocks that fail writes, and how often they still do.
     write_faults: BTreeMap<u64, u32>,
     /// Sectors that fail reads, until they are written, and how often they still do.
@@ -56,6 +58,7 @@ impl Disk {
             writes: 0,
             atomic,
             physical,
+            lead: 0,
             write_faults: BTreeMap::new(),
             read_faults: BTreeMap::new(),
             reads_fail_whole: false,
@@ -67,6 +70,12 @@ impl Disk {
             fua_flushes_failed: 0,
             odd_errors_permille: 0,
         }
+    }
+
+    /// The sectors of a physical block.
+    fn block(&self, nth: u64) -> std::ops::Range<u64> {
+        let border = |nth: u64| (nth * self.physical).saturating_sub(self.lead);
+        border(nth)..border(nth + 1)
     }
 
     /// Whether it fails by more than the sector.
@@ -86,12 +95,12 @@ impl Disk {
 
     /// Makes the physical block of `sector` fail its next `times` writes.
     pub fn fail_writes(&mut self, sector: u64, times: u32) {
-        self.write_faults.insert(sector / self.physical, times);
+        self.write_faults.insert((sector + self.lead) / self.physical, times);
     }
 
     /// Lets writes to the physical block of `sector` succeed again.
     pub fn heal_writes(&mut self, sector: u64) {
-        self.write_faults.remove(&(sector / self.physical));
+        self.write_faults.remove(&((sector + self.lead) / self.physical));
     }
 
     /// Makes the next `times` reads of `sector` fail, unless it is written before.
@@ -107,8 +116,8 @@ impl Disk {
     /// The sectors of a range that cannot be read now.
     pub fn unreadable(&self, sector: u64, count: u64) -> Vec<u64> {
         let bad = |s: u64| {
-            let unit = if self.reads_fail_whole { self.physical } else { 1 };
-            let block = s / unit * unit..s / unit * unit + unit;
+            let block =
+                if self.reads_fail_whole { self.block((s + self.lead) / self.physical) } else { s..s + 1 };
             self.read_faults.range(block).any(|(_, times)| *times > 0)
         };
         (sector..sector + count).filter(|s| bad(*s)).collect()
@@ -121,10 +130,11 @@ impl Disk {
             return Err(ErrorKind::Transport);
         }
         let count = (out.len() / SECTOR) as u64;
-        let unit = if self.reads_fail_whole { self.physical } else { 1 };
         let result = self.read(sector, out);
-        let from = sector / unit * unit;
-        for (_, times) in self.read_faults.range_mut(from..(sector + count).div_ceil(unit) * unit) {
+        let (first, last) = (sector + self.lead, sector + count - 1 + self.lead);
+        let whole = self.block(first / self.physical).start..self.block(last / self.physical).end;
+        let range = if self.reads_fail_whole { whole } else { sector..sector + count };
+        for (_, times) in self.read_faults.range_mut(range) {
             if *times != ALWAYS {
                 *times = times.saturating_sub(1);
             }
@@ -184,7 +194,7 @@ impl Disk {
                 self.spoil_whole(block, sector..sector + count, rng);
                 continue;
             }
-            for s in block * self.physical..(block + 1) * self.physical {
+            for s in self.block(block) {
                 if rng.percent(30) && s >= sector && s < sector + count {
                     self.read_faults.insert(s, ALWAYS);
                 }
@@ -198,7 +208,8 @@ impl Disk {
         if !rng.percent(30) {
             return;
         }
-        let block = block * self.physical..((block + 1) * self.physical).min(self.sectors());
+        let block = self.block(block);
+        let block = block.start..block.end.min(self.sectors());
         let beside = block.clone().filter(|s| !carried.contains(s));
         let cost: Vec<u64> = beside.filter(|s| self.unreadable(*s, 1).is_empty()).collect();
         self.cost.extend(cost);
@@ -207,7 +218,8 @@ impl Disk {
 
     /// The physical blocks in the range that fail this write.
     fn take_faults(&mut self, sector: u64, count: u64) -> Vec<u64> {
-        let blocks = sector / self.physical..(sector + count).div_ceil(self.physical);
+        let blocks =
+            (sector + self.lead) / self.physical..(sector + self.lead + count).div_ceil(self.physical);
         let mut bad = Vec::new();
         for (block, times) in self.write_faults.range_mut(blocks) {
             if *times > 0 {

@@ -89,10 +89,10 @@ impl Session<'_, '_> {
         }
         running.placed = Some(group);
         self.successes.placed += 1;
-        let unit = u64::from(self.world.plan.settings.physical_sectors);
         let at = group.first_sector().0 + request.sector % 8;
-        let end = (at + u64::from(request.sectors)).next_multiple_of(unit);
-        if !self.is_proved(at / unit * unit, end) {
+        let plan = &self.world.plan;
+        let (first, end) = (plan.unit_of(at).0, plan.unit_of(at + u64::from(request.sectors) - 1).1);
+        if !self.is_proved(first, end) {
             return Err(self
                 .world
                 .failure(Some(at), "remapped, although main took no write elsewhere in the window"));
@@ -108,8 +108,7 @@ impl Session<'_, '_> {
     /// A group failed without evidence: there must have been none.
     pub fn check_unproven(&mut self, group: Sector) -> Result<(), Failure> {
         self.world.stats.unproven += 1;
-        let unit = u64::from(self.world.plan.settings.physical_sectors.max(8));
-        let (first, end) = (group.0 / unit * unit, (group.0 / unit + 1) * unit);
+        let (first, end) = (self.world.plan.unit_of(group.0).0, self.world.plan.unit_of(group.0 + 7).1);
         if self.last_is_proof(first, end) {
             return Err(self.world.failure(
                 Some(group.0),

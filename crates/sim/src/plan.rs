@@ -228,6 +228,10 @@ impl Plan {
         plan.settings.evidence_window_ms = window_ms;
         plan.settings.breaker_pause_ms = window_ms.max(more.pick(&[20, 200]));
         plan.fua_flushes = more.clone().percent(40);
+        if more.clone().percent(40) {
+            let blocks = u64::from(physical / plan.block_sectors());
+            plan.settings.alignment_sectors = more.clone().below(blocks) as u32 * plan.block_sectors();
+        }
         plan.settings.reread_after_ms = more.clone().pick(&[100, 1000, 300_000]);
         let crowded = more.percent(20);
         plan.nowait_percent = more.pick(&[0, 10, 30]);
@@ -265,6 +269,15 @@ impl Plan {
         self.block_bytes / 512
     }
 
+    /// The physical block of main that a sector lies in: its first sector, and the first behind it.
+    pub fn unit_of(&self, sector: u64) -> (u64, u64) {
+        let Settings { physical_sectors, alignment_sectors, .. } = self.settings;
+        let unit = u64::from(physical_sectors);
+        let lead = u64::from((physical_sectors - alignment_sectors) % physical_sectors);
+        let nth = (sector + lead) / unit;
+        ((nth * unit).saturating_sub(lead), (nth + 1) * unit - lead)
+    }
+
     /// Nothing can keep a repair from succeeding but the end of the slots.
     pub fn spare_is_healthy(&self) -> bool {
         self.slot_faults_percent == 0
@@ -290,6 +303,8 @@ impl Plan {
         main.fua_flushes = self.fua_flushes;
         let parts = self.settings.physical_sectors > self.block_sectors();
         main.writes_spoil_whole = parts && rng.clone().percent(50);
+        let Settings { physical_sectors, alignment_sectors, .. } = self.settings;
+        main.lead = u64::from((physical_sectors - alignment_sectors) % physical_sectors);
         // By the block of 4096 bytes, where the spare has such.
         spare.writes_spoil_whole = spare.fails_by_the_block() && rng.clone().percent(70);
         main.reads_fail_whole = self.settings.physical_sectors > self.block_sectors() && rng.percent(40);

@@ -85,7 +85,7 @@ impl Session<'_, '_> {
         }
         self.tell_evidence();
         // Also for a moment, by slots that groups are held by; and a physical block is held as a whole.
-        let unit_groups = (self.world.plan.settings.physical_sectors / 8).max(1);
+        let unit_groups = self.world.plan.settings.physical_sectors / 8 + 1;
         self.exhausted |=
             self.engine.used() + self.engine.retired() + unit_groups > self.engine.slots_total();
         running.breaker |= self.engine.breaker_is_open();
@@ -256,10 +256,9 @@ impl Session<'_, '_> {
             }
             Work::Order(order) if order.release => {
                 // What lives beside it in its physical blocks moves as well.
-                let unit = u64::from(self.world.plan.settings.physical_sectors);
-                let first = order.first / unit * unit;
-                let end =
-                    (order.first + order.sectors).next_multiple_of(unit).min(self.world.plan.main_sectors);
+                let plan = &self.world.plan;
+                let first = plan.unit_of(order.first).0;
+                let end = plan.unit_of(order.first + order.sectors - 1).1.min(plan.main_sectors);
                 self.world.oracle.may_be_released(first, end - first)
             }
             _ => {}

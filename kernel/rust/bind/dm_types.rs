@@ -125,6 +125,12 @@ impl Device {
         unsafe { sys::dmr_bdev_physical_block_size(self.bdev()) }
     }
 
+    /// From its beginning to the first physical block that does not begin before, in bytes; `None` if it is stacked on devices that do not agree.
+    pub fn alignment_bytes(&self) -> Option<u32> {
+        // SAFETY: the block device is open.
+        u32::try_from(unsafe { sys::dmr_bdev_alignment_offset(self.bdev()) }).ok()
+    }
+
     /// Whether it takes discards.
     pub fn discards(&self) -> bool {
         // SAFETY: the block device is open.

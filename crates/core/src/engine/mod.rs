@@ -27,7 +27,7 @@ pub use map::changes::Change;
 pub use map::list;
 pub use map::slots::SlotCounts;
 pub use set::Engine;
-pub use settings::Settings;
+pub use settings::{Settings, Topology};
 pub use storage::{Storage, StorageSizes};
 pub use tell::counters::Counters;
 pub use tell::notice::{self, Class, Notice, NOTICES_MAX};

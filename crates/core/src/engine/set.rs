@@ -11,6 +11,7 @@ use super::tell::counters::Counters;
 use super::tell::notice::{Notice, Notices};
 use super::trust::breaker::Breaker;
 use super::trust::mode::{FailReason, Mode};
+use crate::extent::Units;
 use crate::format::{Entry, Geometry, MainShape, SlotState, Superblock, SEQ_MAX};
 use crate::gate::Regions;
 use crate::lookup::{Record, Table, Use};
@@ -89,11 +90,9 @@ impl<'a> Engine<'a> {
     /// Takes new settings. They hold from the next decision on; but the physical block is that of the first job: where a window
     /// ends and what is kept of it in the buffer depend on it, and other contexts are in the middle of theirs.
     pub fn set_settings(&mut self, settings: Settings) {
-        let physical_sectors = match self.unit_is_settled {
-            true => self.settings.physical_sectors,
-            false => settings.physical_sectors,
-        };
-        self.settings = Settings { physical_sectors, ..settings };
+        let physical = if self.unit_is_settled { self.settings } else { settings };
+        let Settings { physical_sectors, alignment_sectors, .. } = physical;
+        self.settings = Settings { physical_sectors, alignment_sectors, ..settings };
     }
 
     /// Current mode.
@@ -181,10 +180,17 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The unit in which main fails, in sectors.
-    pub(in crate::engine) fn unit_sectors(&self) -> NonZeroU32 {
+    /// The units in which main fails: its physical blocks, as far as logical blocks do not straddle them.
+    pub(crate) fn units(&self) -> Units {
         let unit = self.settings.physical_sectors.min(UNIT_SECTORS_MAX).max(self.block_sectors());
-        NonZeroU32::new(unit).unwrap_or(NonZeroU32::MIN)
+        let straddles = self.settings.alignment_sectors.checked_rem(self.block_sectors()) != Some(0);
+        let first = if straddles { 0 } else { self.settings.alignment_sectors };
+        Units::new(NonZeroU32::new(unit).unwrap_or(NonZeroU32::MIN), first)
+    }
+
+    /// Main's logical blocks, as units.
+    pub(in crate::engine) fn blocks(&self) -> Units {
+        Units::new(NonZeroU32::new(self.block_sectors()).unwrap_or(NonZeroU32::MIN), 0)
     }
 
     /// How main is divided for the gate.

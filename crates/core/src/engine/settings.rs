@@ -1,5 +1,7 @@
 //! What the administrator chooses.
 
+use crate::units::SECTOR_BYTES;
+
 /// What the administrator may choose; the kernel's module parameters of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -27,6 +29,8 @@ pub struct Settings {
     pub breaker_pause_ms: u64,
     /// Physical block of main in sectors: the unit in which it fails. A power of two. It stays as it is from the first job on.
     pub physical_sectors: u32,
+    /// Where on main the first physical block begins that does not begin before it, in sectors, less than `physical_sectors`. Likewise.
+    pub alignment_sectors: u32,
     /// Time from an activation or an eviction to the first attempt to bring evicted copies back, in milliseconds.
     pub readmit_after_ms: u64,
 }
@@ -46,7 +50,32 @@ impl Default for Settings {
             production: true,
             breaker_pause_ms: 30_000,
             physical_sectors: 8,
+            alignment_sectors: 0,
             readmit_after_ms: 60_000,
         }
+    }
+}
+
+/// What a host knows of the physical blocks of main's device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// Length of a physical block in bytes.
+    pub physical_bytes: u32,
+    /// From the beginning of the device to its first physical block that does not begin before, in bytes: what Linux calls its alignment offset.
+    /// `None`: the device cannot say.
+    pub alignment_bytes: Option<u32>,
+    /// Where main begins on the device, in sectors.
+    pub offset_sectors: u64,
+}
+
+impl Settings {
+    /// The settings for a main of this topology.
+    pub fn on(self, main: Topology) -> Settings {
+        let physical_sectors = (main.physical_bytes / SECTOR_BYTES).max(1);
+        let aligned = u64::from(main.alignment_bytes.unwrap_or(0) / SECTOR_BYTES);
+        let physical = u64::from(physical_sectors).max(1);
+        let behind = main.offset_sectors % physical;
+        let alignment = (aligned % physical).saturating_add(physical).saturating_sub(behind) % physical;
+        Settings { physical_sectors, alignment_sectors: alignment as u32, ..self }
     }
 }

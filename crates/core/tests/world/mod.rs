@@ -44,6 +44,8 @@ pub struct Disks {
     pub spoils: BTreeSet<(bool, u64)>,
     /// A write to main that fails leaves all of the physical blocks that it touches unreadable, of so many sectors each; 0: it does not.
     pub spoils_whole: u64,
+    /// Where the first of these blocks begins that does not begin before main.
+    pub aligned_at: u64,
     /// The same of the spare, whose physical blocks have eight sectors.
     pub spare_spoils: bool,
     /// The request after so many others fails like this.
@@ -82,6 +84,7 @@ impl Disks {
             error: ErrorKind::Medium,
             spoils: BTreeSet::new(),
             spoils_whole: 0,
+            aligned_at: 0,
             spare_spoils: false,
             fail_nth: None,
             bad_flush: false,
@@ -142,8 +145,10 @@ impl Disks {
         let spare = is_spare(r.device);
         let unit = if spare { 8 * u64::from(self.spare_spoils) } else { self.spoils_whole };
         if unit > 0 && matches!(r.op, Op::Write | Op::WriteFua) {
-            let (from, to) = (r.sector / unit, (r.sector + u64::from(r.sectors)).div_ceil(unit));
-            self.bad_reads.extend((from * unit..to * unit).map(|s| (spare, s)));
+            let lead = if spare { 0 } else { (unit - self.aligned_at) % unit };
+            let (from, to) = (r.sector + lead, (r.sector + lead + u64::from(r.sectors)).div_ceil(unit));
+            let block = (from / unit * unit).saturating_sub(lead)..to * unit - lead;
+            self.bad_reads.extend(block.map(|s| (spare, s)));
         }
     }
 

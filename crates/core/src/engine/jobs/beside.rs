@@ -3,21 +3,28 @@
 //! A disk fails, and spoils, whole physical blocks: to write a part of one it reads the rest, changes it and writes all of it. So before a
 //! part is written, what lives on main beside it is known, and either goes to slots first or is kept at hand.
 
-use core::num::NonZeroU64;
-
-use super::window::{Masks, Range, Window, NO_SECTORS};
+use super::window::{Masks, Window, NO_SECTORS};
 use crate::engine::set::Engine;
+use crate::extent::Range;
 use crate::units::{sector_mask, Group, Sector};
 
-/// Most groups that one physical block spans.
-pub(super) const UNIT_GROUPS_MAX: usize = 8;
+/// Most groups that one physical block touches.
+pub(super) const UNIT_GROUPS_MAX: usize = 9;
 
 impl Engine<'_> {
     /// The physical block of main that a sector lies in, as far as main reaches.
     pub(super) fn unit_of(&self, sector: u64) -> Range {
-        let unit = NonZeroU64::from(self.unit_sectors());
-        let first = sector / unit * unit.get();
-        let end = first.saturating_add(unit.get()).min(self.shape().sectors);
+        let unit = self.units().of(sector);
+        let end = unit.end().min(self.shape().sectors);
+        Range { sectors: end.saturating_sub(unit.first.0), ..unit }
+    }
+
+    /// The physical blocks that lie in `range` as a whole.
+    pub(super) fn whole_units_in(&self, range: &Range) -> Range {
+        let (first_unit, last_unit) = (self.unit_of(range.first.0), self.unit_of(range.end()));
+        let first = if first_unit.first < range.first { first_unit.end() } else { range.first.0 };
+        // Where main ends, so does the block.
+        let end = if range.end() >= self.shape().sectors { range.end() } else { last_unit.first.0 };
         Range { first: Sector(first), sectors: end.saturating_sub(first) }
     }
 

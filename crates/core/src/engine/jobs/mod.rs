@@ -7,7 +7,6 @@ pub mod repair;
 pub mod reread;
 
 mod beside;
-mod bisect;
 mod place;
 mod sweep;
 mod window;

@@ -1,12 +1,10 @@
 //! Reading a window as far as it can be read.
 
-use core::num::NonZeroU32;
-
-use super::bisect::{is_in_one_unit, piece};
 use super::window::{Masks, Window};
 use crate::engine::limits::WINDOW_SECTORS;
 use crate::engine::set::Engine;
 use crate::error::ErrorKind;
+use crate::extent::Units;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{sector_mask, Sector};
 
@@ -21,13 +19,13 @@ pub(super) struct Sweep {
     /// How often the physical block at the cursor has failed, and how often it may.
     attempts: u32,
     tries: u32,
-    unit: NonZeroU32,
+    units: Units,
 }
 
 impl Sweep {
     pub(super) fn new(engine: &Engine<'_>, window: &Window, tries: u32) -> Sweep {
-        let (cursor, unit) = (window.at.0, engine.unit_sectors());
-        Sweep { cursor, piece: 0, step: WINDOW_SECTORS, attempts: 0, tries, unit }
+        let (cursor, units) = (window.at.0, engine.units());
+        Sweep { cursor, piece: 0, step: WINDOW_SECTORS, attempts: 0, tries, units }
     }
 
     /// The next read; `None` after the last.
@@ -40,7 +38,7 @@ impl Sweep {
         self.cursor = (self.cursor..end).find(|s| is_wanted(*s))?;
         let run_end = (self.cursor..end).find(|s| !is_wanted(*s)).unwrap_or(end);
         let step = if self.attempts > 0 { 0 } else { self.step };
-        self.piece = piece(self.cursor, (run_end - self.cursor) as u32, step, self.unit);
+        self.piece = self.units.piece(self.cursor, (run_end - self.cursor) as u32, step);
         Some(IoRequest {
             device: Device::Main,
             op: Op::Read,
@@ -66,12 +64,12 @@ impl Sweep {
             }
             // Not the medium: main does not answer at all.
             Err(error) if !error.can_mean_medium() => self.give_up(window, wanted, unreadable),
-            Err(_) if !is_in_one_unit(self.cursor, self.piece, self.unit) => {
-                self.step = (self.piece / 2).max(self.unit.get());
+            Err(_) if !self.units.is_one(self.cursor, self.piece) => {
+                self.step = (self.piece / 2).max(self.units.sectors());
             }
             Err(_) => {
                 self.attempts += 1;
-                self.step = self.unit.get();
+                self.step = self.units.sectors();
                 if self.attempts >= self.tries {
                     self.drop_until(end, window, wanted, unreadable);
                     self.go_on();

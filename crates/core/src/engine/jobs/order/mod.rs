@@ -5,4 +5,4 @@ pub mod relocate;
 
 mod shell;
 
-pub use super::window::{Range, MESSAGE_SECTORS_MAX};
+pub use crate::extent::{Range, MESSAGE_SECTORS_MAX};

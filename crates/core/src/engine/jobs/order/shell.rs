@@ -33,23 +33,25 @@ impl Engine<'_> {
         drain
     }
 
-    /// The window of an order ends before its `nth` group: what was held behind is not any more, and the masks say nothing of it.
+    /// The window of an order ends before this sector: what was held behind is not any more, and the masks say nothing of it. The first of them is of
+    /// what is held.
     pub(super) fn cut_window<const N: usize>(
         &mut self,
         window: &mut Window,
-        nth: usize,
+        end: u64,
         mut masks: [&mut Masks; N],
     ) {
-        for behind in nth..WINDOW_GROUPS as usize {
-            let mut any = 0;
-            for mask in masks.iter_mut().filter_map(|masks| masks.get_mut(behind)) {
-                any |= core::mem::take(mask);
+        window.cut_before(end);
+        for nth in 0..WINDOW_GROUPS as usize {
+            let (kept, mut any) = (window.mask(nth), [0, 0]);
+            for mask in masks.iter_mut().rev().filter_map(|masks| masks.get_mut(nth)) {
+                any = [*mask & kept, any[1] | *mask & !kept];
+                *mask &= kept;
             }
-            if any != 0 {
-                self.unhold(window.group(behind));
+            if any[0] == 0 && any[1] != 0 {
+                self.unhold(window.group(nth));
             }
         }
-        window.cut_before(nth);
     }
 
     /// The lanes of all writes to a window.

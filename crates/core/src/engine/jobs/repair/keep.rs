@@ -8,9 +8,9 @@
 use super::kept::{For, Kept};
 use super::{Repair, State};
 use crate::engine::jobs::protocol::{Drain, Next};
-use crate::engine::jobs::window::Range;
 use crate::engine::set::Engine;
 use crate::error::ErrorKind;
+use crate::extent::Range;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::Group;
 

@@ -2,8 +2,8 @@
 
 use crate::engine::jobs::beside::UNIT_GROUPS_MAX;
 use crate::engine::jobs::protocol::{KEPT_SECTOR, KEPT_WIDE_SECTOR};
-use crate::engine::jobs::window::Range;
 use crate::error::ErrorKind;
+use crate::extent::Range;
 use crate::units::{Group, Sector, SECTORS_PER_BLOCK};
 
 /// What the write is made for.

@@ -241,7 +241,7 @@ impl Repair {
             return self.finish(engine, Err(self.job.error));
         }
         let end = self.job_end();
-        let window_end = match engine.unit_sectors().get() {
+        let window_end = match engine.units().sectors() {
             ..=SECTORS_PER_BLOCK => {
                 (self.at.group().0 / u64::from(WINDOW_GROUPS) + 1) * u64::from(WINDOW_GROUPS)
             }

@@ -7,17 +7,14 @@
 //! What lives in slots is narrowed likewise, down to the slot: one that fails alone is given up, and no other (S33). The deadline gives up no
 //! slot; from then on each is tried once, alone.
 
-use core::num::NonZeroU32;
-
 use super::{Repair, State};
-use crate::engine::jobs::bisect::{is_in_one_unit, piece};
 use crate::engine::jobs::protocol::Next;
-use crate::engine::jobs::window::Range;
 use crate::engine::set::Engine;
 use crate::error::ErrorKind;
+use crate::extent::{Range, Units};
 use crate::io::Device;
 use crate::lookup::Run;
-use crate::units::{sector_mask, Group, Sector, SECTORS_PER_BLOCK};
+use crate::units::{sector_mask, Group, Sector};
 
 /// Where sectors go that are not narrowed any further.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,20 +27,17 @@ enum Mark {
     Unproved,
 }
 
-/// Sectors of a slot: the unit in which the spare is given up.
-const SLOT: NonZeroU32 = match NonZeroU32::new(SECTORS_PER_BLOCK) {
-    Some(sectors) => sectors,
-    None => NonZeroU32::MIN,
-};
+/// The spare is given up by the slot.
+const SLOTS: Units = Units::SLOTS;
 
 impl Repair {
     pub(super) fn begin_narrowing(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Next {
-        let unit = engine.unit_sectors();
+        let units = engine.units();
         self.cursor = self.at;
         // The whole has failed once already, so the first step is half of it; a write of one block has had its first attempt, unless
         // that may have failed for its flush. What was never sent is tried as a whole.
-        self.step_sectors = if self.sent { self.sectors / 2 } else { self.sectors }.max(unit.get());
-        let alone = is_in_one_unit(self.job.first.0, self.job.sectors, unit);
+        self.step_sectors = if self.sent { self.sectors / 2 } else { self.sectors }.max(units.sectors());
+        let alone = units.is_one(self.job.first.0, self.job.sectors);
         self.attempts = u32::from(alone && self.sent && !self.may_be_flush());
         self.narrow(engine, now_ms)
     }
@@ -97,7 +91,7 @@ impl Repair {
                         continue;
                     }
                     let step_sectors = if now_ms >= self.deadline_ms { 0 } else { self.step_sectors };
-                    let sectors = piece(self.cursor.0, sectors, step_sectors, SLOT);
+                    let sectors = SLOTS.piece(self.cursor.0, sectors, step_sectors);
                     self.state = State::NarrowSlot { sectors };
                     let in_slot = engine.geometry().slot_block(slot).first_sector();
                     let sector = in_slot + u64::from(self.cursor.in_group());
@@ -138,7 +132,7 @@ impl Repair {
     /// How much of a run of `run` sectors on main is tried at once: whole physical blocks, at least to the end of the first.
     fn attempt(&self, engine: &Engine<'_>, run: u32) -> u32 {
         let step_sectors = if self.attempts > 0 { 0 } else { self.step_sectors };
-        piece(self.cursor.0, run, step_sectors, engine.unit_sectors())
+        engine.units().piece(self.cursor.0, run, step_sectors)
     }
 
     pub(super) fn tried_main(
@@ -148,7 +142,7 @@ impl Repair {
         result: Result<(), ErrorKind>,
         now_ms: u64,
     ) -> Next {
-        let unit = engine.unit_sectors();
+        let units = engine.units();
         let at = self.cursor.0;
         self.failed_again |= result.is_err();
         if result.is_err() {
@@ -164,10 +158,10 @@ impl Repair {
                 self.fail(error);
                 return self.end_window(engine);
             }
-            Err(_) if !is_in_one_unit(at, sectors, unit) => self.step_sectors = (sectors / 2).max(unit.get()),
+            Err(_) if !units.is_one(at, sectors) => self.step_sectors = (sectors / 2).max(units.sectors()),
             Err(_) => {
                 self.attempts += 1;
-                self.step_sectors = unit.get();
+                self.step_sectors = units.sectors();
             }
         }
         self.narrow(engine, now_ms)
@@ -182,7 +176,7 @@ impl Repair {
 
     /// Goes on behind `sectors` sectors at the cursor, which main took.
     pub(super) fn go_past(&mut self, engine: &Engine<'_>, sectors: u32) {
-        self.lengthen_step(engine.unit_sectors());
+        self.lengthen_step(engine.units());
         self.skip(sectors);
     }
 
@@ -246,19 +240,19 @@ impl Repair {
         match result {
             Ok(()) => {
                 self.wrote_spare = true;
-                self.lengthen_step(SLOT);
+                self.lengthen_step(SLOTS);
                 self.skip(sectors);
             }
             Err(error) if !error.can_mean_medium() || self.in_place => {
                 self.fail(error);
                 return self.end_window(engine);
             }
-            Err(_) if !is_in_one_unit(self.cursor.0, sectors, SLOT) => {
-                self.step_sectors = (sectors / 2).max(SLOT.get());
+            Err(_) if !SLOTS.is_one(self.cursor.0, sectors) => {
+                self.step_sectors = (sectors / 2).max(SLOTS.sectors());
             }
             // This slot, and no other, is given up (S7, S33).
             Err(_) => {
-                self.step_sectors = SLOT.get();
+                self.step_sectors = SLOTS.sectors();
                 self.mark(sectors, Mark::GivesUp);
             }
         }
@@ -266,8 +260,8 @@ impl Repair {
     }
 
     /// What was tried succeeded: more at once is next.
-    fn lengthen_step(&mut self, unit: NonZeroU32) {
-        self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(unit.get()));
+    fn lengthen_step(&mut self, units: Units) {
+        self.step_sectors = self.step_sectors.saturating_mul(2).min(self.sectors.max(units.sectors()));
     }
 
     /// How many of the next `sectors` sectors, which live in slots, are written at once, and whether that may cost what else lives in their slot.

@@ -1,5 +1,6 @@
 //! How far asking main has come.
 
+use crate::extent::Range;
 use crate::gate::Lanes;
 use crate::units::Group;
 
@@ -12,8 +13,8 @@ pub(super) struct Probe {
     pub(super) write_failures: u8,
     pub(super) attempts: u32,
     pub(super) until_ms: u64,
-    /// The group by which main is asked, the first of its physical block.
-    pub(super) group: Group,
+    /// That by which main is asked.
+    pub(super) block: Range,
     /// Candidates that need not be asked again, by their number.
     pub(super) answered: u32,
     /// Where writes were under way for longer than users of the group could wait.

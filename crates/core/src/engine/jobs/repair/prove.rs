@@ -7,18 +7,16 @@
 //! A write of the same bytes that fails leaves each sector as it was or unreadable. So the block is read again; of what fails, what was read before
 //! goes to the slots by which its groups are held, or to others if these fail, and a commit makes it the groups': no content is lost for a question.
 
-use core::num::NonZeroU64;
-
 use super::probe::Probe;
 use super::{Repair, State};
 use crate::engine::jobs::protocol::{Drain, Next};
-use crate::engine::jobs::window::Range;
 use crate::engine::set::Engine;
 use crate::engine::trust::success::Success;
 use crate::engine::trust::weigh::Judgement;
 use crate::error::ErrorKind;
+use crate::extent::{Range, Units};
 use crate::gate::Lanes;
-use crate::units::{Group, Sector};
+use crate::units::{Group, Sector, SECTORS_PER_BLOCK};
 
 /// How far from the failing physical block main is asked, in physical blocks: beside it, and beyond bad areas of any size.
 const DISTANCES: [u64; 9] = [1, 64, 4096, 1 << 18, 16, 256, 1 << 15, 2, 4];
@@ -34,12 +32,12 @@ impl Repair {
         if self.unproved & bit == 0 {
             return None;
         }
-        let unit = NonZeroU64::from(engine.unit_sectors());
         let need = self.needed();
         let group = self.group();
         let (first, last) = (need.trailing_zeros().min(7), 7 - need.leading_zeros().min(7));
-        let first = (group.first_sector().0 + u64::from(first)) / unit * unit.get();
-        let end = ((group.first_sector().0 + u64::from(last)) / unit + 1) * unit.get();
+        let units = engine.units();
+        let first = units.of(group.first_sector().0 + u64::from(first)).first.0;
+        let end = units.of(group.first_sector().0 + u64::from(last)).end();
         match engine.weigh(first, end, self.now_ms, self.trial) {
             Judgement::Proved => {
                 self.unproved &= !bit;
@@ -67,7 +65,7 @@ impl Repair {
     /// Asks main by the next group that may be taken for it.
     fn ask(&mut self, engine: &mut Engine<'_>) -> Next {
         while self.now_ms < self.probe.until_ms && self.probe.write_failures < WRITE_FAILURES {
-            let Some(group) = self.candidate(engine, self.probe.nth) else {
+            let Some(block) = self.candidate(engine, self.probe.nth) else {
                 if self.probe.busy == Lanes::NONE {
                     break;
                 }
@@ -77,14 +75,14 @@ impl Repair {
             };
             let answered = self.probe.answered & (1 << (self.probe.nth & 31)) != 0;
             self.probe.nth += 1;
-            let may_ask = |g: &Group| !answered && !self.probe.busy.meets(engine.regions().of_group(*g));
-            let Some(group) = group.filter(may_ask) else { continue };
-            let block = self.probed(engine, group);
+            let is_free = |g: Group| !self.probe.busy.meets(engine.regions().of_group(g));
+            let may_ask = |block: &Range| !answered && block.groups().all(is_free);
+            let Some(block) = block.filter(may_ask) else { continue };
             let last = Group(block.end().div_ceil(8).saturating_sub(1));
-            if !engine.claim_probe(usize::from(self.context), group, last) {
+            if !engine.claim_probe(usize::from(self.context), block.first.group(), last) {
                 continue;
             }
-            (self.probe.group, self.probe.attempts) = (group, 0);
+            (self.probe.block, self.probe.attempts) = (block, 0);
             match self.keep_all(engine, block) {
                 Some(next) => return next,
                 // Nothing to hold it by: no slot is free, and whatever main says, the group at hand gets none (S22).
@@ -104,39 +102,33 @@ impl Repair {
         self.place_next(engine)
     }
 
-    /// The `nth` group to ask, on either side in turn; `Some(None)` if it is none to ask, `None` behind the last.
-    fn candidate(&self, engine: &Engine<'_>, nth: u32) -> Option<Option<Group>> {
+    /// The `nth` physical block to ask, on either side in turn; of blocks that are smaller than a group, those that lie in one. `Some(None)` if it
+    /// is none to ask, `None` behind the last.
+    fn candidate(&self, engine: &Engine<'_>, nth: u32) -> Option<Option<Range>> {
         let distance = DISTANCES.get((nth / 2) as usize)?;
-        let unit_groups =
-            NonZeroU64::new(u64::from(engine.unit_sectors().get() / 8)).unwrap_or(NonZeroU64::MIN);
-        let block = self.group().0 / unit_groups;
-        let block = if nth % 2 == 0 { block.checked_sub(*distance) } else { block.checked_add(*distance) };
-        let group = block.and_then(|b| b.checked_mul(unit_groups.get())).map(Group);
-        let ours = self.at.group().0;
+        let units = if engine.units().sectors() < SECTORS_PER_BLOCK { Units::SLOTS } else { engine.units() };
+        let first = self.needed().trailing_zeros().min(7);
+        let ours = units.nth_of(self.group().first_sector().0 + u64::from(first));
+        let nth = if nth % 2 == 0 { ours.checked_sub(*distance) } else { ours.checked_add(*distance) };
+        let block = nth.map(|nth| units.nth(nth));
+        // What lies beyond an end of main in its first or last physical block is not main's to keep.
+        let block = block.filter(|block| units.is_whole(block) && block.end() <= engine.shape().sectors);
+        let first_group = self.at.group().0;
         let fails = |g: u64| {
-            let place = g.checked_sub(ours).and_then(|n| usize::try_from(n).ok());
+            let place = g.checked_sub(first_group).and_then(|n| usize::try_from(n).ok());
             place.and_then(|n| self.need.get(n)).is_some_and(|need| *need != 0)
         };
         // To write a part of a physical block that fails, a disk has to read it first.
-        let is_bad = |g: u64| {
-            fails(g) || engine.table.record_of(Group(g)).is_some() || engine.pending.mask(Group(g)) != 0
-        };
-        Some(group.filter(|g| {
-            g.0 < engine.shape().groups() && !(g.0..g.0.saturating_add(unit_groups.get())).any(is_bad)
-        }))
-    }
-
-    /// What is asked with a group: its physical block, and never less than the group.
-    fn probed(&self, engine: &Engine<'_>, group: Group) -> Range {
-        let first = group.first_sector();
-        let end = first.0.saturating_add(8).min(engine.shape().sectors).max(engine.unit_of(first.0).end());
-        Range { first, sectors: end.saturating_sub(first.0) }
+        let is_bad =
+            |g: Group| fails(g.0) || engine.table.record_of(g).is_some() || engine.pending.mask(g) != 0;
+        let block = block.filter(|block| !block.groups().any(is_bad));
+        Some(block.map(|block| engine.whole_units_in(&block)).filter(|block| block.sectors > 0))
     }
 
     /// Users of the group have waited long enough: main is asked elsewhere, when the writes have ended that are in the way everywhere.
     pub(super) fn probe_undrained(&mut self, engine: &mut Engine<'_>) -> Next {
         self.let_go_kept(engine);
-        for group in self.probed(engine, self.probe.group).groups() {
+        for group in self.probe.block.groups() {
             self.probe.busy = self.probe.busy.with(engine.regions().of_group(group));
         }
         self.probe.made_way_ms = self.now_ms;
@@ -158,7 +150,7 @@ impl Repair {
         self.place_next(engine)
     }
 
-    /// The group at hand need not be asked again.
+    /// What is asked need not be asked again.
     fn answered(&mut self) {
         self.probe.answered |= 1 << (self.probe.nth.wrapping_sub(1) & 31);
     }
@@ -168,7 +160,7 @@ impl Repair {
         match result {
             Ok(()) => {
                 self.let_go_kept(engine);
-                self.main_took(engine, self.probe.group.first_sector());
+                self.main_took(engine, self.probe.block.first);
                 self.unproved &= !(1u64 << (self.nth & 63));
                 self.place_next(engine)
             }

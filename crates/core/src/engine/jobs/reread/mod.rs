@@ -14,7 +14,6 @@ mod part;
 mod parts;
 mod source;
 
-use crate::engine::jobs::bisect::{is_in_one_unit, piece};
 use crate::engine::jobs::protocol::{Event, Next};
 use crate::engine::limits::WINDOW_GROUPS;
 use crate::engine::set::Engine;
@@ -226,12 +225,12 @@ impl Reread {
     }
 
     fn is_one_unit(&self, engine: &Engine<'_>, source: Source, sectors: u32) -> bool {
-        is_in_one_unit(self.cursor.0, sectors, source.unit(engine))
+        source.units(engine).is_one(self.cursor.0, sectors)
     }
 
     /// How much of a run of `run` sectors is read at once: whole physical blocks, at least to the end of the first.
     fn attempt(&self, engine: &Engine<'_>, source: Source, run: u32) -> u32 {
-        piece(self.cursor.0, run, self.step_sectors, source.unit(engine))
+        source.units(engine).piece(self.cursor.0, run, self.step_sectors)
     }
 
     /// Asks for `sectors` sectors from `from` on, unless time is up or a write waits.

@@ -1,10 +1,9 @@
 //! Where the content lives that is to be read.
 
-use core::num::NonZeroU32;
-
 use crate::engine::set::Engine;
+use crate::extent::Units;
 use crate::lookup::Run;
-use crate::units::{sector_mask, Sector, Slot, SECTORS_PER_BLOCK};
+use crate::units::{sector_mask, Sector, Slot};
 
 /// Where sectors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +18,11 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The unit in which the device fails, in sectors.
-    pub(super) fn unit(self, engine: &Engine<'_>) -> NonZeroU32 {
+    /// The units in which the device fails.
+    pub(super) fn units(self, engine: &Engine<'_>) -> Units {
         match self {
-            Source::Main => engine.unit_sectors(),
-            Source::Slot { .. } | Source::Lost => {
-                NonZeroU32::new(SECTORS_PER_BLOCK).unwrap_or(NonZeroU32::MIN)
-            }
+            Source::Main => engine.units(),
+            Source::Slot { .. } | Source::Lost => Units::SLOTS,
         }
     }
 }

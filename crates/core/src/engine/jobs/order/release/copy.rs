@@ -6,6 +6,7 @@ use crate::engine::jobs::window::Masks;
 use crate::engine::set::Engine;
 use crate::engine::trust::success::Success;
 use crate::error::ErrorKind;
+use crate::extent::Range;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{sector_mask, Sector, Slot};
 
@@ -28,11 +29,7 @@ impl Release {
         if self.nth >= self.wanted.len() {
             return self.flush();
         }
-        let first = self.window.group(self.nth).first_sector();
-        let between = engine.unit_of(first.0).first == first;
-        if self.slow && between && self.wanted.iter().take(self.nth).any(|m| *m != 0) {
-            // Users have waited long enough.
-            self.cut_before(engine, self.nth);
+        if self.slow && self.cut_for_users(engine) {
             return self.flush();
         }
         self.left = self.wanted();
@@ -131,15 +128,27 @@ impl Release {
             engine.main_took(Success::new(first, now_ms));
             return self.write_main(engine, now_ms);
         }
-        self.drop_unit(engine);
-        self.cut_before(engine, self.nth + 1);
+        self.drop_unit(engine, mask);
         self.groups = 1;
         self.flush()
     }
 
-    /// The window ends before this group; what was held behind is not any more.
-    pub(super) fn cut_before(&mut self, engine: &mut Engine<'_>, nth: usize) {
+    /// Users have waited long enough: the window ends before the physical block at which the group at hand begins, if anything is to go back before
+    /// that.
+    fn cut_for_users(&mut self, engine: &mut Engine<'_>) -> bool {
+        let end = engine.unit_of(self.window.group(self.nth).first_sector().0).first;
+        let before = Range { first: self.window.at, sectors: end.0.saturating_sub(self.window.at.0) };
+        let mut wanted = self.wanted.iter().enumerate();
+        let cuts = wanted.any(|(nth, wanted)| *wanted & before.mask(self.window.group(nth)) != 0);
+        if cuts {
+            self.cut_before(engine, end.0);
+        }
+        cuts
+    }
+
+    /// The window ends before this sector; what was held behind is not any more.
+    pub(super) fn cut_before(&mut self, engine: &mut Engine<'_>, end: u64) {
         let masks = [&mut self.wanted, &mut self.lost, &mut self.unreadable, &mut self.failed];
-        engine.cut_window(&mut self.window, nth, masks);
+        engine.cut_window(&mut self.window, end, masks);
     }
 }

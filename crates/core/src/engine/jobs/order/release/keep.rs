@@ -5,6 +5,7 @@ use crate::engine::jobs::order::relocate::Relocate;
 use crate::engine::jobs::protocol::{Event, Next};
 use crate::engine::jobs::window::{count, Masks, NO_SECTORS};
 use crate::engine::set::Engine;
+use crate::extent::Range;
 use crate::units::Sector;
 
 impl Release {
@@ -50,20 +51,25 @@ impl Release {
         }
     }
 
-    /// Main did not take a write of the group at hand, which may have cost all that the physical block held there: nothing of that goes
-    /// back. Leaves the last of its groups at hand.
-    pub(super) fn drop_unit(&mut self, engine: &mut Engine<'_>) {
-        let unit = engine.unit_of(self.window.group(self.nth).first_sector().0);
-        let (first, end) = (unit.first.0, unit.end().div_ceil(8));
-        let from = (first / 8).saturating_sub(self.window.at.group().0) as usize;
-        let last = self.nth.max(end.saturating_sub(self.window.at.group().0).saturating_sub(1) as usize);
-        for nth in from..=last.min(self.wanted.len().saturating_sub(1)) {
+    /// Main did not take a write of these sectors of the group at hand, which may have cost all that their physical blocks held there: nothing of
+    /// those goes back. The window ends behind them, or with the group if it may.
+    pub(super) fn drop_unit(&mut self, engine: &mut Engine<'_>, mask: u8) {
+        let group = self.window.group(self.nth);
+        let sector = |bit: u32| group.first_sector().0 + u64::from(bit.min(7));
+        let first = engine.unit_of(sector(mask.trailing_zeros())).first;
+        let end = engine.unit_of(sector(7_u32.saturating_sub(mask.leading_zeros()))).end();
+        let group_end = sector(7) + 1;
+        let between = engine.unit_of(group_end).first.0 == group_end;
+        let end = if between { end.max(group_end) } else { end };
+        let spoilt = Range { first, sectors: end.saturating_sub(first.0) };
+        for nth in 0..self.wanted.len() {
             self.nth = nth;
-            let wanted = self.wanted();
-            if wanted != 0 {
-                self.drop_group(engine, wanted, |r| &mut r.failed);
+            let dropped = self.wanted() & spoilt.mask(self.window.group(nth));
+            if dropped != 0 {
+                self.drop_group(engine, dropped, |r| &mut r.failed);
             }
         }
+        self.cut_before(engine, end);
     }
 
     /// Adds the window to what the release came to, as far as it was asked for; returns how many of its sectors failed.

@@ -17,9 +17,10 @@ mod verify;
 
 use super::relocate::Relocate;
 use crate::engine::jobs::protocol::{Drain, Event, Next};
-use crate::engine::jobs::window::{Masks, Range, Window, NO_SECTORS};
+use crate::engine::jobs::window::{Masks, Window, NO_SECTORS};
 use crate::engine::limits::{HELD_MS, WINDOW_GROUPS};
 use crate::engine::set::Engine;
+use crate::extent::Range;
 use crate::gate::Lanes;
 use crate::units::Sector;
 
@@ -110,9 +111,8 @@ pub struct Release {
 impl Release {
     /// A machine that releases a range, widened to whole logical blocks of main, in repair context `context`.
     pub fn new(context: u8, range: Range, engine: &Engine<'_>) -> Release {
-        let block = core::num::NonZeroU32::new(engine.block_sectors()).unwrap_or(core::num::NonZeroU32::MIN);
-        let range = range.widened(block, engine.shape().sectors);
-        let whole = range.widened(engine.unit_sectors(), engine.shape().sectors);
+        let range = range.widened(engine.blocks(), engine.shape().sectors);
+        let whole = range.widened(engine.units(), engine.shape().sectors);
         let window = Window { at: whole.first, sectors: 0 };
         Release {
             context,

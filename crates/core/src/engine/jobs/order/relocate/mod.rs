@@ -14,9 +14,10 @@ mod read;
 use crate::engine::jobs::place::Placer;
 use crate::engine::jobs::protocol::{Drain, Event, Next};
 use crate::engine::jobs::sweep::Sweep;
-use crate::engine::jobs::window::{count, Masks, Range, Window, NO_SECTORS};
+use crate::engine::jobs::window::{count, Masks, Window, NO_SECTORS};
 use crate::engine::limits::{HELD_MS, WINDOW_GROUPS};
 use crate::engine::set::Engine;
+use crate::extent::Range;
 use crate::units::Sector;
 
 /// What a relocation came to, in sectors.
@@ -92,7 +93,7 @@ pub struct Relocate {
 impl Relocate {
     /// A machine that relocates a range, widened to whole physical blocks of main, in repair context `context`.
     pub fn new(context: u8, range: Range, engine: &Engine<'_>) -> Relocate {
-        let range = range.widened(engine.unit_sectors(), engine.shape().sectors);
+        let range = range.widened(engine.units(), engine.shape().sectors);
         let window = Window { at: range.first, sectors: 0 };
         Relocate {
             context,

@@ -61,6 +61,7 @@ impl Relocate {
             let first = self.wanted.iter().position(|mask| *mask != 0).unwrap_or(0);
             let end = self.sweep.nth(&self.window).max(first.saturating_add(1));
             let masks = [&mut self.wanted, &mut self.unreadable, &mut self.failed];
+            let end = self.window.group(end).first_sector().0;
             engine.cut_window(&mut self.window, end, masks);
         }
         self.read(engine, now_ms)
