@@ -9,6 +9,7 @@ pub mod discards;
 pub mod disk;
 pub mod evidence;
 pub mod history;
+mod hosting;
 mod known;
 pub mod load;
 pub mod metadata;

@@ -1,22 +1,22 @@
 //! Repair contexts and the committer, as the kernel host drives them.
 
 use remap_core::engine::commit::{self, Step};
-use remap_core::engine::machine::{reads_at_once, reads_first, same, Drain, Event, Machine, Next};
+use remap_core::engine::host::{self, Draining, Obeyed, Wait};
+use remap_core::engine::machine::{reads_at_once, reads_first, Drain, Event, Machine, Next};
 use remap_core::engine::repair::{Job, Repair, Unsent};
 use remap_core::engine::reread::Reread;
 use remap_core::engine::{FailReason, Mode};
 use remap_core::error::ErrorKind;
-use remap_core::gate::Lanes;
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::lookup::Use;
 use remap_core::units::{Sector, Slot};
 
-use crate::content;
 use crate::disk::ALWAYS;
+use crate::hosting::Hosting;
 use crate::plan::Planted;
 use crate::session::Session;
 use crate::under_way::bio::Piece;
-use crate::under_way::context::{Running, Wait, Work};
+use crate::under_way::context::{Running, Work};
 use crate::under_way::failed::FailedWrite;
 use crate::under_way::flight::{Flight, Owner, Suspect};
 use crate::under_way::reading::Reading;
@@ -31,15 +31,13 @@ impl Session<'_, '_> {
             }
             return !self.jobs.is_empty() || !self.reads.is_empty() && self.may_read();
         };
-        match running.wait {
-            Wait::Nothing(_) => true,
-            Wait::Io => false,
-            Wait::Commit => self.engine.commit_outcome(index).is_some(),
-            Wait::Drain(mark, lanes, until) => {
-                self.is_drained(running, mark, lanes) || self.world.oracle.step >= until
-            }
-            Wait::Claim(seen) => self.progress != seen,
-        }
+        self.over(index, running).is_some()
+    }
+
+    /// What the machine of a context can be told.
+    fn over(&self, index: usize, running: &Running) -> Option<Event> {
+        let is_drained = |draining: &Draining| self.is_drained(running, draining);
+        running.wait.over(&self.engine, index, self.world.oracle.step, self.progress, is_drained)
     }
 
     /// A context takes its next step.
@@ -70,12 +68,10 @@ impl Session<'_, '_> {
         if matches!(running.work, Work::Order(_)) && self.world.rng.permille(2) {
             running.machine.stop();
         }
-        let event = match running.wait {
-            Wait::Nothing(event) => event,
-            Wait::Commit => Event::Committed,
-            Wait::Drain(mark, lanes, _) if self.is_drained(&running, mark, lanes) => Event::Drained,
-            Wait::Drain(..) => self.planted_timeout(),
-            Wait::Claim(_) | Wait::Io => Event::Go,
+        let event = match self.over(index, &running) {
+            Some(Event::Undrained) => self.planted_timeout(),
+            Some(event) => event,
+            None => return Err(self.world.failure(None, "a context goes on that waits")),
         };
         if event == Event::Io(Ok(())) {
             self.main_took_repair(&running);
@@ -105,12 +101,12 @@ impl Session<'_, '_> {
         self.obey(index, running, next)
     }
 
-    fn is_drained(&self, running: &Running, mark: u64, lanes: Lanes) -> bool {
-        self.gate.drained(mark, self.planted_lanes(lanes)) || self.planted_drain(running)
+    fn is_drained(&self, running: &Running, draining: &Draining) -> bool {
+        self.gate.drained(draining.mark, self.planted_lanes(draining.lanes)) || self.planted_drain(running)
     }
 
     /// When a drain is given up: at its limit or, since a step here may stand for any time, before; or as the job is told to stop.
-    fn drain_until(&mut self, machine: &mut Machine, drain: Drain) -> u64 {
+    pub(crate) fn drain_until(&mut self, machine: &mut Machine, drain: Drain) -> u64 {
         if drain.may_stop && self.world.rng.permille(50) {
             machine.stop();
             return self.world.oracle.step + self.world.rng.below(20);
@@ -137,82 +133,34 @@ impl Session<'_, '_> {
     }
 
     fn obey(&mut self, index: usize, mut running: Running, next: Next) -> Result<(), Failure> {
-        running.wait = match next {
-            Next::Load { offset_sectors, sectors } => {
-                if let Work::Bio(piece) = running.work {
-                    let (token, _) = self.write_of(piece);
-                    let first = piece.first + u64::from(offset_sectors);
-                    content::fill(token, first, &mut self.contexts[index].buffer[..sectors as usize * 512]);
-                }
-                Wait::Nothing(Event::Loaded)
+        if matches!(next, Next::Drain(drain) if self.planted_leak(&running, drain.lanes)) {
+            return Ok(());
+        }
+        match host::obey(&mut Hosting { session: self, index, running: &mut running }, next)? {
+            Obeyed::Waits(wait) => {
+                running.wait = wait;
+                self.contexts[index].running = Some(running);
+                Ok(())
             }
-            Next::Store { offset_sectors, sectors } => {
-                let Work::Bio(piece) = running.work else {
-                    return Err(self.world.failure(None, "an order stores"));
-                };
-                let first = piece.first + u64::from(offset_sectors);
-                let data = self.contexts[index].buffer[..sectors as usize * 512].to_vec();
-                self.check_read(piece.task, first, &data)?;
-                if let Some(read) = &mut running.read {
-                    read.give(offset_sectors, sectors);
-                }
-                Wait::Nothing(Event::Stored)
+            Obeyed::Done(verdict) => self.job_done(running, verdict),
+        }
+    }
+
+    fn job_done(&mut self, running: Running, verdict: Result<(), ErrorKind>) -> Result<(), Failure> {
+        if let Some(read) = running.read {
+            return self.reread_done(read, verdict);
+        }
+        self.forget_cost(running.work, verdict);
+        match running.work {
+            Work::Bio(piece) if !running.acked => {
+                let unproven = self.engine.counters().unproven > running.unproven;
+                self.check_flush(&running, piece, verdict)?;
+                let may_fail = unproven || running.breaker || running.flush != Suspect::None;
+                self.repair_done(piece, verdict, may_fail)
             }
-            Next::Io(request) if self.planted_flush(&running, &request) => Wait::Nothing(Event::Io(Ok(()))),
-            Next::Io(request) => {
-                let request = match &mut running.read {
-                    Some(read) => {
-                        let home = self.home_of_request(&request);
-                        let Some(home) = home else {
-                            return Err(self.world.failure(None, "a free slot is read"));
-                        };
-                        read.asks(home);
-                        self.check_tries(read, &request)?;
-                        self.planted_retry(request)
-                    }
-                    None => {
-                        self.check_placed(&mut running, &request)?;
-                        self.check_alone(&running, &request)?;
-                        request
-                    }
-                };
-                running.request = Some(request);
-                self.submit_from(Owner::Repair(index), request, index);
-                Wait::Io
-            }
-            Next::Compare(what) => Wait::Nothing(Event::Compared(same(&self.contexts[index].buffer, what))),
-            Next::Yield => Wait::Nothing(Event::Go),
-            Next::Commit => {
-                self.commit_awaited(&mut running);
-                Wait::Commit
-            }
-            Next::Drain(drain) if self.planted_leak(&running, drain.lanes) => return Ok(()),
-            Next::Drain(drain) => {
-                self.planted_unhold(&running);
-                self.let_in_while_probed();
-                Wait::Drain(self.gate.mark(), drain.lanes, self.drain_until(&mut running.machine, drain))
-            }
-            Next::Wait => Wait::Claim(self.progress),
-            Next::Done(verdict) => {
-                if let Some(read) = running.read {
-                    return self.reread_done(read, verdict);
-                }
-                self.forget_cost(running.work, verdict);
-                match running.work {
-                    Work::Bio(piece) if !running.acked => {
-                        let unproven = self.engine.counters().unproven > running.unproven;
-                        self.check_flush(&running, piece, verdict)?;
-                        let may_fail = unproven || running.breaker || running.flush != Suspect::None;
-                        return self.repair_done(piece, verdict, may_fail);
-                    }
-                    Work::Bio(_) => {}
-                    Work::Order(order) => return self.order_done(&running.machine, order),
-                }
-                return Ok(());
-            }
-        };
-        self.contexts[index].running = Some(running);
-        Ok(())
+            Work::Bio(_) => Ok(()),
+            Work::Order(order) => self.order_done(&running.machine, order),
+        }
     }
 
     /// Writes go first.
@@ -246,7 +194,7 @@ impl Session<'_, '_> {
         (Machine::Write(repair), Work::Bio(piece), None, flush, !sent)
     }
 
-    fn commit_awaited(&mut self, running: &mut Running) {
+    pub(crate) fn commit_awaited(&mut self, running: &mut Running) {
         match running.work {
             Work::Bio(piece)
                 if self.world.options.planted == Some(Planted::AckBeforeDurable) && !running.acked =>
@@ -301,7 +249,7 @@ impl Session<'_, '_> {
         Ok(())
     }
 
-    fn submit_from(&mut self, owner: Owner, request: IoRequest, context: usize) {
+    pub(crate) fn submit_from(&mut self, owner: Owner, request: IoRequest, context: usize) {
         let buffer = &self.contexts[context].buffer;
         let data = section(buffer, &request).to_vec();
         self.submit(owner, request.device, request.op, request.sector, data, request.buffer_sector);

@@ -21,7 +21,7 @@ mod trust;
 
 pub use context::Context;
 pub use jobs::order::{release, relocate};
-pub use jobs::{machine, order, repair, reread};
+pub use jobs::{host, machine, order, repair, reread};
 pub use limits::{CHANGES_MIN, CONTEXTS_MAX, WINDOW_GROUPS, WINDOW_SECTORS};
 pub use map::changes::Change;
 pub use map::list;

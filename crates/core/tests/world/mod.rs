@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
 use remap_core::engine::commit::{Committer, Step, Work};
+use remap_core::engine::host::{obey, Draining, Host, Obeyed, Wait};
 use remap_core::engine::load::{LoadError, Loader};
-use remap_core::engine::machine::{same, Event, Machine, Next, CONTEXT_BUFFER_BYTES};
+use remap_core::engine::machine::{same, Comparison, Drain, Event, Machine, CONTEXT_BUFFER_BYTES};
 use remap_core::engine::order::Range;
 use remap_core::engine::release::{Release, Released};
 use remap_core::engine::relocate::{Relocate, Relocated};
@@ -435,60 +436,26 @@ impl Set<'_> {
         byte: u8,
         given: &mut [Option<u8>],
     ) -> Result<(), ErrorKind> {
-        let mut buffer = vec![byte; CONTEXT_BUFFER_BYTES];
-        let mut event = Event::Go;
         self.drains = 0;
+        let mut event = Event::Go;
+        let mut hosting =
+            Hosting { set: self, byte, given, buffer: vec![byte; CONTEXT_BUFFER_BYTES], drained: true };
         loop {
-            self.tick();
-            event = match machine.next(&mut self.engine, event, self.now_ms) {
-                Next::Load { sectors, .. } => {
-                    buffer[..sectors as usize * 512].fill(byte);
-                    Event::Loaded
-                }
-                Next::Compare(what) => Event::Compared(same(&buffer, what)),
-                Next::Store { offset_sectors, sectors } => {
-                    for (i, bytes) in buffer.chunks_exact(512).take(sectors as usize).enumerate() {
-                        assert!(bytes.iter().all(|b| *b == bytes[0]));
-                        let place = &mut given[offset_sectors as usize + i];
-                        assert_eq!(*place, None, "sector {} is stored twice", offset_sectors as usize + i);
-                        *place = Some(bytes[0]);
-                    }
-                    buffer.fill(0x77);
-                    Event::Stored
-                }
-                Next::Io(request) => {
-                    self.now_ms += self.io_ms;
-                    if let (Some(hook), Op::Read) = (self.on_read, request.op) {
-                        hook(self.disks, &mut self.engine, &request);
-                    }
-                    Event::Io(self.disks.run(&request, &mut buffer))
-                }
-                Next::Commit => {
-                    assert_eq!(self.engine.commit_outcome(0), None, "a commit is waited for that is over");
-                    self.commit();
-                    Event::Committed
-                }
-                Next::Drain(drain) => {
-                    self.drains += 1;
-                    self.limits.push(drain.within_ms.is_some());
-                    self.on_drain.iter().for_each(|check| check(&self.engine, self.drains));
-                    match drain.within_ms {
-                        Some(ms) if self.slow_drains > 0 => {
-                            self.slow_drains -= 1;
-                            self.now_ms += ms;
-                            Event::Undrained
-                        }
-                        _ => Event::Drained,
-                    }
-                }
-                Next::Yield => Event::Go,
-                Next::Wait => panic!("nobody else repairs"),
-                Next::Done(verdict) => {
+            hosting.set.tick();
+            let next = machine.next(&mut hosting.set.engine, event, hosting.set.now_ms);
+            let Ok(obeyed) = obey(&mut hosting, next);
+            let wait = match obeyed {
+                Obeyed::Waits(wait) => wait,
+                Obeyed::Done(verdict) => {
                     self.commit();
                     self.account();
                     return verdict;
                 }
             };
+            assert!(!matches!(wait, Wait::Claim(_)), "nobody else repairs");
+            let drained = hosting.drained;
+            let over = wait.over(&hosting.set.engine, 0, hosting.set.now_ms, 0, |_| drained);
+            event = over.expect("all that a machine waits for has ended");
         }
     }
 
@@ -532,5 +499,75 @@ impl Set<'_> {
         let block =
             TableBlock::parse(bytes, &sb.id, slot / 252, copy, &sb.main, sb.geometry.slot_count()).unwrap();
         block.entry(slot as usize % 252)
+    }
+}
+
+/// What the test world does for a machine: everything at once.
+struct Hosting<'a, 'd> {
+    set: &'a mut Set<'d>,
+    /// Every sector that is loaded is all this.
+    byte: u8,
+    given: &'a mut [Option<u8>],
+    buffer: Vec<u8>,
+    /// Whether the last drain was done in time.
+    drained: bool,
+}
+
+impl Host for Hosting<'_, '_> {
+    type Stop = std::convert::Infallible;
+
+    fn load(&mut self, _: u32, sectors: u32) -> Result<(), Self::Stop> {
+        self.buffer[..sectors as usize * 512].fill(self.byte);
+        Ok(())
+    }
+
+    fn store(&mut self, offset_sectors: u32, sectors: u32) -> Result<(), Self::Stop> {
+        for (i, bytes) in self.buffer.chunks_exact(512).take(sectors as usize).enumerate() {
+            assert!(bytes.iter().all(|b| *b == bytes[0]));
+            let place = &mut self.given[offset_sectors as usize + i];
+            assert_eq!(*place, None, "sector {} is stored twice", offset_sectors as usize + i);
+            *place = Some(bytes[0]);
+        }
+        self.buffer.fill(0x77);
+        Ok(())
+    }
+
+    fn submit(&mut self, request: IoRequest) -> Result<Option<Result<(), ErrorKind>>, Self::Stop> {
+        let set = &mut *self.set;
+        set.now_ms += set.io_ms;
+        if let (Some(hook), Op::Read) = (set.on_read, request.op) {
+            hook(set.disks, &mut set.engine, &request);
+        }
+        Ok(Some(set.disks.run(&request, &mut self.buffer)))
+    }
+
+    fn is_same(&mut self, what: Comparison) -> bool {
+        same(&self.buffer, what)
+    }
+
+    fn wake_committer(&mut self) {
+        assert_eq!(self.set.engine.commit_outcome(0), None, "a commit is waited for that is over");
+        self.set.commit();
+    }
+
+    fn drain(&mut self, drain: Drain) -> Draining {
+        let set = &mut *self.set;
+        set.drains += 1;
+        set.limits.push(drain.within_ms.is_some());
+        set.on_drain.iter().for_each(|check| check(&set.engine, set.drains));
+        self.drained = drain.within_ms.is_none() || set.slow_drains == 0;
+        let until_ms = match drain.within_ms {
+            Some(ms) if !self.drained => {
+                set.slow_drains -= 1;
+                set.now_ms += ms;
+                set.now_ms
+            }
+            _ => u64::MAX,
+        };
+        Draining { lanes: drain.lanes, mark: 0, until_ms }
+    }
+
+    fn steps(&self) -> u64 {
+        0
     }
 }

@@ -1,7 +1,7 @@
 //! Repair contexts.
 
-use remap_core::engine::machine::{Event, Machine, CONTEXT_BUFFER_BYTES};
-use remap_core::gate::Lanes;
+use remap_core::engine::host::Wait;
+use remap_core::engine::machine::{Machine, CONTEXT_BUFFER_BYTES};
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::units::Group;
 
@@ -9,17 +9,6 @@ use super::bio::Piece;
 use super::flight::Suspect;
 use super::order::Order;
 use super::reading::Reading;
-
-/// What a context waits for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait {
-    Nothing(Event),
-    Io,
-    Commit,
-    /// For those that were in these lanes at this mark, until that time.
-    Drain(u64, Lanes, u64),
-    Claim(u64),
-}
 
 /// What a context is at work on.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,9 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use remap_core::engine::commit::COMMIT_BUFFER_BYTES;
 use remap_core::engine::commit::{Committer, Step, Work};
+use remap_core::engine::host::{obey, Draining, Host, Obeyed, Wait};
 use remap_core::engine::load::Loader;
-use remap_core::engine::machine::{reads_at_once, reads_first, Event, Machine, Next};
+use remap_core::engine::machine::{reads_at_once, reads_first, Comparison, Drain, Event, Machine};
 use remap_core::engine::order::Range;
 use remap_core::engine::release::Release;
 use remap_core::engine::relocate::Relocate;
@@ -16,7 +17,7 @@ use remap_core::engine::{Engine, Settings};
 use remap_core::error::ErrorKind;
 use remap_core::evidence::Evidence;
 use remap_core::format::{Formatter, Geometry, MainShape, SetId, Superblock};
-use remap_core::gate::{Lanes, Regions};
+use remap_core::gate::Regions;
 use remap_core::io::{Device, IoRequest, Op};
 use remap_core::path::{after_error, direct, Access, AfterError, Direction, Failed, Place, Request};
 use remap_core::units::Sector;
@@ -100,14 +101,6 @@ enum Happens {
         write: bool,
         came_ms: u64,
     },
-}
-
-enum Wait {
-    Io,
-    Commit,
-    /// For those that were in these lanes at this mark, until that time.
-    Drain(u64, Lanes, u64),
-    Claim,
 }
 
 /// A storm under way, and what came of it.
@@ -279,44 +272,32 @@ impl Storm<'_> {
         }
     }
 
-    fn step(&mut self, context: usize, event: Event) {
+    fn step(&mut self, context: usize, mut event: Event) {
         let Some((mut machine, _)) = self.contexts[context].take() else { return };
-        let mut event = event;
         let wait = loop {
             self.tell();
-            match machine.next(&mut self.engine, event, self.now_ms) {
-                Next::Load { .. } => event = Event::Loaded,
-                Next::Io(request) => {
-                    self.send(context, request);
-                    break Wait::Io;
-                }
-                Next::Commit => break Wait::Commit,
-                Next::Drain(drain) => {
-                    let until_ms = drain.within_ms.map_or(u64::MAX, |ms| self.now_ms + ms);
-                    if until_ms != u64::MAX {
-                        self.at(until_ms, Happens::Timeout);
-                    }
-                    break Wait::Drain(self.gate.mark(), drain.lanes, until_ms);
-                }
-                Next::Compare(_) => event = Event::Compared(true),
-                Next::Store { .. } => event = Event::Stored,
-                Next::Yield => event = Event::Go,
-                Next::Wait => break Wait::Claim,
-                Next::Done(verdict) => {
-                    self.tell();
-                    return match machine {
-                        Machine::Write(_) => self.failing_done(verdict.is_ok()),
-                        Machine::Read(_) => {
-                            assert!(verdict.is_err(), "nothing could be read there");
-                            self.reads_done += 1;
-                            self.at(self.now_ms + 1, Happens::FailedRead);
-                        }
-                        _ => self.order_done(&machine),
-                    };
-                }
+            let next = machine.next(&mut self.engine, event, self.now_ms);
+            let Ok(obeyed) = obey(&mut Hosting { storm: self, context }, next);
+            match obeyed {
+                Obeyed::Waits(Wait::Nothing(told)) => event = told,
+                Obeyed::Waits(wait) => break wait,
+                Obeyed::Done(verdict) => return self.job_done(&machine, verdict),
             }
         };
         self.contexts[context] = Some((machine, wait));
+    }
+
+    fn job_done(&mut self, machine: &Machine, verdict: Result<(), ErrorKind>) {
+        self.tell();
+        match machine {
+            Machine::Write(_) => self.failing_done(verdict.is_ok()),
+            Machine::Read(_) => {
+                assert!(verdict.is_err(), "nothing could be read there");
+                self.reads_done += 1;
+                self.at(self.now_ms + 1, Happens::FailedRead);
+            }
+            _ => self.order_done(machine),
+        }
     }
 
     /// What is moved next: a group beside one that failed lately, into a slot and then back.
@@ -421,20 +402,14 @@ impl Storm<'_> {
                 self.at(self.now_ms + 2, Happens::Ended(Device::Spare, Owner::Commit(tag), true));
             }
             for context in 0..=ORDERS {
-                let ready = match self.contexts[context].as_ref().map(|(_, wait)| wait) {
-                    None => {
-                        let Some(machine) = self.begin(context) else { continue };
-                        self.contexts[context] = Some((machine, Wait::Claim));
-                        Some(Event::Go)
-                    }
-                    Some(Wait::Io) => None,
-                    Some(Wait::Commit) => self.engine.commit_outcome(context).map(|_| Event::Committed),
-                    Some(Wait::Drain(mark, lanes, until_ms)) => match self.gate.drained(*mark, *lanes) {
-                        true => Some(Event::Drained),
-                        false => (self.now_ms >= *until_ms).then_some(Event::Undrained),
-                    },
-                    Some(Wait::Claim) => None,
-                };
+                if self.contexts[context].is_none() {
+                    let Some(machine) = self.begin(context) else { continue };
+                    self.contexts[context] = Some((machine, Wait::Nothing(Event::Go)));
+                }
+                let wait = self.contexts[context].as_ref().map(|(_, wait)| *wait);
+                let is_drained = |d: &Draining| self.gate.drained(d.mark, d.lanes);
+                let ready =
+                    wait.and_then(|wait| wait.over(&self.engine, context, self.now_ms, 0, is_drained));
                 if let Some(event) = ready {
                     self.step(context, event);
                     moved = true;
@@ -442,7 +417,7 @@ impl Storm<'_> {
             }
             // Those that wait for a claim ask again when somebody has moved.
             for context in (0..=ORDERS).filter(|_| moved) {
-                if matches!(self.contexts[context], Some((_, Wait::Claim))) {
+                if matches!(self.contexts[context], Some((_, Wait::Claim(_)))) {
                     self.step(context, Event::Go);
                 }
             }
@@ -474,6 +449,48 @@ impl Storm<'_> {
             self.settle();
         }
         assert_eq!(self.stored + self.passed_up, self.weather.failing, "a write never ended");
+    }
+}
+
+/// What a storm does for the machine of a context.
+struct Hosting<'a, 'e> {
+    storm: &'a mut Storm<'e>,
+    context: usize,
+}
+
+impl Host for Hosting<'_, '_> {
+    type Stop = std::convert::Infallible;
+
+    fn load(&mut self, _: u32, _: u32) -> Result<(), Self::Stop> {
+        Ok(())
+    }
+
+    fn store(&mut self, _: u32, _: u32) -> Result<(), Self::Stop> {
+        Ok(())
+    }
+
+    fn submit(&mut self, request: IoRequest) -> Result<Option<Result<(), ErrorKind>>, Self::Stop> {
+        self.storm.send(self.context, request);
+        Ok(None)
+    }
+
+    fn is_same(&mut self, _: Comparison) -> bool {
+        true
+    }
+
+    fn wake_committer(&mut self) {}
+
+    fn drain(&mut self, drain: Drain) -> Draining {
+        let until_ms = drain.within_ms.map_or(u64::MAX, |ms| self.storm.now_ms + ms);
+        if until_ms != u64::MAX {
+            self.storm.at(until_ms, Happens::Timeout);
+        }
+        Draining { lanes: drain.lanes, mark: self.storm.gate.mark(), until_ms }
+    }
+
+    /// Those that wait for a claim are asked again whenever another has moved.
+    fn steps(&self) -> u64 {
+        0
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a repair context does: failed writes, failed reads, and what an administrator ordered.
 
+pub mod host;
 pub mod machine;
 pub mod order;
 pub mod protocol;
