@@ -121,7 +121,7 @@ impl Health<'_> {
         };
         let age_s = self.age_s();
         let Health { spots, failures, .. } = self;
-        let mut bursts = 0u64;
+        let (mut proved, mut bursts) = (false, 0u64);
         spots.change_each(
             |spot| spot.waiting(now.mono_ms).is_some(),
             |spot| {
@@ -130,13 +130,17 @@ impl Health<'_> {
                 let window = failed_ms..=failed_ms.saturating_add(u64::from(EVIDENCE_MS));
                 if window.contains(&ended_ms) && is_elsewhere(success, spot.group()) {
                     spot.end_wait(true);
+                    proved = true;
                     bursts = bursts
                         .saturating_add(u64::from(failures.add(event(spot, waiting, failed_ms, age_s))));
                 }
             },
         );
         self.count(Counter::Bursts, bursts);
-        self.store.mark_head();
+        if proved {
+            // The sums are another.
+            self.store.mark_head();
+        }
         self.end_waits(now);
     }
 
