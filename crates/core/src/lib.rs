@@ -17,6 +17,7 @@ pub mod extent;
 pub mod format;
 pub mod gate;
 pub mod health;
+pub mod host;
 pub mod io;
 pub mod lookup;
 pub mod path;
