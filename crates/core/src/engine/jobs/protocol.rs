@@ -2,6 +2,8 @@
 //!
 //! A host runs one machine at a time in each repair context, with that context's buffer. It calls [`Machine::next`] with
 //! [`Event::Go`], does what comes back, and calls again with the event that [`Next`] names, until [`Next::Done`].
+//!
+//! [`Machine::next`]: crate::engine::machine::Machine::next
 
 use crate::engine::limits::{HELD_MS, UNIT_SECTORS_MAX, WINDOW_SECTORS};
 use crate::error::ErrorKind;
@@ -33,7 +35,7 @@ pub enum Event {
     Drained,
     /// Some had not left the gate within the time that the drain was given, or when the job was told to stop.
     Undrained,
-    /// [`Engine::commit_outcome`] is there.
+    /// [`Engine::commit_outcome`](crate::engine::Engine::commit_outcome) is there.
     Committed,
     /// Whether the two parts of the buffer are the same, as [`same`] says.
     Compared(bool),
@@ -58,7 +60,7 @@ pub enum Next {
     },
     /// Carry out this request with the context's buffer; then [`Event::Io`].
     Io(IoRequest),
-    /// Wake the committer, wait until [`Engine::commit_outcome`] of this context is there; then [`Event::Committed`].
+    /// Wake the committer, wait until [`Engine::commit_outcome`](crate::engine::Engine::commit_outcome) of this context is there; then [`Event::Committed`].
     Commit,
     /// Drain the gate; then [`Event::Drained`], or [`Event::Undrained`] if it ends before.
     Drain(Drain),
@@ -79,7 +81,7 @@ pub struct Drain {
     pub lanes: Lanes,
     /// The longest that the host waits, in milliseconds; `None`: as long as it takes.
     pub within_ms: Option<u64>,
-    /// Whether it ends, with [`Event::Undrained`], when the job is to stop ([`Machine::stop`]).
+    /// Whether it ends, with [`Event::Undrained`], when the job is to stop ([`Machine::stop`](crate::engine::machine::Machine::stop)).
     pub may_stop: bool,
 }
 
