@@ -51,7 +51,11 @@ pub fn release(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Resul
         "sector={} sectors={} released={} main={} lost={} unreadable={} failed={}",
         range.first.0, range.sectors, t.released, t.main, t.lost, t.unreadable, t.failed
     );
-    whole(written.and_then(|()| end(t.next, out)))
+    let aside = match t.aside {
+        0 => Ok(()),
+        sectors => write!(out, " aside={sectors}"),
+    };
+    whole(written.and(aside).and_then(|()| end(t.next, out)))
 }
 
 /// Raises the one event of an order, if it moved anything (S30). Who waits for events hears of it also when the caller does not live to

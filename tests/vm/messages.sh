@@ -424,7 +424,7 @@ a_part_of_a_physical_block_goes_back() {
 	put 1002 3
 	equal "$(mapped r) $(query r 1001) $(query r 1002)" '3 main mapped'
 	# The rest of the block is out of the way before main is asked to take a part, and stays there when it does not.
-	equal "$(message release 1002 3)" 'sector=1002 sectors=3 released=0 main=0 lost=0 unreadable=0 failed=3'
+	equal "$(message release 1002 3)" 'sector=1002 sectors=3 released=0 main=0 lost=0 unreadable=0 failed=3 aside=5'
 	equal "$(mapped r) $(used r)" '8 1'
 	same 992 24
 	under m "$DISK"

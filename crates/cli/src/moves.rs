@@ -40,7 +40,7 @@ const RELEASE: Message = Message {
     word: "release",
     doing: "move back to main",
     progress: "moving back to main",
-    keys: &["released", "main", "lost", "unreadable", "failed"],
+    keys: &["released", "main", "lost", "unreadable", "failed", "aside"],
     ends_at_failure: false,
 };
 
@@ -170,6 +170,10 @@ pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
     let mut text = format!("{name}: {released} sectors moved back to main");
     if main > 0 && !args.all {
         text += &format!("; {main} were there");
+    }
+    let aside = moved.count("aside");
+    if aside > 0 {
+        text += &format!("; {aside} beside them moved to the spare");
     }
     let parts = [
         ("lost", "are lost and have no content to go back"),

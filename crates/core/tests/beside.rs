@@ -3,7 +3,8 @@
 mod world;
 
 use remap_core::engine::machine::{Event, Machine, Next, CONTEXT_BUFFER_BYTES};
-use remap_core::engine::release::Released;
+use remap_core::engine::order::Range;
+use remap_core::engine::release::{Release, Released};
 use remap_core::engine::repair::{Job, Repair};
 use remap_core::engine::{Notice, Settings};
 use remap_core::error::ErrorKind;
@@ -58,7 +59,7 @@ fn a_release_that_main_refuses_costs_nothing_that_was_readable() {
         let mut disks = spoiling(unit, 40..48);
         let mut set = mapped(&mut disks, unit, 42, 3);
         let failed = set.release(42, 3);
-        assert_eq!(failed, Released { failed: 3, ..Released::default() });
+        assert_eq!(failed, Released { failed: 3, aside: unit - 3, ..Released::default() });
         assert!(set.disks.on_main(Op::Write).len() < 9 && !set.disks.bad_reads.is_empty());
         assert_eq!(content(&mut set, around.clone()), right(around.clone(), 42..45));
         let mut set = reload(&mut disks);
@@ -104,9 +105,39 @@ fn s32_a_release_without_a_slot_for_what_lives_beside_it_is_not_made() {
     let mut set = mapped(&mut disks, 64, 42, 3);
     let settings = *set.engine.settings();
     set.engine.set_settings(Settings { slots_max: 3, ..settings });
-    assert_eq!(set.release(42, 3), Released { failed: 3, ..Released::default() });
+    assert_eq!(set.release(42, 3), Released { failed: 3, aside: 16, ..Released::default() });
     assert_eq!(set.disks.on_main(Op::Write), []);
     assert_eq!(content(&mut set, 0..64), right(0..64, 42..45));
+}
+
+#[test]
+fn s24_what_a_release_that_stops_has_moved_out_of_the_way_is_told() {
+    let mut disks = spoiling(8, 40..48);
+    let mut set = mapped(&mut disks, 8, 42, 3);
+    let range = Range { first: Sector(42), sectors: 3 };
+    let mut machine = Machine::Release(Release::new(0, range, &set.engine));
+    let (mut event, mut buffer) = (Event::Go, vec![0; CONTEXT_BUFFER_BYTES]);
+    loop {
+        event = match machine.next(&mut set.engine, event, 0) {
+            Next::Io(request) => Event::Io(set.disks.run(&request, &mut buffer)),
+            Next::Commit => {
+                set.commit();
+                Event::Committed
+            }
+            // Readers of main are waited for, and somebody has had enough.
+            Next::Drain(drain) if drain.may_stop => {
+                machine.stop();
+                Event::Undrained
+            }
+            Next::Drain(_) => Event::Drained,
+            next => break assert_eq!(next, Next::Done(Ok(()))),
+        };
+    }
+    let Machine::Release(release) = machine else { panic!() };
+    assert_eq!(release.tally(), Released { aside: 5, next: Some(Sector(42)), ..Released::default() });
+    // They go back when they are asked for.
+    set.disks.bad_writes.clear();
+    assert_eq!(set.release(40, 8), Released { released: 8, ..Released::default() });
 }
 
 #[test]

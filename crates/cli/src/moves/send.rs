@@ -106,10 +106,15 @@ struct Counts {
     next: Option<u64>,
 }
 
+/// A count of a reply. Only what is rare is left out where it is nothing.
+fn count(reply: &str, key: &str) -> Option<u64> {
+    number(reply, key).or((key == "aside").then_some(0))
+}
+
 impl Counts {
     fn parse(message: &Message, reply: &str) -> Option<Counts> {
         let end = number(reply, "sector")?.checked_add(number(reply, "sectors")?)?;
-        let counts = message.keys.iter().map(|key| number(reply, key)).collect::<Option<_>>()?;
+        let counts = message.keys.iter().map(|key| count(reply, key)).collect::<Option<_>>()?;
         Some(Counts { counts, end, next: number(reply, "next") })
     }
 }

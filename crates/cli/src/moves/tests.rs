@@ -123,6 +123,20 @@ fn an_error_on_the_way_does_not_hide_what_was_done() {
 }
 
 #[test]
+fn s24_what_a_release_moved_out_of_its_way_is_told() {
+    let reply = "sector=8 sectors=3 released=0 main=0 lost=0 unreadable=0 failed=3 aside=5";
+    let dm = dm(&[("release 8 3", reply)]);
+    let report = release(&release_args(Some(8), 3), &dm).unwrap();
+    assert!(report.text.contains("; 5 beside them moved to the spare"), "{}", report.text);
+    assert_eq!(report.json["aside_sectors"], 5);
+    let none =
+        self::dm(&[("release 8 3", "sector=8 sectors=3 released=3 main=0 lost=0 unreadable=0 failed=0")]);
+    let report = release(&release_args(Some(8), 3), &none).unwrap();
+    assert!(!report.text.contains("beside"), "{}", report.text);
+    assert_eq!(report.json["aside_sectors"], 0);
+}
+
+#[test]
 fn s24_everything_is_released_run_by_run() {
     let done = "lost=0 unreadable=0 failed=0";
     let dm = dm(&[

@@ -72,6 +72,17 @@ impl Release {
         self.cut_before(engine, end);
     }
 
+    /// Counts what was moved out of the way of the sectors in `within`, and is in slots still.
+    pub(super) fn tell_aside(&mut self, engine: &Engine<'_>, within: core::ops::Range<u64>) {
+        let within = Range { first: Sector(within.start), sectors: within.end.saturating_sub(within.start) };
+        for (nth, kept) in self.kept.iter_mut().enumerate() {
+            let group = self.window.group(nth);
+            let told = *kept & within.mask(group);
+            self.tally.aside += u64::from((told & engine.mapped_mask(group)).count_ones());
+            *kept &= !told;
+        }
+    }
+
     /// Adds the window to what the release came to, as far as it was asked for; returns how many of its sectors failed.
     pub(super) fn tell_window(&mut self) -> u64 {
         let asked = |masks: &Masks, but: &Masks| {

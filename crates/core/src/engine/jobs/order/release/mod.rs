@@ -37,6 +37,9 @@ pub struct Released {
     pub unreadable: u64,
     /// Main did not take them or gave something else back, or the map could not be changed.
     pub failed: u64,
+    /// Lived on main beside what was to go back, and live in slots now: they were moved out of the way, and did not go back. Those of them that
+    /// were asked for count as failed besides.
+    pub aside: u64,
     /// Where the release stopped before its end.
     pub next: Option<Sector>,
 }
@@ -206,6 +209,7 @@ impl Release {
     fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
         let at = Sector(self.window.end());
         if self.stop || at.0 >= self.range.end() {
+            self.tell_aside(engine, at.0..u64::MAX);
             self.tally.next = (at.0 < self.range.end()).then_some(at.max(self.range.first));
             return Some(Next::Done(Ok(())));
         }
@@ -318,6 +322,7 @@ impl Release {
             return;
         }
         let failed = self.tell_window();
+        self.tell_aside(engine, self.window.at.0..self.window.end());
         if self.slow {
             self.groups = 1;
         } else if failed == 0 {
