@@ -443,6 +443,7 @@ a_part_of_a_physical_block_goes_back() {
 
 # A disk whose first aligned sector is 7, and a main that begins at 3: what is moved are whole physical blocks all the same.
 physical_blocks_begin_where_the_disk_says() {
+	dmsetup remove m
 	rmmod scsi_debug
 	DISK=$(scsi_disk 16 physblk_exp=3 lowest_aligned=7)
 	for offset in 0 3 63; do

@@ -76,6 +76,19 @@ impl Units {
         Units { sectors, lead: if first == 0 { 0 } else { sectors.get() - first } }
     }
 
+    /// In one word, as long as a unit has fewer than 65,536 sectors.
+    pub(crate) fn packed(self) -> u32 {
+        self.sectors.get() << 16 | self.lead & 0xffff
+    }
+
+    /// The other way round; slots if there is nothing in the word.
+    pub(crate) fn unpacked(word: u32) -> Units {
+        match NonZeroU32::new(word >> 16) {
+            Some(sectors) => Units { sectors, lead: word & 0xffff },
+            None => Units::SLOTS,
+        }
+    }
+
     /// Sectors of a unit.
     pub(crate) const fn sectors(self) -> u32 {
         self.sectors.get()

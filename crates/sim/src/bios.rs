@@ -147,7 +147,12 @@ impl Session<'_, '_> {
         let ticket = self.gate.enter(self.lane(Sector(piece.first), piece.sectors, write));
         let block = self.world.plan.block_sectors();
         let nowait = self.tells_nowait(&bio) && !waited;
-        let request = Request { first: Sector(piece.first), sectors: piece.sectors, write, nowait };
+        let first = Sector(piece.first);
+        let sectors = match self.world.options.planted {
+            Some(Planted::CutWrites) if write => self.table.find(first, piece.sectors).sectors(),
+            _ => piece.sectors,
+        };
+        let request = Request { first, sectors, write, nowait };
         let geometry = *self.engine.geometry();
         let direct = if waited { path::direct_whole } else { path::direct };
         let mut direction = direct(&self.table, &geometry, &self.access, block, request);
@@ -316,6 +321,9 @@ impl Session<'_, '_> {
         self.bios[piece.task] = None;
         self.world.stats.bios += 1;
         if let Kind::Write { token, .. } = bio.kind {
+            if !bio.failed {
+                self.check_stored(&bio);
+            }
             let table = self.table;
             let mapped = |s| matches!(table.find(Sector(s), 1), Run::Slot { .. } | Run::Bad { .. });
             self.world.oracle.write_ends(token, bio.first, bio.sectors, !bio.failed, mapped);

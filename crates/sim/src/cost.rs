@@ -8,6 +8,7 @@ use remap_core::units::{Sector, Slot};
 
 use crate::plan::Planted;
 use crate::session::Session;
+use crate::under_way::bio::{Bio, Piece};
 use crate::under_way::context::{Running, Work};
 use crate::under_way::cost::Cost;
 use crate::under_way::flight::{Flight, Owner};
@@ -15,7 +16,7 @@ use crate::world::Failure;
 
 impl Session<'_, '_> {
     /// The slot that a sector lives in, if it is not on main.
-    fn slot_of(&self, sector: u64) -> Option<Slot> {
+    pub(crate) fn slot_of(&self, sector: u64) -> Option<Slot> {
         let found = self.table.record_of(Sector(sector).group());
         found
             .filter(|(_, record)| record.mask() & (1 << Sector(sector).in_group()) != 0)
@@ -42,18 +43,31 @@ impl Session<'_, '_> {
 
     /// A request has taken place. What a user's own write costs is between the user and the disk, and what a machine could not read it could
     /// not keep.
-    pub(crate) fn note_cost(&mut self, flight: &Flight) {
+    pub(crate) fn note_cost(&mut self, flight: &Flight, ok: bool) {
         let on_main = std::mem::take(&mut self.world.main.cost).into_iter().map(|s| (Device::Main, s));
         let on_spare = std::mem::take(&mut self.world.spare.cost).into_iter().map(|s| (Device::Spare, s));
-        let Owner::Repair(context) = flight.owner else { return };
-        if self.writes_first(context) {
-            return;
+        if ok {
+            self.forget_cost_within(flight);
         }
         for (device, at) in on_main.chain(on_spare) {
             let slot = if device == Device::Main { None } else { self.slot_at(at) };
             let home = slot.and_then(|slot| Some(self.home_of(slot)? + at % 8));
             let sector = if device == Device::Main { at } else { home.unwrap_or(u64::MAX) };
             let lost = slot.is_some_and(|slot| self.engine.lost_mask(slot) & (1 << (sector % 8)) != 0);
+            let context = match flight.owner {
+                Owner::Repair(context) if !self.writes_first(context) => context,
+                Owner::Piece(piece, ..) => {
+                    self.cost_of_a_part(piece, sector, slot);
+                    continue;
+                }
+                Owner::Repair(context) => {
+                    if let Some(Work::Bio(piece)) = self.work_of(context) {
+                        self.cost_of_a_part(piece, sector, slot);
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             let kept = !self.unread.contains(&(context, device, at)) && !lost;
             if kept && sector < self.world.plan.main_sectors && self.slot_of(sector) == slot {
                 self.world.note(sector, 1, format!("a write of context {context} costs it, in {slot:?}"));
@@ -63,6 +77,47 @@ impl Session<'_, '_> {
                 }
                 self.cost.push(Cost { sector, slot, context });
             }
+        }
+    }
+
+    /// A part of a bio has cost what another part of it may have brought.
+    fn cost_of_a_part(&mut self, piece: Piece, sector: u64, slot: Option<Slot>) {
+        if let Some(bio) = self.bios[piece.task].as_mut() {
+            if (bio.first..bio.first + u64::from(bio.sectors)).contains(&sector) {
+                self.world.stats.cost_of_parts += 1;
+                bio.cost.push((sector, slot));
+            }
+        }
+    }
+
+    /// A write has succeeded there.
+    fn forget_cost_within(&mut self, flight: &Flight) {
+        let written = flight.sector..flight.sector + flight.data.len() as u64 / 512;
+        if !matches!(flight.op, Op::Write | Op::WriteFua) {
+            return;
+        }
+        let first_slot = if flight.device == Device::Main { None } else { self.slot_at(flight.sector) };
+        for bio in self.bios.iter_mut().flatten() {
+            bio.cost.retain(|(sector, slot)| match (slot, first_slot) {
+                (None, None) => flight.device != Device::Main || !written.contains(sector),
+                // A write to slots goes on in the following ones.
+                (Some(slot), Some(first)) => {
+                    let at = flight.sector / 8 * 8 + u64::from(slot.0.wrapping_sub(first.0)) * 8 + sector % 8;
+                    !written.contains(&at)
+                }
+                _ => true,
+            });
+        }
+    }
+
+    /// A write of a user succeeds: all of it is stored (S5).
+    pub(crate) fn check_stored(&mut self, bio: &Bio) {
+        let gone = |(sector, slot): &&(u64, Option<Slot>)| {
+            self.slot_of(*sector) == *slot && self.is_unreadable(*sector, *slot)
+        };
+        if let Some((sector, _)) = bio.cost.iter().find(gone) {
+            let what = "a write succeeds, and one part of it has made another unreadable";
+            self.unstored = Some(self.world.failure(Some(*sector), what));
         }
     }
 
@@ -94,6 +149,9 @@ impl Session<'_, '_> {
 
     /// A machine that has ended leaves nothing that a write of its own made unreadable, and has declared nothing of that lost.
     pub(crate) fn check_cost(&mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.unstored.take() {
+            return Err(failure);
+        }
         for cost in std::mem::take(&mut self.cost) {
             let Cost { sector, slot, context } = cost;
             let held = matches!(self.table.find(Sector(sector), 1), Run::Held { .. });

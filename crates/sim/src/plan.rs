@@ -66,11 +66,13 @@ pub enum Planted {
     BelieveSpoilt,
     /// Core is told that what is unreadable is known for no time (S34).
     ForgetKnown,
+    /// A write is cut wherever it lives in several places, and core asked for each part by itself (S5).
+    CutWrites,
 }
 
 impl Planted {
     /// All, with the names that the command line knows.
-    pub const ALL: [(&'static str, Planted); 29] = [
+    pub const ALL: [(&'static str, Planted); 30] = [
         ("ack-before-durable", Planted::AckBeforeDurable),
         ("skip-spare-flush", Planted::SkipSpareFlush),
         ("skip-commit-flush", Planted::SkipCommitFlush),
@@ -100,6 +102,7 @@ impl Planted {
         ("leak-slot", Planted::LeakSlot),
         ("believe-spoilt", Planted::BelieveSpoilt),
         ("forget-known", Planted::ForgetKnown),
+        ("cut-writes", Planted::CutWrites),
     ];
 
     /// The bug of that name.

@@ -2,7 +2,7 @@
 
 use remap_core::error::ErrorKind;
 use remap_core::path::{Direction, Place};
-use remap_core::units::Sector;
+use remap_core::units::{Sector, Slot};
 
 use crate::plan::Planted;
 use crate::session::Session;
@@ -54,14 +54,37 @@ impl Session<'_, '_> {
         Ok(())
     }
 
+    /// Whether two parts of it, with others in between, lie in one physical block of main or in one slot.
+    fn is_cut(&self, piece: Piece) -> bool {
+        let end = piece.first + u64::from(piece.sectors);
+        let homes = (piece.first..end).map(|s| (s, self.slot_of(s)));
+        let block = |s: u64, slot: Option<Slot>| match slot {
+            None => (None, self.world.plan.unit_of(s).0),
+            Some(slot) => (Some(slot), 0),
+        };
+        let blocks: Vec<_> = homes.map(|(s, slot)| block(s, slot)).collect();
+        let mut seen = Vec::new();
+        for (i, block) in blocks.iter().enumerate() {
+            if i > 0 && blocks[i - 1] != *block && seen.contains(block) {
+                return true;
+            }
+            seen.push(*block);
+        }
+        false
+    }
+
     /// Only who must not wait is told to come again, and only where others would wait: a group that is held, sectors that are
-    /// suspect or lost. Where the content simply lives on main or in a good slot it is served.
+    /// suspect or lost, a write that is in a physical block or slot twice. Where the content simply lives on main or in a good slot it is served.
     fn check_again(&mut self, piece: Piece, bio: &Bio) -> Result<(), Failure> {
-        let at = Sector(piece.first);
-        let others_wait = self
-            .table
-            .record_of(at.group())
-            .is_some_and(|(_, r)| r.is_held() || r.bad() & r.mask() & (1 << at.in_group()) != 0);
+        let waits_at = |s: u64| {
+            let found = self.table.record_of(Sector(s).group());
+            found.is_some_and(|(_, r)| r.is_held() || r.bad() & r.mask() & (1 << (s % 8)) != 0)
+        };
+        let write = bio.kind != Kind::Read;
+        // The rest of a write may keep what comes before it in the same block.
+        let block_end = self.world.plan.unit_of(piece.first).1.max(piece.first / 8 * 8 + 8);
+        let end = if write { block_end.min(piece.first + u64::from(piece.sectors)) } else { piece.first + 1 };
+        let others_wait = (piece.first..end).any(waits_at) || write && self.is_cut(piece);
         let what = match (bio.nowait, others_wait) {
             (true, true) => {
                 self.world.stats.again += 1;

@@ -121,6 +121,11 @@ impl Session<'_, '_> {
         self.contexts[index].writes_first
     }
 
+    /// What a context is at work on.
+    pub(crate) fn work_of(&self, index: usize) -> Option<Work> {
+        self.contexts[index].running.as_ref().map(|running| running.work)
+    }
+
     /// Whether a context is at work.
     pub(crate) fn is_running(&self, index: usize) -> bool {
         self.contexts[index].running.is_some()

@@ -93,6 +93,8 @@ pub struct Session<'w, 'e> {
     pub closing: bool,
     /// Content that a failed write of a context cost, which did not carry it.
     pub cost: Vec<Cost>,
+    /// A write of a user has succeeded, and was not stored.
+    pub unstored: Option<Failure>,
     /// Sectors of the devices that a machine of a context could not read, until the context begins with another.
     pub unread: Vec<(usize, Device, u64)>,
     /// Sectors of main that reads found unreadable.
@@ -121,6 +123,7 @@ impl<'w, 'e> Session<'w, 'e> {
             closing: false,
             cost: Vec::new(),
             unread: Vec::new(),
+            unstored: None,
             found: Found::new(),
             metadata_failed: false,
             exhausted: engine.used() + engine.retired() >= engine.slots_total(),
@@ -399,7 +402,7 @@ impl<'w, 'e> Session<'w, 'e> {
                 result
             }
         };
-        self.note_cost(flight);
+        self.note_cost(flight, result.is_ok());
         result
     }
 

@@ -113,6 +113,8 @@ pub struct Stats {
     pub cost: u64,
     /// The same of content in slots.
     pub cost_in_slots: u64,
+    /// Sectors of a user's write that another part of it made unreadable.
+    pub cost_of_parts: u64,
     /// Groups that were told as spoilt.
     pub spoilt: u64,
     /// Requests of reads for blocks that were known to be unreadable.
@@ -152,6 +154,7 @@ impl Stats {
             (&mut self.accounts, o.accounts),
             (&mut self.cost, o.cost),
             (&mut self.cost_in_slots, o.cost_in_slots),
+            (&mut self.cost_of_parts, o.cost_of_parts),
             (&mut self.spoilt, o.spoilt),
             (&mut self.known_tries, o.known_tries),
         ];

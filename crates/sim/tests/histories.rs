@@ -102,7 +102,7 @@ fn s09_a_repair_that_does_not_wait_for_bios_in_the_slot_that_it_empties_is_found
 
 #[test]
 fn s09_a_discard_that_is_not_waited_for_is_found() {
-    found(Planted::DiscardWithoutGate, 200);
+    found(Planted::DiscardWithoutGate, 400);
 }
 
 #[test]
@@ -183,6 +183,11 @@ fn s32_content_beside_a_failed_write_that_is_taken_for_readable_is_found() {
 #[test]
 fn s34_what_is_known_to_be_unreadable_and_asked_for_in_full_is_found() {
     found(Planted::ForgetKnown, 50);
+}
+
+#[test]
+fn s05_a_write_that_is_cut_within_a_physical_block_is_found() {
+    found(Planted::CutWrites, 1500);
 }
 
 #[test]

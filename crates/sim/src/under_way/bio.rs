@@ -1,5 +1,7 @@
 //! Bios of users.
 
+use remap_core::units::Slot;
+
 /// A bio under way.
 #[derive(Clone, Debug)]
 pub struct Bio {
@@ -15,11 +17,14 @@ pub struct Bio {
     pub(crate) flushed_before: Option<u64>,
     /// It must not wait (S17).
     pub(crate) nowait: bool,
+    /// What one part of it has made unreadable that another may have brought, and the slot in which that was, if it was in one.
+    pub(crate) cost: Vec<(u64, Option<Slot>)>,
 }
 
 impl Bio {
     pub(crate) fn new(kind: Kind, first: u64, sectors: u32, began: u64) -> Bio {
-        Bio { kind, first, sectors, began, open: 1, failed: false, flushed_before: None, nowait: false }
+        let (failed, flushed_before, nowait, cost) = (false, None, false, Vec::new());
+        Bio { kind, first, sectors, began, open: 1, failed, flushed_before, nowait, cost }
     }
 }
 

@@ -138,6 +138,10 @@ impl Repair {
     /// A machine for one job of repair context `context`, from 0 to [`crate::engine::CONTEXTS_MAX`]` - 1`.
     pub fn new(context: u8, job: Job, engine: &mut Engine<'_>, now_ms: u64) -> Repair {
         engine.counters.repairs += 1;
+        Repair::of(context, job, engine, now_ms)
+    }
+
+    fn of(context: u8, job: Job, engine: &Engine<'_>, now_ms: u64) -> Repair {
         let deadline_ms = now_ms.saturating_add(engine.settings.repair_deadline_ms);
         Repair {
             context,
@@ -168,12 +172,12 @@ impl Repair {
         }
     }
 
-    /// A machine for a write that was never sent. No flush of a device can have failed for it, and while nothing new may be mapped it is
+    /// A machine for a write that was never sent, which is counted if it fails on the way. No flush of a device can have failed for it, and while nothing new may be mapped it is
     /// stored where its sectors live.
     pub fn unsent(context: u8, write: Unsent, engine: &mut Engine<'_>, now_ms: u64) -> Repair {
         let Unsent { first, sectors, fua } = write;
         let job = Job { first, sectors, fua, fua_flushes: false, error: ErrorKind::Io };
-        Repair { sent: false, ..Repair::new(context, job, engine, now_ms) }
+        Repair { sent: false, ..Repair::of(context, job, engine, now_ms) }
     }
 
     /// The next step after `event`.
@@ -297,8 +301,9 @@ impl Repair {
 
     fn finish(&mut self, engine: &mut Engine<'_>, verdict: Result<(), ErrorKind>) -> Next {
         engine.unclaim(usize::from(self.context));
+        engine.counters.repairs += u64::from(!self.sent && (self.failed_again || verdict.is_err()));
         match verdict {
-            Ok(()) => engine.counters.repaired += 1,
+            Ok(()) => engine.counters.repaired += u64::from(self.sent || self.failed_again),
             Err(_) => {
                 engine.counters.repairs_failed += 1;
                 engine.notices.push(Notice::WriteFailed { sector: self.job.first });
