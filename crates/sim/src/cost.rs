@@ -90,24 +90,25 @@ impl Session<'_, '_> {
         }
     }
 
-    /// A write has succeeded there.
+    /// A write has succeeded there: what was lost before is there again, as far as the disk gives it.
     fn forget_cost_within(&mut self, flight: &Flight) {
         let written = flight.sector..flight.sector + flight.data.len() as u64 / 512;
         if !matches!(flight.op, Op::Write | Op::WriteFua) {
             return;
         }
-        let first_slot = if flight.device == Device::Main { None } else { self.slot_at(flight.sector) };
-        for bio in self.bios.iter_mut().flatten() {
-            bio.cost.retain(|(sector, slot)| match (slot, first_slot) {
-                (None, None) => flight.device != Device::Main || !written.contains(sector),
-                // A write to slots goes on in the following ones.
-                (Some(slot), Some(first)) => {
-                    let at = flight.sector / 8 * 8 + u64::from(slot.0.wrapping_sub(first.0)) * 8 + sector % 8;
-                    !written.contains(&at)
-                }
-                _ => true,
-            });
-        }
+        let geometry = *self.engine.geometry();
+        let stays = |sector: u64, slot: Option<Slot>| {
+            let (device, at) = match slot {
+                None => (Device::Main, sector),
+                Some(slot) => (Device::Spare, geometry.slot_block(slot).first_sector() + sector % 8),
+            };
+            device != flight.device || !written.contains(&at)
+        };
+        self.cost.retain(|cost| stays(cost.sector, cost.slot));
+        self.bios
+            .iter_mut()
+            .flatten()
+            .for_each(|bio| bio.cost.retain(|(sector, slot)| stays(*sector, *slot)));
     }
 
     /// A write of a user succeeds: all of it is stored (S5).

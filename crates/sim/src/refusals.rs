@@ -78,7 +78,8 @@ impl Session<'_, '_> {
     fn check_again(&mut self, piece: Piece, bio: &Bio) -> Result<(), Failure> {
         let waits_at = |s: u64| {
             let found = self.table.record_of(Sector(s).group());
-            found.is_some_and(|(_, r)| r.is_held() || r.bad() & r.mask() & (1 << (s % 8)) != 0)
+            found
+                .is_some_and(|(_, r)| r.is_held() || r.in_doubt() || r.bad() & r.mask() & (1 << (s % 8)) != 0)
         };
         let write = bio.kind != Kind::Read;
         // The rest of a write may keep what comes before it in the same block.
