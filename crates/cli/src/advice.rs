@@ -26,7 +26,7 @@ fn sources() -> Vec<PathBuf> {
 }
 
 fn is_test(path: &Path) -> bool {
-    ["advice.rs", "tests.rs", "status/table.rs"].iter().any(|test| path.ends_with(test))
+    ["advice.rs", "messages.rs", "tests.rs", "status/table.rs"].iter().any(|test| path.ends_with(test))
 }
 
 /// What stands between backquotes and begins with our name, comments and tests aside, each with `x` in place of what is put in.

@@ -32,7 +32,11 @@ fn check_unused(args: &CloseArgs, dm: &dyn Dm, info: &Info) -> Result<()> {
     if info.open_count > 0 && !args.deferred {
         let words = holders::words_of(info.number, Some(dm));
         let by = if words.is_empty() { ": opened by a program" } else { &words };
-        let next = "unmount it or end what uses it (`lsof` or `fuser` of the package psmisc tells), or give --deferred";
+        let steps = holders::steps_of(info.number, Some(dm));
+        let next = match steps.is_empty() {
+            true => format!("end the program (`fuser --verbose /dev/mapper/{name}` of the package psmisc names it), or give --deferred"),
+            false => format!("{steps}, or give --deferred"),
+        };
         return Err(Failure::new(Kind::Busy, format!("/dev/mapper/{name} is in use{by}"), next));
     }
     Ok(())

@@ -3,6 +3,8 @@
 use crate::failure::{Failure, Kind, Result};
 use crate::holders;
 use crate::number::Number;
+use crate::shell;
+use remap_core::placement::DeviceFacts;
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -71,25 +73,31 @@ impl Device {
         &self.path
     }
 
+    /// These sectors of it, as its place is judged.
+    pub fn part(&self, sectors: std::ops::Range<u64>) -> holders::Part<'_> {
+        holders::Part { path: &self.path, number: self.number, sectors }
+    }
+
+    /// Whether it is a block device that takes no writes (`blockdev --getro`).
+    pub fn is_read_only(&self) -> bool {
+        self.number.is_some_and(Number::is_read_only)
+    }
+
     /// Whether it is a zoned block device.
     pub fn is_zoned(&self) -> bool {
         let model = self.number.and_then(Number::zones);
         model.is_some_and(|model| model != "none")
     }
 
+    /// What core judges a device of a table by. `number` is any that tells main from spare.
+    pub fn facts(&self, number: u32, offset: u64) -> DeviceFacts {
+        let (sectors, logical_block_bytes, zoned) = (self.sectors, self.block_bytes, self.is_zoned());
+        DeviceFacts { number, sectors, logical_block_bytes, zoned, offset }
+    }
+
     /// Serial number, WWN or model; empty when unknown.
     pub fn identity(&self) -> String {
         self.number.map(Number::identity).unwrap_or_default()
-    }
-
-    /// True when sectors `a` on this device and `b` on the other are in part the same place.
-    pub fn overlaps(&self, a: std::ops::Range<u64>, other: &Device, b: std::ops::Range<u64>) -> bool {
-        let (disk, start) = self.place();
-        let (other_disk, other_start) = other.place();
-        let before = |x: u64, x0: u64, y: u64, y0: u64| x.saturating_add(x0) < y.saturating_add(y0);
-        disk == other_disk
-            && before(a.start, start, b.end, other_start)
-            && before(b.start, other_start, a.end, start)
     }
 
     /// True when both are the same device or file.
@@ -107,13 +115,6 @@ impl Device {
             spare_start.filter(|&spare| spare > start).map_or(self.sectors, |spare| spare.min(self.sectors));
         let sectors = end.saturating_sub(start);
         sectors - sectors % u64::from(self.block_bytes / 512).max(1)
-    }
-
-    fn place(&self) -> (String, u64) {
-        match self.number {
-            Some(number) => number.on_disk(),
-            None => (format!("{}/{}", self.inode.0, self.inode.1), 0),
-        }
     }
 
     /// Reads whole sectors from `sector` on.
@@ -141,30 +142,26 @@ fn byte_of(sector: u64) -> io::Result<u64> {
     sector.checked_mul(512).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
+/// That a device takes no writes.
+pub fn read_only(path: &Path) -> Failure {
+    let what = format!("{} is read-only: the kernel takes no writes to it", path.display());
+    let path = shell::quoted(&path.to_string_lossy());
+    Failure::new(
+        Kind::Device,
+        what,
+        format!("if it is meant to be written: `blockdev --setrw {path}`, or the switch of the disk"),
+    )
+}
+
 /// Names what uses a device that could not be claimed.
 fn explain_open(path: &Path, error: &io::Error) -> Failure {
     let mut failure = Failure::path("open", path, error);
+    let sets_read_only = || Number::at_path(path).is_some_and(Number::is_read_only);
+    if failure.kind == Kind::Permission && sets_read_only() {
+        return read_only(path);
+    }
     if failure.kind == Kind::Busy {
         failure.what = format!("{} is busy{}", path.display(), holders::words_of_path(path));
     }
     failure
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    #[test]
-    fn ranges_on_one_file_overlap_only_where_they_meet() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("disk");
-        fs::write(&path, vec![0; 8192]).unwrap();
-        let a = Device::open(&path, Access::Read).unwrap();
-        let b = Device::open(&path, Access::Read).unwrap();
-        assert_eq!((a.sectors, a.block_bytes), (16, 512));
-        assert!(a.is_same(&b));
-        assert!(a.overlaps(0..9, &b, 8..16));
-        assert!(!a.overlaps(0..8, &b, 8..16));
-    }
 }

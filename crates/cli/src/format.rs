@@ -2,16 +2,17 @@
 
 use crate::args::FormatArgs;
 use crate::confirm;
-use crate::device::{Access, Device};
+use crate::device::{read_only, Access, Device};
 use crate::failure::{Failure, Kind, Result};
 use crate::holders::{self, BesideIdle};
 use crate::identity;
-use crate::open::check_name;
+use crate::names::name_for;
 use crate::output::{size, Report};
 use crate::shell;
 use crate::signature::{content, Content};
 use crate::spare::Spare;
 use remap_core::format::{Geometry, MainShape, SetId, Superblock, Text64};
+use remap_core::placement::{place, PlacementError};
 use serde_json::json;
 
 /// Runs the verb.
@@ -55,10 +56,20 @@ fn check_holders(args: &FormatArgs, main: &Device) -> Result<Vec<String>> {
     let region = Spare::new(&spare, spare_start, same.then_some(main_start))?;
     let main_range = main_start..main_start.saturating_add(main_sectors(args, main, same));
     let spare_range = spare_start..spare_start.saturating_add(region.region_blocks.saturating_mul(8));
+    holders::check_apart_live(&main.part(main_range.clone()), &spare.part(spare_range.clone()))?;
+    if spare.is_read_only() {
+        return Err(read_only(&args.spare));
+    }
     let passed =
         holders::check_live(main.path(), main.number, main_range, BesideIdle::given(args.beside_idle))?;
     holders::check_live(spare.path(), spare.number, spare_range, BesideIdle::Useless)?;
-    Ok(passed.into_iter().collect())
+    let only_read = main.is_read_only().then(|| {
+        format!(
+            "{} is read-only: the set can be opened with --readonly only, until that ends",
+            args.main.display()
+        )
+    });
+    Ok(passed.into_iter().chain(only_read).collect())
 }
 
 /// The region of the spare, after the checks of how the two devices lie to each other.
@@ -66,25 +77,26 @@ fn region_of<'a>(args: &FormatArgs, main: &Device, spare: &'a Device) -> Result<
     let (main_start, spare_start) = (args.offsets.main_offset, args.offsets.spare_offset);
     let same = main.is_same(spare);
     let region = Spare::new(spare, spare_start, same.then_some(main_start))?;
-    let region_end = spare_start.saturating_add(region.region_blocks.saturating_mul(8));
-    let main_end = main_start.saturating_add(main_sectors(args, main, same));
-    if main.overlaps(main_start..main_end, spare, spare_start..region_end) {
-        let what = format!("{} and {} overlap", args.main.display(), args.spare.display());
-        let next = "give two devices, or one with --main-offset or --spare-offset, so that each has a part of its own";
-        return Err(Failure::new(Kind::Parameters, what, next));
-    }
-    if spare.block_bytes > main.block_bytes {
-        let what = format!(
-            "the logical block of {} has {} bytes, more than the {} bytes of {}",
-            args.spare.display(),
-            spare.block_bytes,
-            main.block_bytes,
-            args.main.display()
-        );
-        return Err(Failure::new(Kind::Device, what, "use a spare with smaller logical blocks"));
-    }
     region.check_size("use a larger device, or another --spare-offset")?;
+    check_kinds(args, main, spare)?;
     Ok(region)
+}
+
+/// Refuses what `open` would refuse: what the kernel's target says of the two devices (S23).
+fn check_kinds(args: &FormatArgs, main: &Device, spare: &Device) -> Result<()> {
+    let same = main.is_same(spare);
+    let main_facts = main.facts(0, args.offsets.main_offset);
+    let spare_facts = spare.facts(u32::from(!same), args.offsets.spare_offset);
+    let sectors = main_sectors(args, main, same);
+    let Err(why) = place(&main_facts, &spare_facts, sectors) else { return Ok(()) };
+    let (main, spare) = (args.main.display(), args.spare.display());
+    let next = match why {
+        PlacementError::Zoned => "use disks that are not zoned (`lsblk --zoned` tells)",
+        PlacementError::SpareBlock => "use a spare with smaller logical blocks (`lsblk --topology` tells)",
+        PlacementError::MainAlignment => "choose another --main-offset",
+        _ => "check both devices and offsets",
+    };
+    Err(Failure::new(Kind::Device, format!("{main} and {spare}: {}", why.text().to_string_lossy()), next))
 }
 
 /// The length of main as it will be used.
@@ -143,16 +155,6 @@ fn refuse_or_ask(args: &FormatArgs, found: &Content) -> Result<()> {
     }
 }
 
-/// A name for the first `open`: the label where that can be one, else one after main.
-fn name_for(args: &FormatArgs) -> String {
-    if check_name(&args.label).is_ok() {
-        return args.label.clone();
-    }
-    let base = args.main.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' };
-    format!("remap-{}", base.chars().take(100).map(plain).collect::<String>())
-}
-
 fn report(args: &FormatArgs, s: &Superblock, spare: &Spare<'_>, found: &Content) -> Report {
     let g = &s.geometry;
     let done = if args.dry_run { "would become" } else { "is now" };
@@ -169,7 +171,7 @@ fn report(args: &FormatArgs, s: &Superblock, spare: &Spare<'_>, found: &Content)
         text += &format!("  what was there {verb} lost: {what}\n");
     }
     if !args.dry_run {
-        let open = shell::open("", args.offsets, &args.main, &args.spare, &name_for(args));
+        let open = shell::open("", args.offsets, &args.main, &args.spare, &name_for(&args.label, &args.main));
         text += &format!("next: {open}\n");
     }
     let json = json!({

@@ -42,3 +42,21 @@ impl Interrupt {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn the_first_signal_is_a_wish_and_ends_nothing() {
+        let interrupt = Interrupt::taken();
+        assert!(!interrupt.is_asked());
+        signal_hook::low_level::raise(SIGHUP).unwrap();
+        let begun = Instant::now();
+        while !interrupt.is_asked() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(interrupt.is_asked());
+    }
+}

@@ -7,6 +7,7 @@ use crate::dm::{Dm, Line};
 use crate::failure::Result;
 use crate::holders::System;
 use crate::linear::Assembly;
+use crate::names::name_for;
 use crate::output::Report;
 use crate::pair::{Pair, Wish};
 use crate::shell;
@@ -35,6 +36,7 @@ pub fn run(args: &TableArgs) -> Result<Report> {
     };
     let kernel = Kernel::open().ok();
     let system = System::live(kernel.as_ref().map(|kernel| kernel as &dyn Dm));
+    pair.check_devices(&system, true)?;
     match pair.check_holders(&system, true) {
         Ok(passed) => warnings.extend(passed),
         Err(failure) => warnings.push(format!("{}: do not open a device of this table", failure.what)),
@@ -48,7 +50,7 @@ pub fn run(args: &TableArgs) -> Result<Report> {
         let what = "the set was not closed: should it be open, a later remapping makes this table wrong";
         warnings.push(what.into());
     }
-    for note in warnings.iter().chain(&hint(args, uuid.as_deref())) {
+    for note in warnings.iter().chain(&hint(args, uuid.as_deref(), pair.superblock.label.as_str())) {
         eprintln!("dmremap: {note}");
     }
     let lines: Vec<String> = lines.iter().map(Line::to_string).collect();
@@ -79,8 +81,9 @@ fn files(devices: &[&Device]) -> Vec<String> {
 }
 
 /// How to use the table, beside the table itself.
-fn hint(args: &TableArgs, uuid: Option<&str>) -> Option<String> {
+fn hint(args: &TableArgs, uuid: Option<&str>, label: &str) -> Option<String> {
     let uuid = uuid?;
     let readonly = if args.linear { "--readonly " } else { "" };
-    Some(format!("for: dmsetup create {readonly}--uuid {uuid} NAME"))
+    let name = name_for(label, &args.main);
+    Some(format!("for: dmsetup create {readonly}--uuid {uuid} {}", shell::quoted(&name)))
 }

@@ -60,7 +60,7 @@ pub fn map(spare: &Spare<'_>, superblock: &Superblock) -> Result<Map> {
     Ok(walk(&loader.finish().map_err(failed)?, superblock.geometry.slot_count()))
 }
 
-fn explain(spare: &Spare<'_>, error: &LoadError) -> Failure {
+pub fn explain(spare: &Spare<'_>, error: &LoadError) -> Failure {
     let why = match error {
         LoadError::BlockLost(index) => format!("no copy in sync has a valid table block {index}"),
         LoadError::Twins(group) => {

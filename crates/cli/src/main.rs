@@ -14,11 +14,14 @@ mod format;
 mod holders;
 mod identity;
 mod interrupt;
+mod label;
 mod linear;
 mod lines;
 mod list;
 mod loaded;
 mod man;
+#[cfg(test)]
+mod messages;
 mod moves;
 mod names;
 mod number;
@@ -34,6 +37,7 @@ mod shell;
 mod signature;
 mod spare;
 mod status;
+mod status_line;
 mod table;
 mod wrong;
 
@@ -41,8 +45,7 @@ use args::{Cli, Verb};
 use clap::Parser;
 use dm::ioctl::Kernel;
 use failure::{Failure, Kind, Result};
-use output::Report;
-use std::io::Write;
+use output::{print, Report};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -77,11 +80,6 @@ fn failed(command: &str, failure: &Failure, json: bool) -> ExitCode {
         eprintln!("dmremap {command}: {failure}");
     }
     ExitCode::from(failure.kind as u8)
-}
-
-/// Prints; a reader that went away is no failure.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn name_of(verb: &Verb) -> &'static str {

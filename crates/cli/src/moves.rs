@@ -5,68 +5,15 @@ use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
 use crate::holders::{self, System};
 use crate::interrupt::Interrupt;
-use crate::list::runs;
 use crate::names;
 use crate::output::Report;
 use crate::query::check_range;
 use crate::set::set_of_target;
 use crate::shell;
+use mapped::{mapped_ranges, mapped_within};
 use plan::Room;
-use serde_json::{json, Map, Value};
-
-/// Sectors from one on.
-type Range = std::ops::Range<u64>;
-
-/// A message that moves content, and the counts that it answers with.
-struct Message {
-    word: &'static str,
-    doing: &'static str,
-    /// As `doing`, while it goes on.
-    progress: &'static str,
-    keys: &'static [&'static str],
-    /// After a sector that failed the rest is not tried: it would fail as well, slowly.
-    ends_at_failure: bool,
-}
-
-const REMAP: Message = Message {
-    word: "remap",
-    doing: "move to the spare",
-    progress: "moving to the spare",
-    keys: &["remapped", "mapped", "unreadable", "failed"],
-    ends_at_failure: true,
-};
-
-const RELEASE: Message = Message {
-    word: "release",
-    doing: "move back to main",
-    progress: "moving back to main",
-    keys: &["released", "main", "lost", "unreadable", "failed", "aside"],
-    ends_at_failure: false,
-};
-
-/// What a row of messages came to.
-struct Moved {
-    message: &'static Message,
-    counts: Vec<u64>,
-    /// Where it ended before its end, and why if that was an error.
-    stopped: Option<(u64, Option<Failure>)>,
-    /// It ended there since the caller asked for it.
-    interrupted: bool,
-}
-
-impl Moved {
-    fn count(&self, key: &str) -> u64 {
-        let place = self.message.keys.iter().position(|k| *k == key);
-        place.and_then(|place| self.counts.get(place)).copied().unwrap_or(0)
-    }
-
-    /// The counts as fields of the JSON object.
-    fn fields(&self, name: &str) -> Map<String, Value> {
-        let counts = self.message.keys.iter().map(|key| (format!("{key}_sectors"), json!(self.count(key))));
-        let ends = [("name".to_string(), json!(name)), ("dry_run".to_string(), json!(false))];
-        ends.into_iter().chain(counts).collect()
-    }
-}
+use send::{send, Moved, RELEASE, REMAP};
+use serde_json::{json, Value};
 
 /// Says what stayed undone; `parts` are the counts of sectors that did, in words.
 fn undone(
@@ -94,27 +41,6 @@ fn undone(
     (!left.is_empty()).then_some(failure)
 }
 
-/// The sectors of the range that are mapped.
-fn mapped_within(dm: &dyn Dm, name: &str, range: &Range) -> Result<u64> {
-    let all = mapped_ranges(dm, name)?;
-    let common = |r: &Range| r.end.min(range.end).saturating_sub(r.start.max(range.start));
-    Ok(all.iter().map(common).sum())
-}
-
-/// Everything that is mapped, as few ranges as can be.
-fn mapped_ranges(dm: &dyn Dm, name: &str) -> Result<Vec<Range>> {
-    let mut ranges: Vec<Range> = Vec::new();
-    for run in runs(dm, name)? {
-        // Of what main cannot read nothing is mapped, should the target list it.
-        let Some(start) = run.sector.filter(|_| run.state != "pending") else { continue };
-        match ranges.last_mut().filter(|last| last.end == start) {
-            Some(last) => last.end = start.saturating_add(run.sectors),
-            None => ranges.push(start..start.saturating_add(run.sectors)),
-        }
-    }
-    Ok(ranges)
-}
-
 /// Runs `remap`.
 pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
     let name = &names::resolve(dm, &args.name)?;
@@ -126,7 +52,7 @@ pub fn remap(args: &RemapArgs, dm: &dyn Dm) -> Result<Report> {
         return plan::remap(dm, &set, &range);
     }
     let end = range.end;
-    let mut moved = send::send(dm, name, &REMAP, &[range], &Interrupt::taken())?;
+    let mut moved = send(dm, name, &REMAP, &[range], &Interrupt::taken())?;
     let (new, old) = (moved.count("remapped"), moved.count("mapped"));
     let fields = moved.fields(name);
     let mut text = format!("{name}: {new} sectors moved to the spare");
@@ -164,7 +90,7 @@ pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
         return Ok(Report::new(text, json!({ "name": name, "dry_run": true, "mapped_sectors": mapped })));
     }
     let end = range.end;
-    let mut moved = send::send(dm, name, &RELEASE, &ranges, &Interrupt::taken())?;
+    let mut moved = send(dm, name, &RELEASE, &ranges, &Interrupt::taken())?;
     let (released, main) = (moved.count("released"), moved.count("main"));
     let fields = moved.fields(name);
     let mut text = format!("{name}: {released} sectors moved back to main");
@@ -180,7 +106,8 @@ pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
         ("unreadable", "could not be read from the spare"),
         ("failed", "were not taken by main"),
     ];
-    let next = format!("they stay mapped, as `dmremap list {name}` shows; lost sectors can be written");
+    let lost = if moved.count("lost") > 0 { "; a write gives lost sectors new content" } else { "" };
+    let next = format!("they stay mapped, as `dmremap list {name}` shows{lost}");
     let again = |at: u64| match args.all {
         true => format!("dmremap release --all {}", shell::quoted(name)),
         false => format!("dmremap release {} {at} {}", shell::quoted(name), end.saturating_sub(at)),
@@ -189,6 +116,7 @@ pub fn release(args: &ReleaseArgs, dm: &dyn Dm) -> Result<Report> {
     Ok(Report { undone, ..Report::new(text + "\n", Value::Object(fields)) })
 }
 
+mod mapped;
 mod plan;
 mod send;
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
+use crate::label::read_superblock;
 use crate::number::Number;
 use crate::set::{dm_failure, open_set};
 use crate::table::{is_set, Status, TARGET, UUID_PREFIX};
 use remap_core::format::SetId;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// What a label or a path means on this system.
@@ -19,12 +19,27 @@ pub struct Names<'a> {
 
 /// The name of the mapped device that `given` means. What means none is returned as it is, for the verb to say so.
 pub fn resolve(dm: &dyn Dm, given: &str) -> Result<String> {
-    Names { number_of: &number_of, label_of: &label_of }.resolve(dm, given)
+    Names { number_of: &Number::at_path, label_of: &label_of }.resolve(dm, given)
 }
 
-/// The name that a new mapped device gets: its path in /dev/mapper may be given as well.
-pub fn new(given: &str) -> String {
-    given.strip_prefix("/dev/mapper/").unwrap_or(given).to_string()
+/// Names that can be a file in /dev/mapper, and that device-mapper takes.
+pub fn check_name(name: &str) -> Result<()> {
+    let good = !name.is_empty() && name.len() < 128 && !matches!(name, "." | ".." | "control");
+    if good && name.chars().all(|c| c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c)) {
+        return Ok(());
+    }
+    let next = "use up to 127 letters, digits and any of # + - . : = @ _";
+    Err(Failure::new(Kind::Parameters, format!("\"{name}\" cannot be the name of a device"), next))
+}
+
+/// A name for a set that has none yet: the label where that can be one, else one after main.
+pub fn name_for(label: &str, main: &Path) -> String {
+    if check_name(label).is_ok() {
+        return label.to_string();
+    }
+    let base = main.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' };
+    format!("remap-{}", base.chars().take(100).map(plain).collect::<String>())
 }
 
 impl Names<'_> {
@@ -59,7 +74,8 @@ impl Names<'_> {
         let names = dm.names().map_err(|e| dm_failure("list the mapped devices", &e, dm))?;
         let has_number = |name: &&String| number.is_some() && dm.info(name).ok().map(|i| i.number) == number;
         // Without a node, as where no udev runs, the name in the path counts.
-        Ok(names.iter().find(has_number).cloned().unwrap_or_else(|| new(given)))
+        let name = || given.strip_prefix("/dev/mapper/").unwrap_or(given).to_string();
+        Ok(names.iter().find(has_number).cloned().unwrap_or_else(name))
     }
 }
 
@@ -91,15 +107,10 @@ fn parse_id(text: &str) -> Option<SetId> {
     Some(SetId(id))
 }
 
-fn number_of(path: &Path) -> Option<Number> {
-    let meta = std::fs::metadata(path).ok().filter(|meta| meta.file_type().is_block_device())?;
-    Some(Number { major: rustix::fs::major(meta.rdev()), minor: rustix::fs::minor(meta.rdev()) })
-}
-
 /// The label on the spare of an open set.
 fn label_of(dm: &dyn Dm, name: &str) -> Option<String> {
     let mapping = open_set(dm, name).ok()?.mapping;
-    let superblock = crate::status::read_superblock(&mapping).ok()?;
+    let superblock = read_superblock(&mapping).ok()?;
     Some(superblock.label.as_str().to_string()).filter(|label| !label.is_empty())
 }
 

@@ -1,6 +1,7 @@
 //! Numbers of block devices, and what sysfs tells of them.
 
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Number of a block device.
@@ -42,16 +43,6 @@ impl Number {
         self.sysfs().join(if self.is_partition() { "../queue" } else { "queue" })
     }
 
-    /// The disk that this device is a part of, and the sector of the disk where it starts.
-    pub fn on_disk(self) -> (String, u64) {
-        let whole = || (self.to_string(), 0);
-        if !self.is_partition() {
-            return whole();
-        }
-        let disk = text_of(&self.sysfs().join("../dev"));
-        disk.zip(self.number("start")).unwrap_or_else(whole)
-    }
-
     /// Serial number, WWN or model, whichever the kernel knows, in this order of trust; empty when it knows none.
     pub fn identity(self) -> String {
         let disk = if self.is_partition() { self.sysfs().join("..") } else { self.sysfs() };
@@ -74,6 +65,17 @@ impl Number {
     /// The model of zones; `None` when the kernel names none.
     pub fn zones(self) -> Option<String> {
         text_of(&self.queue().join("zoned"))
+    }
+
+    /// Of the block device at a path.
+    pub fn at_path(path: &Path) -> Option<Number> {
+        let meta = fs::metadata(path).ok().filter(|meta| meta.file_type().is_block_device())?;
+        Some(Number::of_node(meta.rdev()))
+    }
+
+    /// Whether it takes no writes (`blockdev --getro`).
+    pub fn is_read_only(self) -> bool {
+        self.number("ro") == Some(1)
     }
 
     /// From `MAJOR:MINOR`.

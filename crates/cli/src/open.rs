@@ -6,6 +6,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::fingerprint;
 use crate::holders::{self, System};
 use crate::linear::Assembly;
+use crate::names::check_name;
 use crate::output::{size, Report};
 use crate::pair::{Pair, Wish};
 use crate::set::{check_not_open, dm_failure, OpenSet, Wanted};
@@ -59,7 +60,10 @@ fn plan(args: &OpenArgs, dm: &dyn Dm) -> Result<Plan> {
     let id = pair.superblock.id;
     // While the set is open, main's content is not what it was at the last close: this has to come first.
     check_not_open(dm, &Wanted { name: &args.name, id: &id, mapping: &mapping, linear: args.linear }, None)?;
-    let mut warnings = pair.check_holders(&System::live(Some(dm)), args.beside_idle)?;
+    let system = System::live(Some(dm));
+    let readonly = args.readonly || (args.linear && !args.read_write);
+    pair.check_devices(&system, readonly)?;
+    let mut warnings = pair.check_holders(&system, args.beside_idle)?;
     let reads_linear = args.linear && !args.read_write;
     let wish = Wish { force: args.force, reads_linear, linear: command(args, "--linear ") };
     warnings.extend(pair.check_main(&wish)?);
@@ -74,7 +78,6 @@ fn plan(args: &OpenArgs, dm: &dyn Dm) -> Result<Plan> {
         let line = Line { start: 0, sectors, target: TARGET.into(), text: mapping.to_string() };
         (dm_uuid(&id), vec![line], None)
     };
-    let readonly = args.readonly || (args.linear && !args.read_write);
     Ok(Plan { uuid, lines, readonly, mapping, superblock: pair.superblock, assembly, warnings })
 }
 
@@ -140,16 +143,6 @@ fn described(assembly: &Assembly, readonly: bool) -> String {
     )
 }
 
-/// Names that can be a file in /dev/mapper, and that device-mapper takes.
-pub fn check_name(name: &str) -> Result<()> {
-    let good = !name.is_empty() && name.len() < 128 && !matches!(name, "." | ".." | "control");
-    if good && name.chars().all(|c| c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c)) {
-        return Ok(());
-    }
-    let next = "use up to 127 letters, digits and any of # + - . : = @ _";
-    Err(Failure::new(Kind::Parameters, format!("\"{name}\" cannot be the name of a device"), next))
-}
-
 /// Creates the device, loads the table and makes it live. What was created is removed again when a step fails.
 fn activate(args: &OpenArgs, dm: &dyn Dm, plan: &Plan) -> Result<String> {
     let name = &args.name;
@@ -203,6 +196,10 @@ fn explain_load(args: &OpenArgs, dm: &dyn Dm, error: &io::Error) -> Failure {
         return Failure::new(Kind::Device, what, next);
     }
     let mut failure = dm_failure(&format!("open {}", args.name), error, dm);
+    if failure.next.is_empty() && !args.linear {
+        failure.next =
+            format!("what is there may be read without the module: `{}`", command(args, "--linear "));
+    }
     if failure.kind == Kind::Busy {
         let users_of = holders::words_of_path;
         let (main, spare) = (users_of(&args.main), users_of(&args.spare));

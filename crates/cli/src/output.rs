@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use serde_json::{json, Value};
+use std::io::Write;
 
 /// Name and version of the JSON output. The number changes when a field changes its meaning or goes away.
 const JSON_FORMAT: &str = "dmremap/1";
@@ -47,6 +48,11 @@ pub fn failure_envelope(command: &str, failure: &Failure) -> Value {
         "command": command,
         "error": error(failure),
     })
+}
+
+/// Prints; a reader that went away is no failure.
+pub fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// A length for people: sectors as bytes with a binary unit.

@@ -1,7 +1,7 @@
 //! Main and spare as they were given, and the set that the spare holds.
 
 use crate::args::Offsets;
-use crate::device::{Access, Device};
+use crate::device::{read_only, Access, Device};
 use crate::failure::{Failure, Kind, Result};
 use crate::holders::{self, BesideIdle, System};
 use crate::identity;
@@ -9,7 +9,7 @@ use crate::shell;
 use crate::spare::Spare;
 use crate::table::Mapping;
 use remap_core::format::{ChooseError, Samples, Superblock};
-use remap_core::placement::{place, DeviceFacts};
+use remap_core::placement::place;
 use std::path::Path;
 
 /// What the caller wants of a set.
@@ -52,7 +52,8 @@ impl Pair {
             let swapped =
                 || Spare::new(&main, offsets.main_offset, None).is_ok_and(|spare| spare.choose(true).is_ok());
             if !same && swapped() {
-                failure.next = format!("{} is one: MAIN comes first, then SPARE", main.path().display());
+                let (main, spare) = (main.path().display(), spare.path().display());
+                failure.next = format!("{main} is one: MAIN comes first, as in `{spare} {main}`");
             }
             failure
         })?;
@@ -70,6 +71,21 @@ impl Pair {
             self.offsets.spare_offset,
             self.is_one_device().then_some(self.offsets.main_offset),
         )
+    }
+
+    /// Refuses a spare that is in part the same place as main (S23), and read-only devices to a set that is not.
+    pub fn check_devices(&self, system: &System<'_>, readonly: bool) -> Result<()> {
+        let Offsets { main_offset, spare_offset } = self.offsets;
+        let main = main_offset..main_offset.saturating_add(self.superblock.main.sectors);
+        let spare = spare_offset..spare_offset.saturating_add(self.region()?.region_blocks.saturating_mul(8));
+        holders::check_apart(system, &self.main.part(main), &self.spare.part(spare))?;
+        let writes_to =
+            [&self.main, &self.spare].into_iter().find(|device| !readonly && device.is_read_only());
+        writes_to.map_or(Ok(()), |device| {
+            let mut failure = read_only(device.path());
+            failure.next += "; --readonly opens the set without writing";
+            Err(failure)
+        })
     }
 
     /// Refuses a main or a spare that anything else uses (S21); returns what `beside_idle` lets pass.
@@ -140,15 +156,11 @@ impl Pair {
     /// file has the logical block that the set knows.
     pub fn check_placement(&self, wish: &Wish) -> Result<()> {
         let set = &self.superblock.main;
-        let facts = |device: &Device, number, block_bytes, offset| DeviceFacts {
-            number,
-            sectors: device.sectors,
-            logical_block_bytes: if device.number.is_some() { device.block_bytes } else { block_bytes },
-            zoned: device.is_zoned(),
-            offset,
-        };
-        let mut main = facts(&self.main, 0, set.block_bytes, self.offsets.main_offset);
-        let mut spare = facts(&self.spare, u32::from(!self.is_one_device()), 512, self.offsets.spare_offset);
+        let mut main = self.main.facts(0, self.offsets.main_offset);
+        let mut spare = self.spare.facts(u32::from(!self.is_one_device()), self.offsets.spare_offset);
+        if self.main.number.is_none() {
+            main.logical_block_bytes = set.block_bytes;
+        }
         if wish.reads_linear {
             // Where main ends its segments do, and what they must be aligned to is looked at one by one.
             main.sectors = main.sectors.max(main.offset.saturating_add(set.sectors));
@@ -184,7 +196,10 @@ impl Pair {
         self.mapping(|device| {
             device.number.map(|number| number.to_string()).ok_or_else(|| {
                 let what = format!("{} is a file, not a block device", device.path().display());
-                Failure::new(Kind::Device, what, "make it a device with `losetup --find --show FILE`")
+                let path = shell::quoted(&device.path().to_string_lossy());
+                let next =
+                    format!("`losetup --find --show {path}` makes it a device: give that in its place");
+                Failure::new(Kind::Device, what, next)
             })
         })
     }

@@ -36,12 +36,17 @@ impl Progress {
     /// So many sectors are done.
     pub fn at(&mut self, sectors: u64) {
         let elapsed = self.begun.elapsed();
-        if !self.watched || elapsed < SILENT || self.shown.is_some_and(|at| at.elapsed() < INTERVAL) {
+        if !self.is_due(elapsed, self.shown.map(|at| at.elapsed())) {
             return;
         }
         self.shown = Some(Instant::now());
         eprint!("\r\x1b[K{}", self.line(sectors, elapsed));
         let _ = std::io::stderr().flush();
+    }
+
+    /// Whether to show the line so long after the beginning, and after it was shown last.
+    fn is_due(&self, elapsed: Duration, shown: Option<Duration>) -> bool {
+        self.watched && elapsed >= SILENT && shown.is_none_or(|since| since >= INTERVAL)
     }
 
     fn line(&self, sectors: u64, elapsed: Duration) -> String {
@@ -69,6 +74,22 @@ impl Drop for Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_shown_on_a_terminal_after_two_seconds_and_not_too_often() {
+        let mut progress = Progress::new("moving", None);
+        let ms = Duration::from_millis;
+        for (watched, elapsed, shown, wanted) in [
+            (true, 1999, None, false),
+            (true, 2000, None, true),
+            (true, 3000, Some(100), false),
+            (true, 3000, Some(250), true),
+            (false, 9000, None, false),
+        ] {
+            progress.watched = watched;
+            assert_eq!(progress.is_due(ms(elapsed), shown.map(ms)), wanted, "{watched} {elapsed} {shown:?}");
+        }
+    }
 
     #[test]
     fn the_line_has_percent_and_rate() {

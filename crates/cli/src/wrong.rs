@@ -2,7 +2,8 @@
 
 use crate::args::Cli;
 use crate::failure::{Failure, Kind};
-use crate::output::failure_envelope;
+use crate::output::{failure_envelope, print};
+use crate::shell::printable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::CommandFactory;
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ pub fn arguments(error: &clap::Error) -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let failure = explain(error);
     if words.iter().take_while(|word| *word != "--").any(|word| word == "--json") {
-        crate::print(&format!("{:#}\n", failure_envelope(verb_of(&words), &failure)));
+        print(&format!("{:#}\n", failure_envelope(verb_of(&words), &failure)));
     } else if error.kind() == ErrorKind::InvalidSubcommand {
         eprintln!("dmremap: {failure}");
     } else {
@@ -43,7 +44,7 @@ fn explain(error: &clap::Error) -> Failure {
     if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(typed))) =
         (error.kind(), error.get(ContextKind::InvalidSubcommand))
     {
-        return wrong(format!("there is no verb \"{}\"", crate::shell::printable(typed)), suggestion(typed));
+        return wrong(format!("there is no verb \"{}\"", printable(typed)), suggestion(typed));
     }
     let text = error.render().to_string();
     let mut paragraphs = text.trim_start_matches("error: ").split("\n\n").map(str::trim);

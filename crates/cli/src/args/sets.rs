@@ -49,6 +49,11 @@ pub struct Offsets {
     pub spare_offset: u64,
 }
 
+/// A name that is to be made; its path in /dev/mapper may be given as well.
+fn new_name(given: &str) -> Result<String, std::convert::Infallible> {
+    Ok(given.strip_prefix("/dev/mapper/").unwrap_or(given).to_string())
+}
+
 /// Arguments of `open`.
 #[derive(Args, Debug)]
 pub struct OpenArgs {
@@ -57,6 +62,7 @@ pub struct OpenArgs {
     /// Its spare.
     pub spare: PathBuf,
     /// The set appears as /dev/mapper/NAME.
+    #[arg(value_parser = new_name)]
     pub name: String,
     /// Where the two begin, as at format.
     #[command(flatten)]

@@ -3,6 +3,7 @@
 //! Device-mapper shares its claims among all mapped devices. So the kernel lets the target take a device that LVM, dm-crypt or
 //! `dmsetup` holds, and both would write it: the tool has to look.
 
+mod below;
 mod scan;
 #[cfg(test)]
 pub mod tests;
@@ -16,11 +17,31 @@ use crate::number::Number;
 use crate::set::OpenSet;
 use std::fs::{self, OpenOptions};
 use std::ops::Range;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use user::{User, What};
 pub use words::{described, steps};
+
+/// A regular file, by device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    /// Number of the filesystem's device.
+    pub device: Number,
+    /// Its inode there.
+    pub inode: u64,
+}
+
+/// Sectors of a block device, or of a regular file, which has no number.
+#[derive(Clone, Debug)]
+pub struct Part<'a> {
+    /// The path that was given.
+    pub path: &'a Path,
+    /// The number of a block device.
+    pub number: Option<Number>,
+    /// Sectors of it.
+    pub sectors: Range<u64>,
+}
 
 /// The system that is asked: its files, and what they do not tell.
 pub struct System<'a> {
@@ -34,6 +55,8 @@ pub struct System<'a> {
     pub dm: Option<&'a dyn Dm>,
     /// The number of the block device at a path.
     pub number_of: &'a dyn Fn(&Path) -> Option<Number>,
+    /// The regular file at a path.
+    pub file_of: &'a dyn Fn(&Path) -> Option<FileId>,
     /// Whether something claims the block device of this name in the kernel.
     pub is_claimed: &'a dyn Fn(&str) -> bool,
 }
@@ -46,16 +69,19 @@ impl<'a> System<'a> {
             mounts: "/proc/self/mountinfo".into(),
             swaps: "/proc/swaps".into(),
             dm,
-            number_of: &number_of_path,
+            number_of: &Number::at_path,
+            file_of: &file_of,
             is_claimed: &is_claimed,
         }
     }
 }
 
-/// The number of the block device at a path.
-fn number_of_path(path: &Path) -> Option<Number> {
-    let meta = fs::metadata(path).ok().filter(|meta| meta.file_type().is_block_device())?;
-    Some(Number { major: rustix::fs::major(meta.rdev()), minor: rustix::fs::minor(meta.rdev()) })
+/// The regular file at a path.
+fn file_of(path: &Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    Some(FileId { device: Number { major, minor }, inode: meta.ino() })
 }
 
 /// Whether the kernel refuses an exclusive claim, which is given back at once. Where there is no node, nothing can be said.
@@ -151,6 +177,32 @@ pub fn check_live(
     check(&system, path, number, sectors, beside_idle)
 }
 
+/// Refuses a spare that is in part the same place as main, whatever they are called (S23).
+pub fn check_apart(system: &System<'_>, main: &Part<'_>, spare: &Part<'_>) -> Result<()> {
+    if !system.overlap(main, spare) {
+        return Ok(());
+    }
+    let (main_path, spare_path) = (main.path.display(), spare.path.display());
+    if main.path == spare.path {
+        let what = format!("main and the spare overlap on {main_path}");
+        let next = "give two devices, or one with --main-offset or --spare-offset, so that each has a part of its own";
+        return Err(Failure::new(Kind::Parameters, what, next));
+    }
+    let what = format!(
+        "{spare_path} and {main_path} overlap: they are in part the same place, as what lies below them tells, and what is \
+         written to one destroys the other"
+    );
+    let next = "use a spare that lies elsewhere (`lsblk --inverse` shows what lies below)";
+    Err(Failure::new(Kind::Parameters, what, next))
+}
+
+/// As [`check_apart`], of the running system.
+pub fn check_apart_live(main: &Part<'_>, spare: &Part<'_>) -> Result<()> {
+    let kernel = Kernel::open().ok();
+    let system = System::live(kernel.as_ref().map(|kernel| kernel as &dyn Dm));
+    check_apart(&system, main, spare)
+}
+
 /// Refuses to move content of an open set while anything but the set itself is using main or spare.
 pub fn check_open_set(system: &System<'_>, set: &OpenSet) -> Result<()> {
     check_claimed(system, set, true)
@@ -193,7 +245,12 @@ pub fn words_of(number: Number, dm: Option<&dyn Dm>) -> String {
     }
 }
 
+/// How all users of a device are ended, as commands; empty where none is known.
+pub fn steps_of(number: Number, dm: Option<&dyn Dm>) -> String {
+    steps(&System::live(dm).users_named(number, &(0..u64::MAX), None))
+}
+
 /// As [`words_of`], of the block device at a path.
 pub fn words_of_path(path: &Path) -> String {
-    number_of_path(path).map(|number| words_of(number, None)).unwrap_or_default()
+    Number::at_path(path).map(|number| words_of(number, None)).unwrap_or_default()
 }

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 const DEPTH_MAX: u32 = 32;
 
 /// A block device in sysfs.
-struct Node {
-    number: Number,
+pub(super) struct Node {
+    pub(super) number: Number,
     name: String,
     dir: PathBuf,
 }
@@ -32,7 +32,7 @@ impl Node {
     }
 
     /// The disk that it is a part of.
-    fn disk(&self) -> Option<Node> {
+    pub(super) fn disk(&self) -> Option<Node> {
         self.is_partition().then(|| self.dir.parent().and_then(Node::at)).flatten()
     }
 
@@ -40,8 +40,18 @@ impl Node {
         nodes_in(&self.dir).into_iter().filter(Node::is_partition).collect()
     }
 
-    fn dm_name(&self) -> Option<String> {
+    pub(super) fn dm_name(&self) -> Option<String> {
         text(&self.dir.join("dm/name"))
+    }
+
+    /// Where a partition begins on its disk, in sectors.
+    pub(super) fn start(&self) -> Option<u64> {
+        text(&self.dir.join("start"))?.parse().ok()
+    }
+
+    /// The devices directly below.
+    pub(super) fn slaves(&self) -> Vec<Node> {
+        nodes_in(&self.dir.join("slaves"))
     }
 
     /// Length in sectors.
@@ -64,7 +74,7 @@ fn text(path: &Path) -> Option<String> {
 }
 
 impl System<'_> {
-    fn node(&self, number: Number) -> Option<Node> {
+    pub(super) fn node(&self, number: Number) -> Option<Node> {
         Node::at(&self.sys.join(format!("dev/block/{number}")))
     }
 
@@ -153,7 +163,7 @@ impl System<'_> {
         nodes.flat_map(|node| self.users_of(node, &all, None, depth + 1)).collect()
     }
 
-    fn lines(&self, name: &str) -> Vec<Line> {
+    pub(super) fn lines(&self, name: &str) -> Vec<Line> {
         self.dm.and_then(|dm| dm.table(name).ok()).unwrap_or_default()
     }
 
@@ -182,7 +192,7 @@ impl System<'_> {
     fn beside(&self, node: &Node, sectors: &Range<u64>, own: Option<&str>) -> Vec<User> {
         let Some(name) = node.dm_name() else { return self.same_file(node) };
         let mut users = Vec::new();
-        for below in nodes_in(&node.dir.join("slaves")) {
+        for below in node.slaves() {
             let Some(ranges) = self.ranges(&name, below.number) else { continue };
             let whole = ranges.iter().map(|range| range.end - range.start).sum::<u64>()
                 >= below.sectors().unwrap_or(u64::MAX);
@@ -277,7 +287,7 @@ fn meet(a: &Range<u64>, b: &Range<u64>) -> bool {
 }
 
 /// The file of a loop device, and the bytes of it that it shows.
-fn backing(node: &Node) -> Option<(PathBuf, Range<u64>)> {
+pub(super) fn backing(node: &Node) -> Option<(PathBuf, Range<u64>)> {
     let file = text(&node.dir.join("loop/backing_file"))?;
     let number = |name: &str| text(&node.dir.join(name))?.parse::<u64>().ok();
     let start = number("loop/offset").unwrap_or(0);
@@ -288,7 +298,7 @@ fn backing(node: &Node) -> Option<(PathBuf, Range<u64>)> {
 /// The file of the loop device that this is a partition of, and the bytes of it that the partition shows.
 fn backing_of_part(part: &Node) -> Option<(PathBuf, Range<u64>)> {
     let (file, of_disk) = backing(&part.disk()?)?;
-    let start: u64 = text(&part.dir.join("start"))?.parse().ok()?;
+    let start = part.start()?;
     let start = of_disk.start.saturating_add(start.saturating_mul(512));
     Some((file, start..start.saturating_add(part.sectors()?.saturating_mul(512)).min(of_disk.end)))
 }

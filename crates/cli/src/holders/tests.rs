@@ -1,5 +1,7 @@
 //! Users of devices in a tree of files that looks like sysfs.
 
+mod below;
+
 use super::*;
 use crate::dm::fake::FakeDm;
 use crate::dm::{Info, Line};
@@ -17,13 +19,20 @@ struct Tree {
     numbers: BTreeMap<String, Number>,
     dm: FakeDm,
     claimed: Vec<&'static str>,
+    files: Vec<(&'static str, FileId)>,
 }
 
 impl Tree {
     /// A disk sdb with the partitions sdb1 and sdb2.
     fn new() -> Tree {
         let root = tempfile::tempdir().unwrap();
-        let mut tree = Tree { root, numbers: BTreeMap::new(), dm: FakeDm::default(), claimed: Vec::new() };
+        let mut tree = Tree {
+            root,
+            numbers: BTreeMap::new(),
+            dm: FakeDm::default(),
+            claimed: Vec::new(),
+            files: Vec::new(),
+        };
         tree.device("sdb", "", SDB);
         for minor in 17..19 {
             let name = format!("sdb{}", minor - 16);
@@ -92,6 +101,7 @@ impl Tree {
             swaps: self.root.path().join("swaps"),
             dm: Some(&self.dm),
             number_of: &number_of,
+            file_of: &|path| self.files.iter().find(|(known, _)| Path::new(known) == path).map(|(_, id)| *id),
             is_claimed: &is_claimed,
         })
     }

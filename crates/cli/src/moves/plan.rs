@@ -1,8 +1,10 @@
 //! What a `remap` would move, and what to do about what it could not.
 
-use super::{mapped_within, runs, Range};
+use super::mapped::mapped_within;
+use super::send::Range;
 use crate::dm::Dm;
 use crate::failure::{Failure, Kind, Result};
+use crate::list::runs;
 use crate::number::Number;
 use crate::output::Report;
 use crate::set::OpenSet;

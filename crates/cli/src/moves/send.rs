@@ -1,12 +1,66 @@
 //! Sending the messages that move content, in pieces.
 
-use super::{Message, Moved, Range};
 use crate::dm::Dm;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::{is_watched, Progress};
 use crate::reply::{ask, not_understood, number};
+use serde_json::{json, Map, Value};
 use std::time::{Duration, Instant};
+
+/// Sectors from one on.
+pub type Range = std::ops::Range<u64>;
+
+/// A message that moves content, and the counts that it answers with.
+pub struct Message {
+    word: &'static str,
+    doing: &'static str,
+    /// As `doing`, while it goes on.
+    progress: &'static str,
+    pub keys: &'static [&'static str],
+    /// After a sector that failed the rest is not tried: it would fail as well, slowly.
+    ends_at_failure: bool,
+}
+
+pub const REMAP: Message = Message {
+    word: "remap",
+    doing: "move to the spare",
+    progress: "moving to the spare",
+    keys: &["remapped", "mapped", "unreadable", "failed"],
+    ends_at_failure: true,
+};
+
+pub const RELEASE: Message = Message {
+    word: "release",
+    doing: "move back to main",
+    progress: "moving back to main",
+    keys: &["released", "main", "lost", "unreadable", "failed", "aside"],
+    ends_at_failure: false,
+};
+
+/// What a row of messages came to.
+pub struct Moved {
+    message: &'static Message,
+    counts: Vec<u64>,
+    /// Where it ended before its end, and why if that was an error.
+    pub stopped: Option<(u64, Option<Failure>)>,
+    /// It ended there since the caller asked for it.
+    pub interrupted: bool,
+}
+
+impl Moved {
+    pub fn count(&self, key: &str) -> u64 {
+        let place = self.message.keys.iter().position(|k| *k == key);
+        place.and_then(|place| self.counts.get(place)).copied().unwrap_or(0)
+    }
+
+    /// The counts as fields of the JSON object.
+    pub fn fields(&self, name: &str) -> Map<String, Value> {
+        let counts = self.message.keys.iter().map(|key| (format!("{key}_sectors"), json!(self.count(key))));
+        let ends = [("name".to_string(), json!(name)), ("dry_run".to_string(), json!(false))];
+        ends.into_iter().chain(counts).collect()
+    }
+}
 
 /// Most sectors of one message.
 const SECTORS_MAX: u64 = 65_536;

@@ -72,6 +72,7 @@ fn s27_the_words_of_the_kernel_are_passed_on() {
     };
     let failure = activate(&open_args(), &dm, &plan()).unwrap_err();
     assert!(failure.what.contains("kernel: superblock of a newer format"), "{failure}");
+    assert!(failure.next.contains("`dmremap open --linear /dev/null /dev/null archive`"), "{failure}");
     assert_eq!(failure.kind, Kind::Device);
 }
 
@@ -95,6 +96,16 @@ fn s21_each_alarm_has_an_option_of_its_own() {
         }
     };
     assert_eq!((given("--force"), given("--beside-idle")), ((true, false), (false, true)));
+}
+
+#[test]
+fn the_path_of_the_device_to_be_is_taken_for_its_name() {
+    use clap::Parser;
+    for given in ["archive", "/dev/mapper/archive"] {
+        let cli = crate::args::Cli::try_parse_from(["dmremap", "open", "main", "spare", given]).unwrap();
+        let crate::args::Verb::Open(args) = cli.verb else { panic!("{given}") };
+        assert_eq!(args.name, "archive");
+    }
 }
 
 #[test]

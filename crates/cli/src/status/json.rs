@@ -1,7 +1,7 @@
 //! Sets as JSON.
 
+use super::finding::{Finding, Verdict};
 use super::read::Set;
-use super::words::{Finding, Verdict};
 use serde_json::{json, Value};
 
 /// What is known of a set; docs/dmremap.md has the fields.

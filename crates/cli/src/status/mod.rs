@@ -1,5 +1,6 @@
 //! `dmremap status`
 
+mod finding;
 mod json;
 mod read;
 #[cfg(test)]
@@ -17,10 +18,9 @@ use crate::names;
 use crate::output::Report;
 use crate::set::dm_failure;
 use crate::table::{TARGET, UUID_PREFIX};
-pub use read::read_superblock;
+use finding::{Finding, Verdict};
 use read::{Below, Set};
 use serde_json::json;
-use words::{Finding, Verdict};
 
 /// Runs the verb.
 pub fn run(args: &StatusArgs, dm: &dyn Dm) -> Result<Report> {

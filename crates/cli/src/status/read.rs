@@ -1,13 +1,12 @@
 //! What can be found out about an open set.
 
 use crate::args::Offsets;
-use crate::device::{Access, Device};
 use crate::dm::{Dm, Info};
 use crate::failure::{Failure, Kind, Result};
+use crate::label::read_superblock;
 use crate::linear;
 use crate::set::{dm_failure, inactive, open_set, OpenSet};
 use crate::shell;
-use crate::spare::Spare;
 use crate::table::{is_number, parse_linear_uuid, Mapping, Status, TARGET};
 use remap_core::format::{ChooseError, Superblock};
 use std::fs;
@@ -208,14 +207,6 @@ fn presence_below(root: &Path, device: &str) -> Presence {
         }
         _ => Presence::Present,
     }
-}
-
-/// The superblock on the spare. It may be in the middle of a change, so that a failure to choose one says little.
-pub fn read_superblock(mapping: &Mapping) -> std::result::Result<Superblock, Option<ChooseError>> {
-    let device = Device::open(Path::new(&mapping.node_of(&mapping.spare)), Access::Read).map_err(|_| None)?;
-    let main_start = (mapping.main == mapping.spare).then_some(mapping.main_offset);
-    let spare = Spare::new(&device, mapping.spare_offset, main_start).map_err(|_| None)?;
-    spare.choose(true).map_err(Some)
 }
 
 #[cfg(test)]

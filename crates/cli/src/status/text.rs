@@ -1,8 +1,8 @@
 //! Sets as text.
 
+use super::finding::{Finding, Verdict};
 use super::read::{Presence, Set};
 use super::wear;
-use super::words::{self, Finding};
 use crate::output::{columns, count, size};
 use crate::table::Status;
 
@@ -40,7 +40,7 @@ pub fn overview(sets: &[(Set, Vec<Finding>)]) -> String {
 /// A line for each thing to know, as `status --check` prints it; `all`: also that all is well.
 pub fn check_lines(set: &Set, findings: &[Finding], all: bool) -> String {
     let name = &set.info.name;
-    let told = findings.iter().filter(|f| all || f.verdict != words::Verdict::Good);
+    let told = findings.iter().filter(|f| all || f.verdict != Verdict::Good);
     told.map(|f| format!("{name}: {}: {}\n{}", f.verdict, f.what, next(f, "  "))).collect()
 }
 

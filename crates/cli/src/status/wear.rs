@@ -1,7 +1,7 @@
 //! What a set has used up and lost, in words.
 
+use super::finding::{finding, name, Finding, Verdict};
 use super::read::Set;
-use super::words::{finding, name, Finding, Verdict};
 use crate::output::count;
 
 /// How much room is left on the spare.
@@ -15,10 +15,8 @@ pub fn slots(set: &Set) -> Vec<Finding> {
             name(set)
         );
         let left = || {
-            format!(
-                "{percent} % of the {} are taken: {free} further groups of 4 KiB can be replaced",
-                count(total, "slot")
-            )
+            let (slots, groups) = (count(total, "slot"), count(free, "further group"));
+            format!("{percent} % of the {slots} are taken: {groups} of 4 KiB can be replaced")
         };
         if free == 0 {
             let what = format!(

@@ -1,69 +1,9 @@
 //! The state of a set in words, each right for a reader who has only this line, with what to do next.
 
+use super::finding::{finding, name, Finding, Verdict};
 use super::read::{Presence, Set};
 use super::wear;
 use crate::output::count;
-use crate::shell;
-use std::fmt;
-
-/// How a set is. In ascending order of how much it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// All is well.
-    Good,
-    /// Nothing gets worse at once, and somebody should look at it.
-    Look,
-    /// It cannot be told how the set is.
-    Unknown,
-    /// Content or service is lost, or with the next bad sector it is.
-    Act,
-}
-
-impl Verdict {
-    /// The exit status of `status --check`.
-    pub const fn exit_status(self) -> u8 {
-        match self {
-            Verdict::Good => 0,
-            Verdict::Look => 10,
-            Verdict::Act => 11,
-            Verdict::Unknown => 12,
-        }
-    }
-
-    /// The word of JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Verdict::Good => "good",
-            Verdict::Look => "look",
-            Verdict::Act => "act",
-            Verdict::Unknown => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Verdict::Good => "good",
-            Verdict::Look => "look at it",
-            Verdict::Act => "act now",
-            Verdict::Unknown => "unknown",
-        })
-    }
-}
-
-/// One thing to know about a set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    pub verdict: Verdict,
-    pub what: String,
-    /// What to do next; may be empty.
-    pub next: String,
-}
-
-pub fn finding(verdict: Verdict, what: impl Into<String>, next: impl Into<String>) -> Finding {
-    Finding { verdict, what: what.into(), next: next.into() }
-}
 
 /// All there is to know, what matters most first; never empty.
 pub fn findings(set: &Set) -> Vec<Finding> {
@@ -87,11 +27,6 @@ pub fn findings(set: &Set) -> Vec<Finding> {
         found.push(good(set));
     }
     found
-}
-
-/// The name of the set in a command.
-pub fn name(set: &Set) -> String {
-    shell::quoted(&set.info.name)
 }
 
 /// How to open the set anew: `umount` is left to the reader, who knows what is mounted.
