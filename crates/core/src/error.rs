@@ -54,6 +54,23 @@ impl ErrorKind {
         }
     }
 
+    /// As the block layer names it, the reverse of [`ErrorKind::from_errno`]. Kinds for which a bio has no word of its own become an I/O error.
+    pub const fn to_errno(self) -> i32 {
+        match self {
+            ErrorKind::Medium => 61,
+            ErrorKind::Target => 121,
+            ErrorKind::Transport => 67,
+            ErrorKind::NoSpace => 28,
+            ErrorKind::Protection => 84,
+            ErrorKind::NotSupported => 95,
+            ErrorKind::Invalid => 22,
+            ErrorKind::Again => 11,
+            ErrorKind::Resource => 12,
+            ErrorKind::Timeout => 110,
+            ErrorKind::Io | ErrorKind::Reservation | ErrorKind::Offline | ErrorKind::Other => 5,
+        }
+    }
+
     /// Whether the error can mean that the medium is bad here, so that a write may be repaired (S14). All others are passed
     /// up as they are (S15).
     pub const fn can_mean_medium(self) -> bool {
@@ -69,6 +86,29 @@ mod tests {
     fn s14_medium_io_and_target_errors_may_be_repaired() {
         for errno in [-61, -5, -121] {
             assert!(ErrorKind::from_errno(errno).can_mean_medium(), "{errno}");
+        }
+    }
+
+    #[test]
+    fn s15_an_error_of_core_keeps_its_kind_on_the_way_up() {
+        use ErrorKind::*;
+        for kind in [
+            Medium,
+            Io,
+            Target,
+            Transport,
+            NoSpace,
+            Protection,
+            NotSupported,
+            Invalid,
+            Again,
+            Resource,
+            Timeout,
+        ] {
+            assert_eq!(ErrorKind::from_errno(kind.to_errno()), kind);
+        }
+        for kind in [Reservation, Offline, Other] {
+            assert_eq!(ErrorKind::from_errno(kind.to_errno()), Io);
         }
     }
 
