@@ -1,7 +1,6 @@
 //! Status and messages, as docs/interface.md lays them down.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::Ordering;
 
 use remap_core::engine::commit::Work;
 use remap_core::engine::list::Listed;
@@ -9,16 +8,16 @@ use remap_core::engine::order::Range;
 use remap_core::engine::Engine;
 use remap_core::units::{Group, Sector, Slot};
 
-use crate::bind::arc::KArc;
 use crate::bind::dm::{Args, StatusText};
+use crate::bind::work::Wired;
 use crate::bind::Errno;
 use crate::reply::whole;
-use crate::set::{Set, Shared};
+use crate::set::Set;
 use crate::{commits, orders};
 
 /// The line of `dmsetup status`.
 pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
-    let written = set.store.with(|engine| {
+    let written = set.state.store.with(|engine| {
         let (counters, superblock) = (engine.counters(), engine.superblock());
         write!(
             out,
@@ -54,7 +53,7 @@ pub fn info(set: &Set, out: &mut StatusText<'_>) -> fmt::Result {
     });
     // Not resumed yet: what the superblock said is all that is known.
     written.unwrap_or_else(|| {
-        let (slots, id) = (set.geometry.slot_count(), set.id);
+        let (slots, id) = (set.state.geometry.slot_count(), set.state.id);
         write!(out, "inactive 0/{slots} - - - - - - - - - - {id} - - - - - - - - - - - -")
     })
 }
@@ -75,12 +74,12 @@ pub fn ima(set: &Set, version: [u32; 3], out: &mut StatusText<'_>) -> fmt::Resul
         pair.main_offset,
         pair.spare.name(),
         pair.spare_offset,
-        set.id
+        set.state.id
     )
 }
 
 /// Answers a message; the reply is in `out`.
-pub fn message(set: &KArc<Set>, args: &Args<'_>, out: &mut StatusText<'_>) -> Result<(), Errno> {
+pub fn message(set: &Wired<Set>, args: &Args<'_>, out: &mut StatusText<'_>) -> Result<(), Errno> {
     let sector = |index: usize| {
         let number = args.number(index).ok_or(Errno::EINVAL)?;
         Some(Sector(number)).filter(|s| s.0 < set.pair.placement.main.sectors).ok_or(Errno::EINVAL)
@@ -88,7 +87,7 @@ pub fn message(set: &KArc<Set>, args: &Args<'_>, out: &mut StatusText<'_>) -> Re
     match (args.bytes(0), args.len()) {
         (Some(b"query"), 2) => {
             let at = sector(1)?;
-            let answer = set.store.with(|engine| (engine.query(at), engine.is_in_doubt(at)));
+            let answer = set.state.store.with(|engine| (engine.query(at), engine.is_in_doubt(at)));
             let (listed, doubt) = answer.ok_or(Errno::ENXIO)?;
             let refused = if doubt { " writes=refused" } else { "" };
             whole(line(set, &listed, refused, out))
@@ -98,7 +97,7 @@ pub fn message(set: &KArc<Set>, args: &Args<'_>, out: &mut StatusText<'_>) -> Re
         (Some(b"remap"), 2 | 3) => orders::remap(set, range(set, args)?, out),
         (Some(b"release"), 2 | 3) => orders::release(set, range(set, args)?, out),
         (Some(b"reset_stats"), 1) => {
-            set.store.with(|engine| engine.reset_counters()).ok_or(Errno::ENXIO)?;
+            set.state.store.with(|engine| engine.reset_counters()).ok_or(Errno::ENXIO)?;
             whole(writeln!(out, "stats=reset"))
         }
         (Some(b"resume_remap"), 1) => resume(set, out),
@@ -130,7 +129,7 @@ fn list(set: &Set, from: Sector, out: &mut StatusText<'_>) -> Result<(), Errno> 
     let mut from = from;
     loop {
         let mut groups = [(Group(0), Slot(0)); GROUPS_AT_ONCE];
-        let listed = set.store.with(|engine| {
+        let listed = set.state.store.with(|engine| {
             let found = engine.list_groups(from.group(), &mut groups);
             let groups = groups.get(..found).unwrap_or(&[]);
             list_groups(set, engine, groups, from, out)
@@ -178,22 +177,22 @@ fn list_groups(
     }
 }
 
-fn resume(set: &KArc<Set>, out: &mut StatusText<'_>) -> Result<(), Errno> {
-    if !set.writable {
+fn resume(set: &Wired<Set>, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    if !set.state.writable {
         return Err(Errno::EROFS);
     }
-    set.store.with(|_| ()).ok_or(Errno::ENXIO)?;
+    set.state.store.with(|_| ()).ok_or(Errno::ENXIO)?;
     // A suspended device does no I/O of its own. A suspension that begins behind this waits for us: dm core does not let go of the
     // table before.
-    if !set.takes_orders.load(Ordering::Acquire) {
+    if set.orders.is_paused() {
         return Err(Errno::EAGAIN);
     }
-    set.store.with(|engine| set.access.resume(engine)).ok_or(Errno::ENXIO)?;
+    set.state.store.with(|engine| set.state.access.resume(engine)).ok_or(Errno::ENXIO)?;
     set.stepped();
     // What there is to do core knows; what came of it shows in the mode.
     commits::carry_out(set, Work::Resume)?;
     // Retirements that waited until metadata can be written go on now.
     set.kick_commit();
-    let mode = set.store.with(|engine| engine.mode().name()).ok_or(Errno::ENXIO)?;
+    let mode = set.state.store.with(|engine| engine.mode().name()).ok_or(Errno::ENXIO)?;
     whole(writeln!(out, "mode={mode}"))
 }

@@ -1,4 +1,4 @@
-//! The committer of a set and what it works with.
+//! The committer with what it works in.
 
 use remap_core::engine::commit::{Committer, BATCH_BLOCKS};
 use remap_core::format::COPIES_MAX;
@@ -11,9 +11,9 @@ use crate::bind::Result;
 /// Most requests of a round: every block of a batch to every copy but the first.
 pub const ROUND_MAX: usize = BATCH_BLOCKS * (COPIES_MAX as usize - 1);
 
-/// The committer with its buffer; whoever holds the lock drives it.
+/// The committer with its buffer; the holder of the lock drives it.
 pub struct CommitSide {
-    /// The machine.
+    /// What is driven.
     pub committer: Committer,
     /// Its buffer.
     pub buffer: PageBuf,

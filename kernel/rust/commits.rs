@@ -1,48 +1,54 @@
 //! Drives core's committer: each round's requests at once, then the next round.
 
 use remap_core::engine::commit::{Step, Work};
+use remap_core::host::deadlines::Deadline;
 use remap_core::io::Op;
 
-use crate::bind::arc::KArc;
 use crate::bind::io::Request;
-use crate::bind::time::monotonic_ns;
+use crate::bind::time::monotonic_ms;
+use crate::bind::work::Wired;
 use crate::bind::Result;
 use crate::commit_side::{CommitSide, ROUND_MAX};
-use crate::set::{Set, Shared};
+use crate::set::Set;
 
 /// The commit worker.
-pub fn work(set: &KArc<Set>) {
+pub fn work(set: &Wired<Set>) {
     drive(set, None);
 }
 
 /// The worker of what is done by the clock.
-pub fn tend(set: &KArc<Set>) {
-    if !set.is_parked() {
-        tell_time(set, &mut set.committer.lock());
-        drive(set, None);
+pub fn tend(set: &Wired<Set>) {
+    for due in Deadline::ALL.into_iter().filter(|deadline| set.clock.has_come(*deadline)) {
+        match due {
+            Deadline::Committer => {
+                tell_time(set, &mut set.committer.lock());
+                drive(set, None);
+            }
+        }
     }
+    set.clock.arm(set);
 }
 
 /// Tells core the time, and has it told again when core wants that.
-fn tell_time(set: &KArc<Set>, side: &mut CommitSide) {
-    let now_ms = monotonic_ns() / 1_000_000;
-    if let Some(Some(wait_ms)) = set.store.with(|engine| side.committer.tick(engine, now_ms)) {
-        set.tend_later(u32::try_from(wait_ms).unwrap_or(u32::MAX));
+fn tell_time(set: &Wired<Set>, side: &mut CommitSide) {
+    let now_ms = monotonic_ms();
+    if let Some(Some(wait_ms)) = set.state.store.with(|engine| side.committer.tick(engine, now_ms)) {
+        set.clock.set(set, Deadline::Committer, wait_ms);
     }
 }
 
 /// Runs the committer until it is idle, or until the ordered work has ended; whether that succeeded. Sleeps.
-pub fn drive(set: &KArc<Set>, order: Option<Work>) -> bool {
+pub fn drive(set: &Wired<Set>, order: Option<Work>) -> bool {
     run(set, &mut set.committer.lock(), order)
 }
 
 /// As [`drive`], in the thread of a process that asks for it, and that may be killed while a commit is under way.
-pub fn carry_out(set: &KArc<Set>, work: Work) -> Result<bool> {
+pub fn carry_out(set: &Wired<Set>, work: Work) -> Result<bool> {
     let mut side = set.committer.lock_killable()?;
     Ok(run(set, &mut side, Some(work)))
 }
 
-fn run(set: &KArc<Set>, side: &mut CommitSide, order: Option<Work>) -> bool {
+fn run(set: &Wired<Set>, side: &mut CommitSide, order: Option<Work>) -> bool {
     if order.is_some_and(|work| !side.committer.order(work)) {
         return false;
     }
@@ -65,7 +71,7 @@ fn collect(set: &Set, side: &mut CommitSide) -> Option<Step> {
     let CommitSide { committer, buffer, round } = side;
     round.fill(None);
     for place in round.iter_mut() {
-        match set.store.with(|engine| committer.next(engine, buffer))? {
+        match set.state.store.with(|engine| committer.next(engine, buffer))? {
             Step::Io(request, tag) => *place = Some((request, tag)),
             other => return Some(other),
         }
@@ -94,6 +100,6 @@ fn run_round(set: &Set, side: &mut CommitSide) {
     set.pool.run(&mut requests);
     for (request, (_, tag)) in requests.iter().zip(round.iter().flatten()) {
         let ok = request.as_ref().is_some_and(|request| request.status.is_ok());
-        set.store.with(|engine| committer.done(engine, *tag, ok));
+        set.state.store.with(|engine| committer.done(engine, *tag, ok));
     }
 }

@@ -6,10 +6,13 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod answer;
+mod beside;
 mod bind;
 mod bios;
+mod clock;
 mod commit_side;
 mod commits;
+mod devices;
 mod open;
 mod orders;
 mod params;
@@ -18,9 +21,13 @@ mod repairs;
 mod reply;
 mod report;
 mod set;
+mod state;
 mod status;
+mod steps;
 mod sys;
 mod target;
+mod waiting;
+mod worker;
 
 use bind::registration::Registration;
 use target::Remap;

@@ -2,23 +2,25 @@
 //!
 //! The steps are kept out of line: each has its frame on the kernel's small stack only while it runs.
 
-use core::ffi::CStr;
-
 use remap_core::engine::commit::Work;
 use remap_core::engine::load::LoadError;
 use remap_core::format::{
     geometry::usable_blocks, BlankCheck, Block, ChooseError, Chooser, Formatter, Geometry, MainShape, SetId,
     Superblock, COPIES_MAX,
 };
+use remap_core::host::log::Urgency;
+use remap_core::host::opening::{self, Seen, Step, COPIES_DEFAULT};
+use remap_core::host::refusal::{Refusal, SpareFault};
+use remap_core::host::service::Resume;
 use remap_core::io::{Device as Which, IoRequest, Op};
 use remap_core::units::SECTORS_PER_BLOCK;
 
-use crate::bind::arc::KArc;
-use crate::bind::dm::CtrError;
 use crate::bind::io::{BioPool, PageBuf};
-use crate::bind::print::{print, Level};
-use crate::bind::{random, Errno};
-use crate::set::{Pair, Set, Shared};
+use crate::bind::print::print;
+use crate::bind::random;
+use crate::bind::work::Wired;
+use crate::devices::Pair;
+use crate::set::Set;
 use crate::{commits, params};
 
 /// Bytes that are read or written at once.
@@ -38,21 +40,6 @@ impl Found {
         match self {
             Found::Set(superblock) | Found::ToFormat(superblock) => superblock,
         }
-    }
-}
-
-fn refuse(errno: Errno, text: &'static CStr) -> CtrError {
-    CtrError { errno, text }
-}
-
-/// Number of copies of a set that the kernel formats.
-const COPIES_DEFAULT: u8 = COPIES_MAX;
-
-fn choose_errno(error: &ChooseError) -> Errno {
-    match error {
-        ChooseError::NothingThere => Errno::ENXIO,
-        ChooseError::Unreadable { .. } => Errno::EIO,
-        _ => Errno::EUCLEAN,
     }
 }
 
@@ -86,61 +73,69 @@ pub fn look(
     buffer: &mut PageBuf,
     name: &str,
     format: bool,
-) -> Result<Found, CtrError> {
+) -> Result<Found, Refusal> {
     let len = pair.placement.main.sectors;
-    let shape = MainShape::new(len, pair.placement.block_bytes).map_err(|_| {
-        refuse(Errno::EINVAL, c"main is empty, too long, or not a multiple of its logical block")
-    })?;
+    let shape = MainShape::new(len, pair.placement.block_bytes).map_err(|_| Refusal::MainShape)?;
     let blocks = usable_blocks(pair.placement.region.sectors);
     let geometry = Geometry::new(blocks, None).map_err(|why| {
-        print(Level::Error, format_args!("{name}: spare: {why}"));
-        refuse(Errno::EINVAL, c"the spare is too small; it needs at least 8 MiB")
+        error(format_args!("{name}: spare: {why}"));
+        Refusal::SpareTooSmall
     })?;
-    let new = || Superblock::new(SetId::from_random(random::bytes()), shape, geometry, COPIES_DEFAULT);
-    match choose(pair, pool, buffer) {
+    let found = choose(pair, pool, buffer);
+    match opening::step(found.as_ref(), format) {
+        Step::Use => {}
+        Step::FormatIfBlank => check_blank(pair, pool, buffer, name)?,
+        Step::Format => {}
+        Step::Refuse(refusal) => return Err(say(found.as_ref().err(), refusal, name)),
+    }
+    match found {
         Ok(superblock) => check_main(&superblock, &shape, name).map(|()| Found::Set(superblock)),
-        Err(ChooseError::NothingThere) if format => {
-            check_blank(pair, pool, buffer, name)?;
-            Ok(Found::ToFormat(new()))
-        }
-        Err(ChooseError::Formatting(_)) if format => Ok(Found::ToFormat(new())),
-        Err(error) => {
-            print(Level::Error, format_args!("{name}: spare: {error}"));
-            Err(refuse(choose_errno(&error), c"the spare cannot be used; the line before says why"))
+        Err(_) => {
+            let id = SetId::from_random(random::bytes());
+            Ok(Found::ToFormat(Superblock::new(id, shape, geometry, COPIES_DEFAULT)))
         }
     }
 }
 
-/// A set belongs to a main of one length and block size (S21).
-fn check_main(superblock: &Superblock, shape: &MainShape, name: &str) -> Result<(), CtrError> {
-    if superblock.main == *shape {
-        return Ok(());
+fn error(line: core::fmt::Arguments<'_>) {
+    print(Urgency::Error, line);
+}
+
+/// Logs what is wrong with a spare.
+fn say(why: Option<&ChooseError>, refusal: Refusal, name: &str) -> Refusal {
+    if let Some(why) = why {
+        error(format_args!("{name}: spare: {why}"));
     }
-    let of = superblock.main;
-    print(
-        Level::Error,
-        format_args!(
+    refusal
+}
+
+/// Logs a refusal in its own words.
+fn log(refusal: Refusal, name: &str) -> Refusal {
+    error(format_args!("{name}: {}", refusal.text().to_str().unwrap_or("?")));
+    refusal
+}
+
+/// A set belongs to one main.
+fn check_main(superblock: &Superblock, shape: &MainShape, name: &str) -> Result<(), Refusal> {
+    opening::belongs(superblock, shape).inspect_err(|_| {
+        let of = superblock.main;
+        error(format_args!(
             "{name}: set {} belongs to a main of {} sectors with blocks of {} bytes, this one has {} and {}",
             superblock.id, of.sectors, of.block_bytes, shape.sectors, shape.block_bytes
-        ),
-    );
-    Err(refuse(Errno::EMEDIUMTYPE, c"the spare belongs to another main"))
+        ));
+    })
 }
 
 /// The kernel formats only what is visibly unused (S20).
 #[inline(never)]
-fn check_blank(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf, name: &str) -> Result<(), CtrError> {
+fn check_blank(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf, name: &str) -> Result<(), Refusal> {
     let mut check = BlankCheck::new(usable_blocks(pair.placement.region.sectors));
     while let Some(request) = check.next(buffer.len()) {
         let read = pair.run(pool, request, buffer).is_ok();
         let bytes = (request.sectors as usize).saturating_mul(512);
-        let outcome = check.done(buffer.get(..bytes).filter(|_| read));
-        if let Err(why) = outcome {
-            print(Level::Error, format_args!("{name}: spare not formatted: {why}"));
-            return Err(refuse(
-                Errno::ENXIO,
-                c"the spare is not blank; zero its first and last MiB, or use dmremap format",
-            ));
+        if let Err(why) = check.done(buffer.get(..bytes).filter(|_| read)) {
+            error(format_args!("{name}: spare not formatted: {why}"));
+            return Err(Refusal::NotBlank);
         }
     }
     Ok(())
@@ -148,92 +143,79 @@ fn check_blank(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf, name: &str) ->
 
 /// Writes a new set.
 #[inline(never)]
-fn format(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
+fn format(set: &Set, superblock: Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Refusal> {
     let mut formatter = Formatter::new(superblock);
     while let Some(request) = formatter.next(buffer) {
         let ok = set.pair.run(&set.pool, request, buffer).is_ok();
         if let Err(why) = formatter.done(ok) {
-            print(Level::Error, format_args!("{name}: spare not formatted: {why}"));
-            return Err(Errno::EIO);
+            error(format_args!("{name}: spare not formatted: {why}"));
+            return Err(Refusal::Format);
         }
     }
     Ok(())
 }
 
-/// Takes a set into service: format if that is due, read again what the constructor saw, load, equalise (S12, S19). It may be
-/// called again after it failed, and goes on where it stopped.
-///
-/// A read-only table skips what writes. What it reads is right all the same, since nothing it serves can change.
+/// Takes a set into service, as far as a resume is to: format if that is due, read again what the constructor saw, load, equalise (S12,
+/// S19).
 ///
 /// The buffer is the one of the first repair context, which has nothing to do yet: the device may be suspended, with memory
 /// that can only be had by writing to it.
-pub fn activate(set: &KArc<Set>, to_format: Option<&Superblock>) -> Result<(), Errno> {
+pub fn activate(set: &Wired<Set>, resume: Resume, to_format: Option<&Superblock>) -> Result<(), Refusal> {
     let name = set.handle().device_name();
-    if !set.store.is_live() {
-        let [context, ..] = &set.contexts;
-        read_in(set, to_format, &mut context.lock(), name)?;
+    if resume.read_in {
+        let [context, ..] = &set.repairs;
+        read_in(set, to_format, &mut context.take(), name)?;
     }
-    if set.writable && !commits::drive(set, Some(Work::Takeover)) {
-        print(
-            Level::Error,
-            format_args!("{name}: the copies of the metadata could not be made equal; see the spare's log"),
-        );
-        return Err(Errno::EIO);
+    if resume.takeover && !commits::drive(set, Some(Work::Takeover)) {
+        return Err(log(Refusal::Takeover, name));
     }
     set.stepped();
     announce(set, name);
     Ok(())
 }
 
-fn read_in(set: &Set, to_format: Option<&Superblock>, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
+fn read_in(
+    set: &Set,
+    to_format: Option<&Superblock>,
+    buffer: &mut PageBuf,
+    name: &str,
+) -> Result<(), Refusal> {
     let mut found = choose(&set.pair, &set.pool, buffer);
-    if let (Some(superblock), Err(why)) = (to_format, &found) {
-        // Time may have passed since the constructor looked.
-        match why {
-            ChooseError::NothingThere => {
-                check_blank(&set.pair, &set.pool, buffer, name).map_err(|refused| refused.errno)?;
-                format(set, superblock.clone(), buffer, name)?;
-                found = choose(&set.pair, &set.pool, buffer);
-            }
-            ChooseError::Formatting(_) => {
-                format(set, superblock.clone(), buffer, name)?;
-                found = choose(&set.pair, &set.pool, buffer);
-            }
-            _ => {}
-        }
+    // Time may have passed since the constructor looked.
+    let step = opening::step(found.as_ref(), to_format.is_some());
+    if step == Step::FormatIfBlank {
+        check_blank(&set.pair, &set.pool, buffer, name)?;
     }
-    let superblock = found.map_err(|error| {
-        print(Level::Error, format_args!("{name}: spare: {error}"));
-        choose_errno(&error)
+    if let (Step::FormatIfBlank | Step::Format, Some(superblock)) = (step, to_format) {
+        format(set, superblock.clone(), buffer, name)?;
+        found = choose(&set.pair, &set.pool, buffer);
+    }
+    let superblock = found.map_err(|why| {
+        let refusal = Refusal::Spare(SpareFault::of(&why));
+        say(Some(&why), refusal, name)
     })?;
-    let main = set.pair.placement.main.sectors;
-    let same_main =
-        superblock.main.sectors == main && superblock.main.block_bytes == set.pair.placement.block_bytes;
-    if superblock.id != set.id || superblock.geometry != set.geometry || !same_main {
-        print(Level::Error, format_args!("{name}: the spare was changed since the table was loaded"));
-        return Err(Errno::EUCLEAN);
-    }
+    let (id, geometry, placement) = (set.state.id, set.state.geometry, &set.pair.placement);
+    let seen =
+        Seen { id, geometry, main_sectors: placement.main.sectors, block_bytes: placement.block_bytes };
+    seen.is_still(&superblock).map_err(|refusal| log(refusal, name))?;
     load(set, &superblock, buffer, name)
 }
 
-fn load(set: &Set, superblock: &Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Errno> {
+fn load(set: &Set, superblock: &Superblock, buffer: &mut PageBuf, name: &str) -> Result<(), Refusal> {
     let clean = superblock.clean;
     match load_engine(set, superblock, buffer) {
         Ok(true) => {}
-        Ok(false) => {
-            print(
-                Level::Error,
-                format_args!("{name}: a table that could not be loaded cannot be resumed: load it again"),
-            );
-            return Err(Errno::EINVAL);
-        }
+        Ok(false) => return Err(log(Refusal::LoadedBefore, name)),
         Err(why) => {
-            print(Level::Error, format_args!("{name}: set not loaded: {why}"));
-            return Err(Errno::EUCLEAN);
+            error(format_args!("{name}: set not loaded: {why}"));
+            return Err(Refusal::Load);
         }
     }
     if !clean {
-        print(Level::Info, format_args!("{name}: the set was not closed; its metadata is checked and whole"));
+        print(
+            Urgency::Info,
+            format_args!("{name}: the set was not closed; its metadata is checked and whole"),
+        );
     }
     Ok(())
 }
@@ -241,22 +223,24 @@ fn load(set: &Set, superblock: &Superblock, buffer: &mut PageBuf, name: &str) ->
 /// Reads the metadata and makes the engine of it; `false` if that was tried before.
 fn load_engine(set: &Set, superblock: &Superblock, buffer: &mut PageBuf) -> Result<bool, LoadError> {
     let settings = params::settings(&set.pair);
-    if !set.store.begin_load(superblock, settings)? {
+    if !set.state.store.begin_load(superblock, settings)? {
         return Ok(false);
     }
-    while let Some(request) = set.store.loading(|loader| loader.next(buffer.len())).transpose()?.flatten() {
+    while let Some(request) =
+        set.state.store.loading(|loader| loader.next(buffer.len())).transpose()?.flatten()
+    {
         let ok = set.pair.run(&set.pool, request, buffer).is_ok();
-        set.store.loading(|loader| loader.done(ok, buffer));
+        set.state.store.loading(|loader| loader.done(ok, buffer));
     }
-    set.store.finish_load().map(|()| true)
+    set.state.store.finish_load().map(|()| true)
 }
 
 #[inline(never)]
 fn announce(set: &Set, name: &str) {
-    set.store.with(|engine| {
+    set.state.store.with(|engine| {
         let superblock = engine.superblock();
         print(
-            Level::Info,
+            Urgency::Info,
             format_args!(
                 "{name}: active: set {}, {} of {} slots in use, {} of {} copies in sync, mode {}",
                 superblock.id,

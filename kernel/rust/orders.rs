@@ -1,7 +1,6 @@
 //! Orders of an administrator: content moves to slots, or back to main, while the one who asked waits.
 
 use core::fmt::Write;
-use core::sync::atomic::Ordering;
 
 use remap_core::engine::machine::Machine;
 use remap_core::engine::order::Range;
@@ -10,21 +9,19 @@ use remap_core::engine::relocate::Relocate;
 use remap_core::engine::Engine;
 use remap_core::units::Sector;
 
-use crate::bind::arc::KArc;
 use crate::bind::bio::Status;
 use crate::bind::dm::StatusText;
 use crate::bind::sync::is_being_killed;
+use crate::bind::work::Wired;
 use crate::bind::Errno;
 use crate::repairs;
 use crate::reply::whole;
-use crate::set::{Set, CONTEXTS};
-
-/// The context of orders, behind those of the workers.
-const CONTEXT: u8 = CONTEXTS as u8;
+use crate::set::Set;
 
 /// Moves content of main into slots.
-pub fn remap(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<(), Errno> {
-    let begin = |engine: &mut Engine<'_>| Machine::Relocate(Relocate::new(CONTEXT, range, engine));
+pub fn remap(set: &Wired<Set>, range: Range, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    let begin =
+        |engine: &mut Engine<'_>| Machine::Relocate(Relocate::new(set.orders.number(), range, engine));
     let (range, t) = carry_out(set, begin, |machine| match machine {
         Machine::Relocate(done) => Some((done.range(), done.tally())),
         _ => None,
@@ -39,8 +36,8 @@ pub fn remap(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<
 }
 
 /// Moves content of slots back to main.
-pub fn release(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Result<(), Errno> {
-    let begin = |engine: &mut Engine<'_>| Machine::Release(Release::new(CONTEXT, range, engine));
+pub fn release(set: &Wired<Set>, range: Range, out: &mut StatusText<'_>) -> Result<(), Errno> {
+    let begin = |engine: &mut Engine<'_>| Machine::Release(Release::new(set.orders.number(), range, engine));
     let (range, t) = carry_out(set, begin, |machine| match machine {
         Machine::Release(done) => Some((done.range(), done.tally())),
         _ => None,
@@ -60,7 +57,7 @@ pub fn release(set: &KArc<Set>, range: Range, out: &mut StatusText<'_>) -> Resul
 
 /// Raises the one event of an order, if it moved anything (S30). Who waits for events hears of it also when the caller does not live to
 /// get the answer.
-fn tell(set: &KArc<Set>, moved_sectors: u64) -> Result<(), Errno> {
+fn tell(set: &Wired<Set>, moved_sectors: u64) -> Result<(), Errno> {
     if moved_sectors > 0 {
         set.handle().event();
     }
@@ -82,24 +79,24 @@ fn end(next: Option<Sector>, out: &mut StatusText<'_>) -> core::fmt::Result {
 /// this frame, which is no part of the caller's.
 #[inline(never)]
 fn carry_out<T>(
-    set: &KArc<Set>,
+    set: &Wired<Set>,
     begin: impl FnOnce(&mut Engine<'_>) -> Machine,
     told: impl FnOnce(&Machine) -> Option<T>,
 ) -> Result<T, Errno> {
-    let remaps = set.store.with(|engine| engine.mode().remaps()).ok_or(Errno::ENXIO)?;
-    if !(set.writable && remaps) {
+    let remaps = set.state.store.with(|engine| engine.mode().remaps()).ok_or(Errno::ENXIO)?;
+    if !(set.state.writable && remaps) {
         return Err(Errno::EROFS);
     }
-    let mut buffer = set.orders.lock_killable()?;
-    if !set.takes_orders.load(Ordering::Acquire) {
+    let mut buffer = set.orders.take_killable()?;
+    if set.orders.is_paused() {
         return Err(Errno::EAGAIN);
     }
-    let stop = || !set.takes_orders.load(Ordering::Acquire) || is_being_killed();
+    let stop = || set.orders.is_paused() || is_being_killed();
     // Borrowed where it is: some compilers make a copy of it for each move.
     let mut begun = repairs::begin_job(set, begin);
     let machine = begun.as_mut().ok_or(Errno::ENXIO)?;
     let mut last = Status::OK;
     // What became of the content is in the machine's tally.
-    let _ = repairs::drive(set, CONTEXT, machine, None, &mut buffer, &mut last, &stop);
+    let _ = repairs::drive(set, set.orders.number(), machine, None, &mut buffer, &mut last, &stop);
     told(machine).ok_or(Errno::EINVAL)
 }

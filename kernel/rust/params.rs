@@ -3,7 +3,7 @@
 use remap_core::engine::{Settings, Topology};
 
 use crate::bind::param;
-use crate::set::Pair;
+use crate::devices::Pair;
 
 /// What the engine is to do with these devices.
 pub fn settings(pair: &Pair) -> Settings {

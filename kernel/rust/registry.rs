@@ -1,137 +1,82 @@
-//! All mappings of the module: what each uses, and which table of a mapped device has its set (S20).
-
-use core::ffi::CStr;
-use core::sync::atomic::{AtomicU64, Ordering};
+//! All live tables of the module, behind one lock. What they may do beside one another core decides.
 
 use remap_core::format::SetId;
+use remap_core::host::claims::{Claims, Entry, TABLES_MAX};
+use remap_core::host::refusal::Refusal;
 use remap_core::placement::Claim;
 
 use crate::bind::alloc::KSlice;
 use crate::bind::once::Once;
 use crate::bind::sync::{LockClass, Mutex};
-use crate::bind::{Errno, Result};
+use crate::bind::Result;
 
 static LOCK: LockClass = LockClass::new(c"dm_remap_registry");
 
 static REGISTRY: Once<Registry> = Once::new();
 
-/// Most tables alive at once, over all mapped devices. [`refusal`] names the number.
-const TABLES_MAX: usize = 256;
-
-#[derive(Clone, Copy)]
-struct Entry {
-    ticket: u64,
-    claim: Claim,
-    owns_set: bool,
-    /// It was taken into service.
-    served: bool,
-}
-
-/// What a refusal by the registry means, in words for the kernel log.
-pub fn refusal(errno: Errno) -> &'static CStr {
-    match errno {
-        Errno::ENOSPC => c"256 tables are loaded already",
-        Errno::EBUSY => c"main, the spare or its set is in use by another remap mapping",
-        Errno::EMEDIUMTYPE => c"the mapped device serves main with the set of another spare; remove it first",
-        _ => c"the module is not ready",
-    }
-}
-
-/// Makes the list of live tables, before the target is registered. Sleeps.
+/// Makes the registry; sleeps. Before the target is registered.
 pub fn open() -> Result<()> {
     REGISTRY.set(Registry::new()?);
     Ok(())
 }
 
-/// Gives the list of live tables back, when the target is not registered any more.
+/// Drops it; behind the target's end.
 pub fn close() {
     REGISTRY.clear();
 }
 
-/// The list of live tables; there as long as the target is registered.
-pub fn registry() -> Result<&'static Registry> {
-    REGISTRY.get().ok_or(Errno::ENODEV)
+/// The registry; there as long as the target is registered.
+pub fn registry() -> core::result::Result<&'static Registry, Refusal> {
+    REGISTRY.get().ok_or(Refusal::NotReady)
 }
 
 /// The list of live tables.
 pub struct Registry {
-    entries: Mutex<KSlice<Option<Entry>>>,
-    next_ticket: AtomicU64,
+    claims: Mutex<Claims<KSlice<Option<Entry>>>>,
 }
 
 impl Registry {
-    /// An empty registry; sleeps.
-    pub fn new() -> Result<Registry> {
-        Ok(Registry {
-            entries: Mutex::new(&LOCK, KSlice::filled(TABLES_MAX, None)?)?,
-            next_ticket: AtomicU64::new(1),
-        })
+    fn new() -> Result<Registry> {
+        let entries = KSlice::filled(TABLES_MAX, None)?;
+        Ok(Registry { claims: Mutex::new(&LOCK, Claims::new(entries))? })
     }
 
-    /// Enters a table; refused with `EBUSY` while another mapping uses something of it, with `ENOSPC` if there are too many.
-    pub fn enter(&self, claim: Claim) -> Result<u64> {
-        let mut entries = self.entries.lock();
-        if entries.iter().flatten().any(|entry| entry.claim.conflicts(&claim)) {
-            return Err(Errno::EBUSY);
-        }
-        let place = entries.iter_mut().find(|entry| entry.is_none()).ok_or(Errno::ENOSPC)?;
-        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-        *place = Some(Entry { ticket, claim, owns_set: false, served: false });
-        Ok(ticket)
+    /// Enters a table; it is taken out when the result is dropped.
+    pub fn enter(&'static self, claim: Claim) -> core::result::Result<Entered, Refusal> {
+        Ok(Entered { registry: self, ticket: self.claims.lock().enter(claim)? })
+    }
+}
+
+/// The place of a live table in the registry; see [`Claims`] for what is asked.
+pub struct Entered {
+    registry: &'static Registry,
+    ticket: u64,
+}
+
+impl Entered {
+    /// Notes which set the table found, or is to write.
+    pub fn name_set(&self, set: SetId) -> core::result::Result<(), Refusal> {
+        self.registry.claims.lock().name_set(self.ticket, set)
     }
 
-    /// Notes which set a table found on its spare, or is to write there; refused with `EBUSY` while another mapping has that set, by another
-    /// way, and with `EMEDIUMTYPE` while the mapped device serves main with another set.
-    pub fn name_set(&self, ticket: u64, set: SetId) -> Result<()> {
-        let mut entries = self.entries.lock();
-        let found = entries.iter().flatten().find(|entry| entry.ticket == ticket);
-        let claim = Claim { set: Some(set), ..found.ok_or(Errno::EINVAL)?.claim };
-        if entries.iter().flatten().any(|entry| entry.claim.conflicts(&claim)) {
-            return Err(Errno::EBUSY);
-        }
-        let mut serving = entries.iter().flatten().filter(|entry| entry.owns_set && entry.served);
-        if serving.any(|entry| claim.forgets(&entry.claim)) {
-            return Err(Errno::EMEDIUMTYPE);
-        }
-        for entry in entries.iter_mut().flatten().filter(|entry| entry.ticket == ticket) {
-            entry.claim = claim;
-        }
-        Ok(())
+    /// Gives the set to this table.
+    pub fn take_set(&self) {
+        self.registry.claims.lock().take_set(self.ticket);
     }
 
-    /// Gives the set to this table; a table of the same mapped device that had it writes nothing to it any more.
-    pub fn take_set(&self, ticket: u64) {
-        let mut entries = self.entries.lock();
-        let Some(claim) = entries.iter().flatten().find(|e| e.ticket == ticket).map(|e| e.claim) else {
-            return;
-        };
-        // A set that was in service is so until another takes its place, whether this table can be resumed at once or not.
-        let serving =
-            |e: &Entry| e.owns_set && e.served && e.claim.owner == claim.owner && e.claim.set == claim.set;
-        let served = entries.iter().flatten().any(serving);
-        for entry in entries.iter_mut().flatten().filter(|entry| entry.claim.owner == claim.owner) {
-            entry.owns_set = entry.ticket == ticket;
-            entry.served |= served && entry.owns_set;
-        }
+    /// The table is in service.
+    pub fn serves(&self) {
+        self.registry.claims.lock().serves(self.ticket);
     }
 
-    /// This table is in service.
-    pub fn serves(&self, ticket: u64) {
-        for entry in self.entries.lock().iter_mut().flatten().filter(|entry| entry.ticket == ticket) {
-            entry.served = true;
-        }
+    /// Whether the table has its set.
+    pub fn owns_set(&self) -> bool {
+        self.registry.claims.lock().owns_set(self.ticket)
     }
+}
 
-    /// Whether this table has its set.
-    pub fn owns_set(&self, ticket: u64) -> bool {
-        self.entries.lock().iter().flatten().any(|entry| entry.ticket == ticket && entry.owns_set)
-    }
-
-    /// Takes a table out.
-    pub fn leave(&self, ticket: u64) {
-        let mut entries = self.entries.lock();
-        for entry in entries.iter_mut().filter(|e| e.is_some_and(|e| e.ticket == ticket)) {
-            *entry = None;
-        }
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.registry.claims.lock().leave(self.ticket);
     }
 }

@@ -1,66 +1,63 @@
 //! Drives core's machines, one job at a time in each repair context.
 
-use remap_core::engine::machine::{reads_first, same, Event, Machine, Next};
+use remap_core::engine::machine::{same, Event, Machine, Next};
 use remap_core::engine::repair::{Job, Repair, Unsent};
 use remap_core::engine::reread::{self, Reread};
 use remap_core::engine::Engine;
 use remap_core::error::ErrorKind;
+use remap_core::host::turn::{self, Waits};
+use remap_core::host::verdict::{goes_up, GoesUp};
 use remap_core::io::{Device, IoRequest, Op};
-use remap_core::path::Place;
-use remap_core::units::{Sector, Slot};
+use remap_core::units::Sector;
 
-use crate::bind::arc::KArc;
+use crate::beside::Spent;
 use crate::bind::bio::Status;
 use crate::bind::io::PageBuf;
 use crate::bind::time::monotonic_ms;
+use crate::bind::work::Wired;
 use crate::bios;
 use crate::params;
-use crate::set::{Set, Shared, Spent, Way, CONTEXTS};
+use crate::set::{Set, CONTEXTS};
 use crate::status::{result_of, status_of};
 
 /// The worker of repair context `CONTEXT`.
-pub fn work<const CONTEXT: usize>(set: &KArc<Set>) {
-    let Some(context) = set.contexts.get(CONTEXT) else { return };
-    let mut buffer = context.lock();
-    loop {
-        let asking = set.asking.lock().pop();
-        if let Some(bio) = asking {
-            bios::answer(set, bio);
-            continue;
+pub fn work<const CONTEXT: usize>(set: &Wired<Set>) {
+    let Some(context) = set.repairs.get(CONTEXT) else { return };
+    let mut buffer = context.take();
+    let order = turn::order(CONTEXT, CONTEXTS);
+    while order.into_iter().any(|waits| take_one(set, context.number(), waits, &mut buffer)) {}
+}
+
+/// Takes a bio of this kind and serves it, if one waits; not more failed reads at once than core says.
+fn take_one(set: &Wired<Set>, context: u8, waits: Waits, buffer: &mut PageBuf) -> bool {
+    // Statements of their own: a list must not be locked any more when a bio is served.
+    match waits {
+        Waits::Asking => {
+            let asking = set.waiting.asking.lock().pop();
+            asking.map(|bio| bios::answer(set, bio)).is_some()
         }
-        if reads_first(CONTEXT, CONTEXTS) && read_one(set, CONTEXT as u8, &mut buffer) {
-            continue;
+        Waits::Writes => {
+            let failed = set.waiting.failed.lock().pop();
+            failed.map(|bio| repair(set, context, bio, buffer)).is_some()
         }
-        let failed = set.failed.lock().pop();
-        if let Some(bio) = failed {
-            repair(set, CONTEXT as u8, bio, &mut buffer);
-            continue;
-        }
-        // What is left here for want of a context is taken by one that ends a read, and looks again.
-        if !read_one(set, CONTEXT as u8, &mut buffer) {
-            return;
+        Waits::Reads => {
+            let failed = set.waiting.begin_read(CONTEXTS);
+            failed
+                .map(|bio| {
+                    reread(set, context, bio, buffer);
+                    set.waiting.end_read();
+                })
+                .is_some()
         }
     }
 }
 
-/// Takes a failed read, if one waits and enough contexts are left for writes.
-fn read_one(set: &KArc<Set>, context: u8, buffer: &mut PageBuf) -> bool {
-    let Some(bio) = set.begin_read() else { return false };
-    reread(set, context, bio, buffer);
-    set.end_read();
-    true
-}
-
 /// Repairs one write and completes it.
-fn repair(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
+fn repair(set: &Wired<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
     let failed = bio.data().failed.unwrap_or(Status::IOERR);
     let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
     let (first, sectors, fua) = (Sector(bio.data().first), bio.sent_sectors(), bio.data().fua);
-    let device = match bio.data().way {
-        Way::Main => Some(&set.pair.main),
-        Way::Slot(_) => Some(&set.pair.spare),
-        _ => None,
-    };
+    let device = bio.data().way.device().map(|which| set.pair.device(which));
     crate::report::repairing(set.handle(), "write", first, sectors);
     let begin = |engine: &mut Engine<'_>| {
         let now_ms = monotonic_ms();
@@ -77,15 +74,11 @@ fn repair(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
 }
 
 /// Reads what can be read of one failed read, and completes it.
-fn reread(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
+fn reread(set: &Wired<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
     let failed = bio.data().failed.unwrap_or(Status::IOERR);
     let error = result_of(failed).err().unwrap_or(ErrorKind::Io);
     let first = Sector(bio.data().first);
-    let place = match bio.data().way {
-        Way::Slot(slot) => Place::Spare(Slot(slot)),
-        _ => Place::Main,
-    };
-    let job = reread::Job { first, sectors: bio.sent_sectors(), place, error };
+    let job = reread::Job { first, sectors: bio.sent_sectors(), place: bio.data().way.place(), error };
     crate::report::repairing(set.handle(), "read", first, job.sectors);
     let begin = |engine: &mut Engine<'_>| Machine::Read(Reread::new(context, job, engine, monotonic_ms()));
     let machine = begin_job(set, begin);
@@ -94,7 +87,7 @@ fn reread(set: &KArc<Set>, context: u8, bio: Spent, buffer: &mut PageBuf) {
 
 /// Runs the machine of a bio that failed with `failed`, and completes the bio.
 fn run_job(
-    set: &KArc<Set>,
+    set: &Wired<Set>,
     context: u8,
     machine: Option<Machine>,
     bio: Spent,
@@ -108,12 +101,11 @@ fn run_job(
         None => Err(error),
     };
     set.stepped();
-    bio.complete(match verdict {
-        Ok(()) => Status::OK,
-        // What a device said itself goes up as it was (S15).
-        Err(kind) if kind == error => failed,
-        Err(kind) if result_of(last) == Err(kind) => last,
-        Err(kind) => status_of(kind),
+    let last = result_of(last).err().map(|kind| (last, kind));
+    bio.complete(match goes_up(verdict, (failed, error), last) {
+        GoesUp::Ok => Status::OK,
+        GoesUp::Status(status) => status,
+        GoesUp::Kind(kind) => status_of(kind),
     });
 }
 
@@ -121,7 +113,7 @@ fn run_job(
 #[inline(never)]
 pub fn begin_job(set: &Set, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> Option<Machine> {
     let settings = params::settings(&set.pair);
-    set.store.with(|engine| {
+    set.state.store.with(|engine| {
         engine.set_settings(settings);
         begin(engine)
     })
@@ -130,7 +122,7 @@ pub fn begin_job(set: &Set, begin: impl FnOnce(&mut Engine<'_>) -> Machine) -> O
 /// Runs a machine to its end, or until `stop` says that it is enough. `bio` is the one that its job is about, `last` the last
 /// status of a device that was not good.
 pub fn drive(
-    set: &KArc<Set>,
+    set: &Wired<Set>,
     context: u8,
     machine: &mut Machine,
     bio: Option<&Spent>,
@@ -143,13 +135,13 @@ pub fn drive(
         if stop() {
             machine.stop();
         }
-        let seen = set.steps();
+        let seen = set.steps.count();
         let step = |engine: &mut Engine<'_>| {
             let now_ms = monotonic_ms();
-            set.evidence.tell(engine, now_ms);
+            set.state.evidence.tell(engine, now_ms);
             machine.next(engine, event, now_ms)
         };
-        let Some(next) = set.store.with(step) else {
+        let Some(next) = set.state.store.with(step) else {
             return Err(ErrorKind::Io);
         };
         // Before what may take long: who waited for what this step let go of goes on. To wait again is no step, or two that wait would wake
@@ -188,7 +180,7 @@ pub fn drive(
             }
             Next::Yield => Event::Go,
             Next::Wait => {
-                set.wait_after(seen);
+                set.steps.wait_after(seen);
                 Event::Go
             }
             Next::Done(verdict) => {
@@ -205,7 +197,7 @@ fn bytes(sectors: u32) -> usize {
 }
 
 fn broken(set: &Set, what: &'static str) -> Result<(), ErrorKind> {
-    set.store.with(|engine| engine.broken(what));
+    set.state.store.with(|engine| engine.broken(what));
     Err(ErrorKind::Io)
 }
 
@@ -214,7 +206,7 @@ fn run(set: &Set, request: IoRequest, buffer: &mut PageBuf, last: &mut Status) -
     let status = set.pair.run(&set.pool, request, buffer);
     if request.device == Device::Spare && request.op != Op::Read {
         // A repair writes to slots in place as well, and the next flush has to cover that (S8).
-        set.dirty.mark();
+        set.state.dirty.mark();
     }
     if !status.is_ok() {
         *last = status;
@@ -223,14 +215,14 @@ fn run(set: &Set, request: IoRequest, buffer: &mut PageBuf, last: &mut Status) -
 }
 
 /// Has the committer run until the changes of this context are settled.
-fn wait_for_commit(set: &KArc<Set>, context: u8) {
+fn wait_for_commit(set: &Wired<Set>, context: u8) {
     loop {
-        let seen = set.steps();
-        let outcome = set.store.with(|engine| engine.commit_outcome(usize::from(context)));
+        let seen = set.steps.count();
+        let outcome = set.state.store.with(|engine| engine.commit_outcome(usize::from(context)));
         if !matches!(outcome, Some(None)) {
             return;
         }
         set.kick_commit();
-        set.wait_after(seen);
+        set.steps.wait_after(seen);
     }
 }

@@ -1,50 +1,28 @@
-//! Tells what happened: log lines here, events by the caller (S30).
+//! Tells what happened: log lines here, events by the caller (S30). What is logged and how often core decides.
 
 use remap_core::engine::breaker::BreakerCause;
-use remap_core::engine::{Class, Engine, FailReason, NoRemapReason, Notice, SlotCounts};
+use remap_core::engine::{Engine, FailReason, NoRemapReason, Notice, SlotCounts};
+use remap_core::host::log::{self, Level, Limit, Line, Urgency};
 use remap_core::units::Sector;
 
 use crate::bind::dm::Handle;
 use crate::bind::param::debug_level;
-use crate::bind::print::{print_limited, Level, Limit};
+use crate::bind::print::print_limited;
 
-/// Level of `debug_level` at which changes of state are logged.
-const CHANGES: u32 = 1;
-/// Every remapping.
-const REMAPPINGS: u32 = 2;
-/// Every failed bio that is repaired.
-const REPAIRS: u32 = 3;
-
-/// Logs what the engine has to tell; whether there was anything that raises an event. What was ordered raises one when all of it is
-/// done.
+/// Logs what the engine has to tell; whether there was anything that raises an event.
 pub fn tell(handle: &Handle, engine: &mut Engine<'_>) -> bool {
     let mut told = false;
     while let Some(notice) = engine.take_notice() {
-        told |= !matches!(notice, Notice::Remapped { ordered: true, .. } | Notice::Released { .. });
-        let (level, urgency) = match notice {
-            Notice::WriteFailed { .. } | Notice::Unproven { .. } | Notice::Spoilt { .. } => (0, Level::Error),
-            Notice::Lost { .. } | Notice::CommitFailed | Notice::Failed(_) => (0, Level::Error),
-            Notice::Remapped { .. } | Notice::Released { .. } => (REMAPPINGS, Level::Info),
-            Notice::Dropped { class: Class::Move, .. } => (REMAPPINGS, Level::Info),
-            _ => (CHANGES, Level::Warning),
-        };
-        if debug_level() >= level {
-            line(handle.device_name(), (limit(notice.class()), urgency), notice);
+        told |= log::raises_event(&notice);
+        let how = log::line(&notice);
+        if how.level.is_logged(debug_level()) {
+            line(handle.device_name(), how, notice);
         }
     }
     told
 }
 
-/// What a storm can multiply is limited, and changes of state are not.
-fn limit(class: Class) -> Limit {
-    match class {
-        Class::State => Limit::None,
-        Class::Loss => Limit::Losses,
-        Class::Failure | Class::Move => Limit::Others,
-    }
-}
-
-fn line(name: &str, (limit, urgency): (Limit, Level), notice: Notice) {
+fn line(name: &str, Line { limit, urgency, .. }: Line, notice: Notice) {
     match notice {
         Notice::Remapped { group, mask, slot, .. } => print_limited(
             limit,
@@ -147,11 +125,11 @@ fn why(reason: NoRemapReason) -> &'static str {
 
 /// Logs what the slots are used for, all of them. For a set at rest: each is looked at (S33).
 pub fn slots(handle: &Handle, engine: &Engine<'_>) {
-    if debug_level() >= REMAPPINGS {
+    if Level::Remappings.is_logged(debug_level()) {
         let SlotCounts { used, free, retired, reserved, total } = engine.count_slots();
         print_limited(
             Limit::None,
-            Level::Info,
+            Urgency::Info,
             format_args!(
                 "{}: {total} slots: {used} used, {free} free, {retired} retired, {reserved} reserved",
                 handle.device_name()
@@ -162,10 +140,10 @@ pub fn slots(handle: &Handle, engine: &Engine<'_>) {
 
 /// Logs that a write goes to repair, or that a read is narrowed.
 pub fn repairing(handle: &Handle, what: &str, first: Sector, sectors: u32) {
-    if debug_level() >= REPAIRS {
+    if Level::Repairs.is_logged(debug_level()) {
         print_limited(
             Limit::Others,
-            Level::Info,
+            Urgency::Info,
             format_args!("{}: repairing a {what} of {sectors} sectors at {}", handle.device_name(), first.0),
         );
     }

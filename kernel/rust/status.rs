@@ -14,17 +14,5 @@ pub fn result_of(status: Status) -> Result<(), ErrorKind> {
 
 /// The status for an error that core decided on.
 pub fn status_of(error: ErrorKind) -> Status {
-    match error {
-        ErrorKind::Medium => Status::MEDIUM,
-        ErrorKind::Target => Status::TARGET,
-        ErrorKind::Transport => Status::TRANSPORT,
-        ErrorKind::NoSpace => Status::NOSPC,
-        ErrorKind::Protection => Status::PROTECTION,
-        ErrorKind::NotSupported => Status::NOTSUPP,
-        ErrorKind::Invalid => Status::INVAL,
-        ErrorKind::Again => Status::AGAIN,
-        ErrorKind::Resource => Status::RESOURCE,
-        ErrorKind::Timeout => Status::TIMEOUT,
-        ErrorKind::Io | ErrorKind::Reservation | ErrorKind::Offline | ErrorKind::Other => Status::IOERR,
-    }
+    Status::of_errno(error.to_errno())
 }

@@ -4,36 +4,32 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use remap_core::engine::commit::Work;
-use remap_core::engine::{Engine, FailReason};
 use remap_core::format::Superblock;
+use remap_core::host::refusal::Refusal;
+use remap_core::host::service::{self, Closing};
 use remap_core::path::WRITE_ZEROES_SECTORS_MAX;
 use remap_core::placement::{place, Claim, DeviceFacts};
 
+use crate::beside::PerBio;
 use crate::bind::alloc::KBox;
-use crate::bind::arc::KArc;
 use crate::bind::bio::{Bio, Ended, Mapped, Status};
 use crate::bind::dm::{
     Args, CtrError, Device, DeviceVisitor, Handle, Limits, Offers, StatusKind, StatusText, Target, TargetInfo,
 };
 use crate::bind::io::{BioPool, PageBuf};
+use crate::bind::work::WiredBox;
 use crate::bind::{Errno, Result};
+use crate::devices::Pair;
 use crate::open::{self, Found};
-use crate::registry::{refusal, registry};
-use crate::set::{Functions, Pair, PerBio, Set, Shared};
+use crate::registry::{registry, Entered};
+use crate::set::{Functions, Set};
 use crate::{answer, bios, commits, params, repairs, report};
-
-/// What the works of a set do.
-const FUNCTIONS: Functions = Functions {
-    repair: [repairs::work::<0>, repairs::work::<1>, repairs::work::<2>, repairs::work::<3>],
-    commit: commits::work,
-    forward: bios::forward,
-    tend: commits::tend,
-};
 
 /// One table of a mapped device.
 pub struct Remap {
-    set: KArc<Set>,
-    ticket: u64,
+    set: WiredBox<Set>,
+    /// Its place among all tables.
+    entered: Entered,
     /// The set that the first resume writes, if the spare is still blank then.
     to_format: Option<KBox<Superblock>>,
     /// Whether that resume has succeeded.
@@ -107,6 +103,14 @@ fn facts(device: &Device, offset: u64) -> DeviceFacts {
     }
 }
 
+/// What the works of a set do.
+const FUNCTIONS: Functions = Functions {
+    repair: [repairs::work::<0>, repairs::work::<1>, repairs::work::<2>, repairs::work::<3>],
+    commit: commits::work,
+    forward: bios::forward,
+    tend: commits::tend,
+};
+
 /// Sets up what the callbacks share. Out of line, so that the frame in which it is made is gone when a device is read.
 #[inline(never)]
 fn share(
@@ -114,17 +118,13 @@ fn share(
     superblock: &Superblock,
     handle: Handle,
     writable: bool,
-) -> core::result::Result<KArc<Set>, CtrError> {
-    let set = Set::new(pair, superblock, handle, writable, FUNCTIONS).map_err(no_memory)?;
-    set.ok_or(refuse(Errno::EUCLEAN, c"the superblock asks for a map that cannot be"))
+) -> core::result::Result<WiredBox<Set>, CtrError> {
+    let set = Set::new(pair, superblock, handle, writable, &FUNCTIONS).map_err(no_memory)?;
+    set.ok_or(Refusal::Map.into())
 }
 
 impl Remap {
-    fn build(
-        ti: &mut TargetInfo<'_>,
-        args: &Args<'_>,
-        ticket: &mut Option<u64>,
-    ) -> core::result::Result<Remap, CtrError> {
+    fn build(ti: &mut TargetInfo<'_>, args: &Args<'_>) -> core::result::Result<Remap, CtrError> {
         let line = Line::parse(args)?;
         if ti.begin() != 0 {
             return Err(refuse(Errno::EINVAL, c"the target must begin at sector 0"));
@@ -139,20 +139,17 @@ impl Remap {
         let pool = BioPool::new(1).map_err(no_memory)?;
         let mut buffer = PageBuf::new(open::BUFFER_BYTES).map_err(no_memory)?;
         // Claimed before anything is read: what another mapping writes says nothing about what the spare holds.
-        let in_use = |errno| refuse(errno, refusal(errno));
         let claim = Claim { owner: handle.device_number(), placement, set: None };
-        let registry = registry().map_err(in_use)?;
-        let entered = registry.enter(claim).map_err(in_use)?;
-        *ticket = Some(entered);
+        let entered = registry()?.enter(claim)?;
         let found = open::look(&pair, &pool, &mut buffer, handle.device_name(), line.format)?;
         if matches!(found, Found::ToFormat(_)) && !ti.is_writable() {
-            return Err(refuse(Errno::EROFS, c"a read-only table does not format"));
+            return Err(Refusal::ReadOnlyFormat.into());
         }
         let superblock = found.superblock().clone();
-        registry.name_set(entered, superblock.id).map_err(in_use)?;
+        entered.name_set(superblock.id)?;
         Ok(Remap {
             set: share(pair, &superblock, handle, ti.is_writable())?,
-            ticket: entered,
+            entered,
             to_format: match found {
                 Found::Set(_) => None,
                 Found::ToFormat(superblock) => Some(KBox::new(superblock).map_err(no_memory)?),
@@ -169,26 +166,17 @@ impl Target for Remap {
     const FEATURES: u64 = crate::bind::dm::SINGLETON | crate::bind::dm::NOWAIT;
 
     fn ctr(ti: &mut TargetInfo<'_>, args: &Args<'_>) -> core::result::Result<Self, CtrError> {
-        let mut ticket = None;
-        let built = Remap::build(ti, args, &mut ticket);
-        match (&built, ticket) {
-            (Err(_), Some(ticket)) => {
-                if let Ok(registry) = registry() {
-                    registry.leave(ticket);
-                }
-            }
-            (Ok(remap), _) => ti.offer(&Offers {
-                // To main as copy 0 and to the spare as copy 1.
-                flush_bios: 2,
-                discard_bios: 1,
-                // Only main gets discards, so that the spare need not take them. What main does not take is not offered.
-                always_discard: remap.set.pair.main.discards(),
-                write_zeroes_bios: 1,
-                ..Offers::NONE
-            }),
-            (Err(_), None) => {}
-        }
-        built
+        let remap = Remap::build(ti, args)?;
+        ti.offer(&Offers {
+            // To main as copy 0 and to the spare as copy 1.
+            flush_bios: 2,
+            discard_bios: 1,
+            // Only main gets discards, so that the spare need not take them. What main does not take is not offered.
+            always_discard: remap.set.pair.main.discards(),
+            write_zeroes_bios: 1,
+            ..Offers::NONE
+        });
+        Ok(remap)
     }
 
     #[inline]
@@ -229,34 +217,36 @@ impl Target for Remap {
     }
 
     fn presuspend(&self) {
-        self.set.takes_orders.store(false, Ordering::Release);
+        self.set.orders.pause();
         bios::push_back(&self.set);
     }
 
     fn presuspend_undo(&self) {
-        self.set.takes_orders.store(true, Ordering::Release);
+        self.set.orders.resume();
     }
 
     fn postsuspend(&self) {
-        self.set.park(true);
         self.set.quiesce();
         // A worker that did not run any more may have had something to tell.
         self.set.stepped();
-        self.set.store.with(|engine| report::slots(self.set.handle(), engine));
+        self.set.state.store.with(|engine| report::slots(self.set.handle(), engine));
     }
 
     fn preresume(&self) -> Result<()> {
-        registry()?.take_set(self.ticket);
-        if self.activated.load(Ordering::Acquire) {
+        self.entered.take_set();
+        let (served, state) = (self.activated.load(Ordering::Acquire), &self.set.state);
+        let resume = service::resume(served, state.store.is_live(), state.writable);
+        if resume.settings {
             let settings = params::settings(&self.set.pair);
-            self.set.store.with(|engine| engine.set_settings(settings));
-        } else {
-            open::activate(&self.set, self.to_format.as_deref())?;
-            self.activated.store(true, Ordering::Release);
-            registry()?.serves(self.ticket);
+            state.store.with(|engine| engine.set_settings(settings));
         }
-        self.set.takes_orders.store(true, Ordering::Release);
-        self.set.park(false);
+        if !served {
+            open::activate(&self.set, resume, self.to_format.as_deref())?;
+            self.activated.store(true, Ordering::Release);
+            self.entered.serves();
+        }
+        self.set.orders.resume();
+        self.set.clock.unpark();
         // The committer asks when it is to be told the time.
         self.set.kick_commit();
         Ok(())
@@ -265,20 +255,18 @@ impl Target for Remap {
 
 impl Drop for Remap {
     fn drop(&mut self) {
-        self.set.park(true);
         self.set.quiesce();
-        let Ok(registry) = registry() else { return };
-        // A set that broke is not called clean; without the mark the next activation only looks a little closer.
-        let sound = |engine: &mut Engine<'_>| !matches!(engine.fail_reason(), Some(FailReason::Invariant(_)));
-        let sound = self.set.store.with(sound) == Some(true);
-        if sound
-            && self.set.writable
-            && self.activated.load(Ordering::Acquire)
-            && registry.owns_set(self.ticket)
-        {
+        let closing = Closing {
+            writable: self.set.state.writable,
+            served: self.activated.load(Ordering::Acquire),
+            owns_set: self.entered.owns_set(),
+            sound: self.set.state.store.with(|engine| service::is_sound(engine)) == Some(true),
+        };
+        if closing.marks_clean() {
             commits::drive(&self.set, Some(Work::Close));
-            self.set.quiesce();
         }
-        registry.leave(self.ticket);
+        // Behind this nothing of the set runs by itself, and nothing can be started. The fields go next: devices, then the place among all
+        // tables.
+        self.set.shut_down();
     }
 }

@@ -35,22 +35,6 @@ impl<T> KArc<T> {
         };
         Ok(KArc { ptr })
     }
-
-    /// Gives this ownership to C, to come back through [`KArc::from_raw`].
-    pub(super) fn into_raw(self) -> *mut core::ffi::c_void {
-        let raw = self.ptr.as_ptr().cast();
-        core::mem::forget(self);
-        raw
-    }
-
-    /// Takes back what [`KArc::into_raw`] gave away.
-    ///
-    /// # Safety
-    /// `raw` must come from `into_raw` of the same type, once for each call.
-    pub(super) unsafe fn from_raw(raw: *mut core::ffi::c_void) -> Self {
-        // SAFETY: by contract, and `into_raw` never gives null.
-        KArc { ptr: unsafe { NonNull::new_unchecked(raw.cast()) } }
-    }
 }
 
 impl<T> Clone for KArc<T> {

@@ -1,5 +1,6 @@
 //! What every clone of a bio has: an operation, a status, and the target's own data beside it.
 
+use core::ffi::c_int;
 use core::mem::size_of;
 use core::ptr::NonNull;
 
@@ -80,6 +81,33 @@ impl Status {
     /// Whether it ended well.
     pub fn is_ok(self) -> bool {
         self.0 == 0
+    }
+
+    /// The status for an error number, positive, as the newest kernels have it: older ones have no word for some.
+    pub fn of_errno(number: c_int) -> Status {
+        const EOPNOTSUPP: c_int = sys::EOPNOTSUPP as c_int;
+        const ETIMEDOUT: c_int = sys::ETIMEDOUT as c_int;
+        const ENOSPC: c_int = sys::ENOSPC as c_int;
+        const ENOLINK: c_int = sys::ENOLINK as c_int;
+        const EREMOTEIO: c_int = sys::EREMOTEIO as c_int;
+        const ENODATA: c_int = sys::ENODATA as c_int;
+        const EILSEQ: c_int = sys::EILSEQ as c_int;
+        const ENOMEM: c_int = sys::ENOMEM as c_int;
+        const EINVAL: c_int = sys::EINVAL as c_int;
+        const EAGAIN: c_int = sys::EAGAIN as c_int;
+        match number {
+            EOPNOTSUPP => Status::NOTSUPP,
+            ETIMEDOUT => Status::TIMEOUT,
+            ENOSPC => Status::NOSPC,
+            ENOLINK => Status::TRANSPORT,
+            EREMOTEIO => Status::TARGET,
+            ENODATA => Status::MEDIUM,
+            EILSEQ => Status::PROTECTION,
+            ENOMEM => Status::RESOURCE,
+            EINVAL => Status::INVAL,
+            EAGAIN => Status::AGAIN,
+            _ => Status::IOERR,
+        }
     }
 
     /// The error number that user space gets for it.

@@ -5,6 +5,8 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+use remap_core::host::refusal::Refusal;
+
 use super::tie::Tie;
 use super::{Errno, Result};
 use crate::sys;
@@ -60,6 +62,12 @@ pub struct CtrError {
     pub errno: Errno,
     /// What device-mapper prints to the kernel log.
     pub text: &'static CStr,
+}
+
+impl From<Refusal> for CtrError {
+    fn from(refusal: Refusal) -> CtrError {
+        CtrError { errno: refusal.into(), text: refusal.text() }
+    }
 }
 
 /// A device that the target holds open. The target's destructor waits for it.

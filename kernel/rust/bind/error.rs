@@ -2,6 +2,8 @@
 
 use core::ffi::c_int;
 
+use remap_core::host::refusal::Refusal;
+
 use crate::sys;
 
 /// An error number, positive as in `errno.h`.
@@ -20,22 +22,14 @@ impl Errno {
     pub const EAGAIN: Errno = Errno(sys::EAGAIN as c_int);
     /// Interrupted by a signal.
     pub const EINTR: Errno = Errno(sys::EINTR as c_int);
-    /// Reading or writing failed.
-    pub const EIO: Errno = Errno(sys::EIO as c_int);
-    /// In use.
-    pub const EBUSY: Errno = Errno(sys::EBUSY as c_int);
     /// No room left.
     pub const ENOSPC: Errno = Errno(sys::ENOSPC as c_int);
     /// Read only.
     pub const EROFS: Errno = Errno(sys::EROFS as c_int);
     /// The device is gone.
     pub const ENODEV: Errno = Errno(sys::ENODEV as c_int);
-    /// The structure needs cleaning.
-    pub const EUCLEAN: Errno = Errno(sys::EUCLEAN as c_int);
     /// No such device or address: the spare holds no set.
     pub const ENXIO: Errno = Errno(sys::ENXIO as c_int);
-    /// The wrong medium: the set belongs to another main.
-    pub const EMEDIUMTYPE: Errno = Errno(sys::EMEDIUMTYPE as c_int);
 
     /// The result that a kernel function returned as zero or a negative error number.
     pub fn check(returned: c_int) -> Result<()> {
@@ -53,6 +47,12 @@ impl Errno {
     /// As kernel functions return it: negative.
     pub fn to_return(self) -> c_int {
         self.0.saturating_neg()
+    }
+}
+
+impl From<Refusal> for Errno {
+    fn from(refusal: Refusal) -> Errno {
+        Errno(refusal.errno())
     }
 }
 

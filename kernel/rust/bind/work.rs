@@ -1,13 +1,14 @@
-//! Work done later, in threads that get on even when memory is short.
+//! Work done later, in threads that get on even when memory is short, and the values that works run on.
 
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
+use core::mem::ManuallyDrop;
 use core::mem::MaybeUninit;
+use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use super::alloc::KBox;
-use super::arc::KArc;
 use super::sync::LockClass;
 use super::{Errno, Result};
 use crate::sys;
@@ -33,8 +34,83 @@ impl Workqueue {
 
 impl Drop for Workqueue {
     fn drop(&mut self) {
-        // SAFETY: made by `new`; works hold what they need themselves.
+        // SAFETY: made by `new`; a work that is queued here keeps what it runs on (`WiredBox`).
         unsafe { sys::destroy_workqueue(self.raw.as_ptr()) }
+    }
+}
+
+/// A value that works run on, which are parts of it.
+pub trait Wires: Sized + Send + Sync + 'static {
+    /// Cancels each of its works, as [`Work::cancel`] does.
+    fn cancel_works(&self);
+}
+
+/// A value and the executions of works that are to run on it. Works own no share of it: their owner, the [`WiredBox`], outlives them.
+pub struct Wired<T> {
+    value: T,
+    /// Nothing is queued any more.
+    closed: AtomicBool,
+    /// Executions that were queued and whose function has not returned.
+    armed: AtomicU32,
+}
+
+impl<T> Deref for Wired<T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Wires> Wired<T> {
+    /// Has no work run any more, nor be queued: the end of all that runs on the value by itself. Sleeps; not from within a work.
+    pub fn shut_down(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        // What ran when it was closed may have queued others behind its back; those find it closed.
+        self.value.cancel_works();
+        self.value.cancel_works();
+    }
+}
+
+/// Owns a value that works run on, where it stays. It shuts the works down before it drops the value.
+pub struct WiredBox<T: Wires> {
+    wired: ManuallyDrop<KBox<Wired<T>>>,
+}
+
+impl<T: Wires> WiredBox<T> {
+    /// Moves a value to the heap; sleeps.
+    pub fn new(value: T) -> Result<Self> {
+        // Part by part: put together first, the whole would stand a second time on the kernel's small stack.
+        let raw = KBox::<Wired<T>>::uninit()?.into_raw().cast::<Wired<T>>();
+        // SAFETY: memory for a `Wired` that nothing else points to, and that a box of the same layout owned.
+        let wired = unsafe {
+            (&raw mut (*raw).value).write(value);
+            (&raw mut (*raw).closed).write(AtomicBool::new(false));
+            (&raw mut (*raw).armed).write(AtomicU32::new(0));
+            KBox::from_raw(raw)
+        };
+        // A box is never null.
+        Ok(WiredBox { wired: ManuallyDrop::new(wired.ok_or(Errno::ENOMEM)?) })
+    }
+}
+
+impl<T: Wires> Deref for WiredBox<T> {
+    type Target = Wired<T>;
+    #[inline]
+    fn deref(&self) -> &Wired<T> {
+        &self.wired
+    }
+}
+
+impl<T: Wires> Drop for WiredBox<T> {
+    fn drop(&mut self) {
+        self.wired.shut_down();
+        // A work that was not named in `cancel_works` may still come. What it runs on stays then, and the target's destructor, which waits
+        // for what is tied to it, hangs and is told of, where going on would free what is in use.
+        if self.wired.armed.load(Ordering::Acquire) == 0 {
+            // SAFETY: dropped once, here, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.wired) }
+        }
     }
 }
 
@@ -42,98 +118,81 @@ impl Drop for Workqueue {
 struct Raw<T> {
     /// First, so that the pointer that the kernel gives back is a pointer to all of it.
     work: UnsafeCell<sys::delayed_work>,
-    run: fn(&KArc<T>),
-    /// The shared value, one ownership of which goes with every queueing that succeeded.
-    context: AtomicPtr<core::ffi::c_void>,
-    /// Executions that were queued and whose function has not returned.
-    armed: AtomicU32,
+    run: fn(&Wired<T>),
+    /// What it runs on, from the first queueing on always the same.
+    wired: AtomicPtr<Wired<T>>,
 }
 
-/// A function to be run by a work queue on a shared value, again and again. While it is queued or runs, it owns a
-/// share of the value; so a `Work` may be a part of the value itself.
-pub struct Work<T: Send + Sync + 'static> {
+/// A function to be run by a work queue on a value that it is a part of, again and again.
+pub struct Work<T: Wires> {
     raw: KBox<Raw<T>>,
 }
 
 // SAFETY: the work structure is the kernel's to synchronize, the rest is atomic or constant.
-unsafe impl<T: Send + Sync> Send for Work<T> {}
+unsafe impl<T: Wires> Send for Work<T> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for Work<T> {}
+unsafe impl<T: Wires> Sync for Work<T> {}
 
-unsafe extern "C" fn run<T: Send + Sync + 'static>(work: *mut sys::work_struct) {
-    // SAFETY: `work` is the first field of the first field of a `Raw`, which lives at least until `armed` is counted
-    // down: whoever drops the `Work` before waits for that. The ownership that came with the queueing is taken here.
-    let (context, raw) = unsafe {
-        let raw = work.cast::<Raw<T>>();
-        (KArc::<T>::from_raw((*raw).context.load(Ordering::Acquire)), raw)
-    };
-    // SAFETY: as above.
+unsafe extern "C" fn run<T: Wires>(work: *mut sys::work_struct) {
+    // SAFETY: `work` is the first field of the first field of a `Raw`, which is freed only when the kernel has said that the work does not
+    // run (`Work::drop`). The value stays at least until this execution is counted down (`WiredBox::drop`).
     unsafe {
-        ((*raw).run)(&context);
-        (*raw).armed.fetch_sub(1, Ordering::Release);
+        let raw = work.cast::<Raw<T>>();
+        let wired = (*raw).wired.load(Ordering::Acquire);
+        ((*raw).run)(&*wired);
+        (*wired).armed.fetch_sub(1, Ordering::Release);
     }
-    // The last share may go here, and with it the value and the work itself; the kernel allows a work to free itself.
-    drop(context);
 }
 
-impl<T: Send + Sync + 'static> Work<T> {
+impl<T: Wires> Work<T> {
     /// A work that is not queued; sleeps. To lockdep a work that runs holds a lock of this class.
-    pub fn new(class: &'static LockClass, function: fn(&KArc<T>)) -> Result<Self> {
+    pub fn new(class: &'static LockClass, function: fn(&Wired<T>)) -> Result<Self> {
         let (name, key) = class.raw();
         let raw = KBox::new(Raw {
             // SAFETY: valid when zeroed, until it is initialized below.
             work: UnsafeCell::new(unsafe { MaybeUninit::<sys::delayed_work>::zeroed().assume_init() }),
             run: function,
-            context: AtomicPtr::new(core::ptr::null_mut()),
-            armed: AtomicU32::new(0),
+            wired: AtomicPtr::new(core::ptr::null_mut()),
         })?;
         // SAFETY: the work stays where it is until it is freed, name and key are static.
         unsafe { sys::dmr_delayed_work_init(raw.work.get(), Some(run::<T>), name, key) };
         Ok(Work { raw })
     }
 
-    /// Has it run soon; false if it is queued already. In any context. The value must always be the same one.
-    pub fn queue(&self, queue: &Workqueue, context: &KArc<T>) -> bool {
-        self.queue_ms(queue, context, 0)
+    /// Has it run soon; false if it is queued already, or all is shut down. In any context. The value must always be the same one.
+    pub fn queue(&self, queue: &Workqueue, wired: &Wired<T>) -> bool {
+        self.queue_ms(queue, wired, 0)
     }
 
     /// Has it run after so many milliseconds from now, whenever it was to run before; not while it is being cancelled. In any context.
     ///
     /// Two steps, each of which says what it did. `mod_delayed_work` queues nothing while the work is being cancelled, and since
     /// 6.10 answers as if it had queued it.
-    pub fn requeue_ms(&self, queue: &Workqueue, context: &KArc<T>, milliseconds: u32) {
-        // SAFETY: an initialized work, which is not freed while the caller has a share of the value.
+    pub fn requeue_ms(&self, queue: &Workqueue, wired: &Wired<T>, milliseconds: u32) {
+        // SAFETY: an initialized work, which is not freed while it is borrowed.
         if unsafe { sys::cancel_delayed_work(self.raw.work.get()) } {
             self.unqueued();
         }
-        self.queue_ms(queue, context, milliseconds);
+        self.queue_ms(queue, wired, milliseconds);
     }
 
-    /// Has it run after so many milliseconds; false if it is queued already.
-    pub fn queue_ms(&self, queue: &Workqueue, context: &KArc<T>, milliseconds: u32) -> bool {
-        let (queue, work) = (queue.raw.as_ptr(), self.raw.work.get());
-        // SAFETY: an initialized work and a live queue; the share goes with it if it was queued.
-        self.queued(context, || unsafe { sys::dmr_delayed_work_queue(queue, work, milliseconds) })
-    }
-
-    /// Gives a share of the value to the queue if `queue` says that it took one, and says so.
-    fn queued(&self, context: &KArc<T>, queue: impl FnOnce() -> bool) -> bool {
-        let share = context.clone().into_raw();
-        let first = self.raw.context.compare_exchange(
-            core::ptr::null_mut(),
-            share,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        let same = first.is_ok() || first == Err(share);
-        self.raw.armed.fetch_add(1, Ordering::Relaxed);
-        if same && queue() {
-            return true;
+    /// Has it run after so many milliseconds; false if it is queued already, or all is shut down.
+    pub fn queue_ms(&self, queue: &Workqueue, wired: &Wired<T>, milliseconds: u32) -> bool {
+        let place = core::ptr::from_ref(wired).cast_mut();
+        let null = core::ptr::null_mut();
+        let first = self.raw.wired.compare_exchange(null, place, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_err_and(|other| other != place) {
+            return false;
         }
-        self.raw.armed.fetch_sub(1, Ordering::Release);
-        // SAFETY: given away above, and not taken by the queue.
-        drop(unsafe { KArc::<T>::from_raw(share) });
-        false
+        wired.armed.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: an initialized work and a live queue. A `Wired` exists only in a `WiredBox`, which keeps it until the execution that is
+        // counted here has ended.
+        let queued = !wired.closed.load(Ordering::SeqCst)
+            && unsafe { sys::dmr_delayed_work_queue(queue.raw.as_ptr(), self.raw.work.get(), milliseconds) };
+        if !queued {
+            wired.armed.fetch_sub(1, Ordering::Release);
+        }
+        queued
     }
 
     /// Takes it out of the queue, or waits until it has run; it may be queued again. Not from within the work.
@@ -144,19 +203,15 @@ impl<T: Send + Sync + 'static> Work<T> {
         }
     }
 
-    /// The kernel has said that it took the work out of its queue: the share that went with the queueing ends.
+    /// The kernel has said that it took the work out of its queue: the execution that was counted never comes.
     fn unqueued(&self) {
-        self.raw.armed.fetch_sub(1, Ordering::Release);
-        // SAFETY: `run` did not take this share, and never will.
-        drop(unsafe { KArc::<T>::from_raw(self.raw.context.load(Ordering::Acquire)) });
+        // SAFETY: queued before, so that there is a value, which stays as long as the execution is counted.
+        unsafe { (*self.raw.wired.load(Ordering::Acquire)).armed.fetch_sub(1, Ordering::Release) };
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for Work<T> {
+impl<T: Wires> Drop for Work<T> {
     fn drop(&mut self) {
-        // Nothing is armed when the value that holds this work is dropped by the work itself.
-        if self.raw.armed.load(Ordering::Acquire) != 0 {
-            self.cancel();
-        }
+        self.cancel();
     }
 }
