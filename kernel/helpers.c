@@ -261,8 +261,41 @@ bool dmr_bdev_discards(struct block_device *bdev)
 #define unlock_limits(queue)
 #endif
 
-/* Sizes, alignment and discards as they would be if nothing but this part of one device were stacked. */
-void dmr_limits_keep(struct queue_limits *limits, struct block_device *bdev, sector_t start)
+void dmr_limits_get(const struct queue_limits *limits, struct dmr_limits *to)
+{
+	to->logical_block_size = limits->logical_block_size;
+	to->physical_block_size = limits->physical_block_size;
+	to->alignment_offset = limits->alignment_offset;
+	to->io_min = limits->io_min;
+	to->io_opt = limits->io_opt;
+	to->max_sectors = limits->max_sectors;
+	to->max_hw_sectors = limits->max_hw_sectors;
+	to->max_dev_sectors = limits->max_dev_sectors;
+	to->chunk_sectors = limits->chunk_sectors;
+	to->max_discard_sectors = limits->max_discard_sectors;
+	to->max_hw_discard_sectors = limits->max_hw_discard_sectors;
+	to->discard_granularity = limits->discard_granularity;
+	to->discard_alignment = limits->discard_alignment;
+	to->max_write_zeroes_sectors = limits->max_write_zeroes_sectors;
+	/* Flags took the place of two fields, a few releases after users got a limit of their own. */
+#ifdef BLK_FLAG_MISALIGNED
+	to->max_user_sectors = limits->max_user_sectors;
+	to->misaligned = limits->flags & BLK_FLAG_MISALIGNED;
+	to->discard_misaligned = false;
+#else
+	to->max_user_sectors = 0;
+	to->misaligned = limits->misaligned;
+	to->discard_misaligned = limits->discard_misaligned;
+#endif
+#ifdef DM_REMAP_LIMITS_WZEROES_UNMAP
+	to->max_hw_wzeroes_unmap_sectors = limits->max_hw_wzeroes_unmap_sectors;
+#else
+	to->max_hw_wzeroes_unmap_sectors = 0;
+#endif
+}
+
+/* As they would be if nothing but this part of one device were stacked. */
+void dmr_limits_of_part(struct block_device *bdev, sector_t start, struct dmr_limits *to)
 {
 	struct request_queue *queue = bdev_get_queue(bdev);
 	struct queue_limits from;
@@ -271,36 +304,35 @@ void dmr_limits_keep(struct queue_limits *limits, struct block_device *bdev, sec
 	lock_limits(queue);
 	blk_stack_limits(&from, &queue->limits, get_start_sect(bdev) + start);
 	unlock_limits(queue);
-	limits->physical_block_size = from.physical_block_size;
-	limits->alignment_offset = from.alignment_offset;
-	limits->io_min = from.io_min;
-	limits->io_opt = from.io_opt;
-	limits->max_sectors = from.max_sectors;
-	limits->max_hw_sectors = from.max_hw_sectors;
-	limits->max_dev_sectors = from.max_dev_sectors;
-	limits->chunk_sectors = from.chunk_sectors;
-	limits->max_discard_sectors = from.max_discard_sectors;
-	limits->max_hw_discard_sectors = from.max_hw_discard_sectors;
-	limits->discard_granularity = from.discard_granularity;
-	limits->discard_alignment = from.discard_alignment;
-	/* Flags took the place of two fields, a few releases after users got a limit of their own. */
-#ifdef BLK_FLAG_MISALIGNED
-	limits->max_user_sectors = from.max_user_sectors;
-	limits->flags &= ~BLK_FLAG_MISALIGNED;
-	limits->flags |= from.flags & BLK_FLAG_MISALIGNED;
-#else
-	limits->misaligned = from.misaligned;
-	limits->discard_misaligned = from.discard_misaligned;
-#endif
+	dmr_limits_get(&from, to);
 }
 
-void dmr_limits_cap_write_zeroes(struct queue_limits *limits, unsigned int sectors)
+void dmr_limits_put(struct queue_limits *limits, const struct dmr_limits *from)
 {
-	limits->max_write_zeroes_sectors = min(limits->max_write_zeroes_sectors, sectors);
+	limits->logical_block_size = from->logical_block_size;
+	limits->physical_block_size = from->physical_block_size;
+	limits->alignment_offset = from->alignment_offset;
+	limits->io_min = from->io_min;
+	limits->io_opt = from->io_opt;
+	limits->max_sectors = from->max_sectors;
+	limits->max_hw_sectors = from->max_hw_sectors;
+	limits->max_dev_sectors = from->max_dev_sectors;
+	limits->chunk_sectors = from->chunk_sectors;
+	limits->max_discard_sectors = from->max_discard_sectors;
+	limits->max_hw_discard_sectors = from->max_hw_discard_sectors;
+	limits->discard_granularity = from->discard_granularity;
+	limits->discard_alignment = from->discard_alignment;
+	limits->max_write_zeroes_sectors = from->max_write_zeroes_sectors;
+#ifdef BLK_FLAG_MISALIGNED
+	limits->max_user_sectors = from->max_user_sectors;
+	limits->flags &= ~BLK_FLAG_MISALIGNED;
+	limits->flags |= from->misaligned ? BLK_FLAG_MISALIGNED : 0;
+#else
+	limits->misaligned = from->misaligned;
+	limits->discard_misaligned = from->discard_misaligned;
+#endif
 #ifdef DM_REMAP_LIMITS_WZEROES_UNMAP
-	/* Where writes of zeroes unmap, the block layer takes no limit for it but the same. */
-	if (limits->max_hw_wzeroes_unmap_sectors)
-		limits->max_hw_wzeroes_unmap_sectors = limits->max_write_zeroes_sectors;
+	limits->max_hw_wzeroes_unmap_sectors = from->max_hw_wzeroes_unmap_sectors;
 #endif
 }
 

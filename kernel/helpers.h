@@ -31,6 +31,28 @@ extern unsigned int dmr_max_remaps;
 extern unsigned int dmr_emergency_threshold;
 extern unsigned int dmr_max_retries_production;
 
+/* The queue limits that a decision is made about; a field that a kernel has not is 0. */
+struct dmr_limits {
+	unsigned int logical_block_size;
+	unsigned int physical_block_size;
+	unsigned int alignment_offset;
+	unsigned int io_min;
+	unsigned int io_opt;
+	unsigned int max_sectors;
+	unsigned int max_hw_sectors;
+	unsigned int max_dev_sectors;
+	unsigned int max_user_sectors;
+	unsigned int chunk_sectors;
+	unsigned int max_discard_sectors;
+	unsigned int max_hw_discard_sectors;
+	unsigned int discard_granularity;
+	unsigned int discard_alignment;
+	unsigned int max_write_zeroes_sectors;
+	unsigned int max_hw_wzeroes_unmap_sectors;
+	bool misaligned;
+	bool discard_misaligned;
+};
+
 struct module *dmr_this_module(void);
 void dmr_print(int level, const char *text, size_t len);
 bool dmr_print_allowed(bool loss);
@@ -83,8 +105,9 @@ bool dmr_bdev_fua_flushes(struct block_device *bdev);
 bool dmr_table_is_writable(struct dm_table *table);
 u32 dmr_mapped_device_number(struct dm_table *table);
 bool dmr_bdev_discards(struct block_device *bdev);
-void dmr_limits_keep(struct queue_limits *limits, struct block_device *bdev, sector_t start);
-void dmr_limits_cap_write_zeroes(struct queue_limits *limits, unsigned int sectors);
+void dmr_limits_get(const struct queue_limits *limits, struct dmr_limits *to);
+void dmr_limits_of_part(struct block_device *bdev, sector_t start, struct dmr_limits *to);
+void dmr_limits_put(struct queue_limits *limits, const struct dmr_limits *from);
 void dmr_bio_redirect(struct bio *bio, struct block_device *bdev, sector_t sector);
 void dmr_bio_leave_queue(struct bio *bio);
 unsigned int dmr_bio_target_bio_nr(struct bio *bio);

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use remap_core::engine::commit::Work;
 use remap_core::format::Superblock;
+use remap_core::host::limits::mapped;
 use remap_core::host::refusal::Refusal;
 use remap_core::host::service::{self, Closing};
 use remap_core::path::WRITE_ZEROES_SECTORS_MAX;
@@ -17,6 +18,7 @@ use crate::bind::dm::{
     Args, CtrError, Device, DeviceVisitor, Handle, Limits, Offers, StatusKind, StatusText, Target, TargetInfo,
 };
 use crate::bind::io::{BioPool, PageBuf};
+use crate::bind::limits::of_part;
 use crate::bind::work::WiredBox;
 use crate::bind::{Errno, Result};
 use crate::devices::Pair;
@@ -208,8 +210,8 @@ impl Target for Remap {
 
     fn io_hints(&self, limits: &mut Limits<'_>) {
         // The spare's limits are stacked as well; what says how main is best used must survive that (S23).
-        limits.keep_those_of(&self.set.pair.main, self.set.pair.main_offset);
-        limits.cap_write_zeroes(WRITE_ZEROES_SECTORS_MAX);
+        let main = of_part(&self.set.pair.main, self.set.pair.main_offset);
+        limits.put(&mapped(&limits.get(), &main, WRITE_ZEROES_SECTORS_MAX));
     }
 
     fn message(&self, args: &Args<'_>, reply: &mut StatusText<'_>) -> Result<bool> {

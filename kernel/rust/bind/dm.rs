@@ -10,7 +10,8 @@ use super::tie::{Tie, Ties};
 use super::{Errno, Result};
 use crate::sys;
 
-pub use super::dm_types::{Args, CtrError, Device, DeviceVisitor, Limits, StatusText};
+pub use super::dm_types::{Args, CtrError, Device, DeviceVisitor, StatusText};
+pub use super::limits::Limits;
 
 /// Feature of a target of which a table has only one.
 pub const SINGLETON: u64 = sys::DMR_TARGET_SINGLETON as u64;

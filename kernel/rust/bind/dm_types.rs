@@ -225,30 +225,3 @@ impl DeviceVisitor<'_> {
         }
     }
 }
-
-/// The queue limits of the mapped device, as dm core stacked them.
-pub struct Limits<'a> {
-    raw: *mut sys::queue_limits,
-    borrow: PhantomData<&'a mut sys::queue_limits>,
-}
-
-impl Limits<'_> {
-    /// # Safety
-    /// `raw` must be limits that the caller may change for the lifetime of the result.
-    pub(super) unsafe fn new(raw: *mut sys::queue_limits) -> Self {
-        Limits { raw, borrow: PhantomData }
-    }
-
-    /// Takes sizes, alignment and discards from one device, whose logical block is the largest of those stacked, and of
-    /// which the target uses what begins at `start`. Other devices split what is too large for them.
-    pub fn keep_those_of(&mut self, device: &Device, start: u64) {
-        // SAFETY: valid by the contract of `new`; the device is open.
-        unsafe { sys::dmr_limits_keep(self.raw, device.bdev(), start) }
-    }
-
-    /// Has writes of zeroes be no longer than that.
-    pub fn cap_write_zeroes(&mut self, sectors: u32) {
-        // SAFETY: valid by the contract of `new`.
-        unsafe { sys::dmr_limits_cap_write_zeroes(self.raw, sectors) }
-    }
-}

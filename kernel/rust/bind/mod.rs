@@ -14,6 +14,7 @@ mod entry;
 pub mod error;
 pub mod held;
 pub mod io;
+pub mod limits;
 pub mod once;
 pub mod param;
 pub mod print;
