@@ -81,6 +81,12 @@ impl Access {
         bits
     }
 
+    /// As an engine with an open breaker leaves it.
+    #[cfg(test)]
+    pub(crate) fn with_open_breaker() -> Access {
+        Access { bits: AtomicU32::new(REPAIR_OFF | BREAKER_OPEN), ..Access::new() }
+    }
+
     fn has(&self, bit: u32) -> bool {
         self.bits.load(Ordering::Acquire) & bit != 0
     }

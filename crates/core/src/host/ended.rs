@@ -291,6 +291,29 @@ mod tests {
     }
 
     #[test]
+    fn s16_while_the_breaker_is_open_the_engine_hears_soon_of_writes_on_main() {
+        let world = || World { access: Access::with_open_breaker(), ..World::new() };
+        let failed = Bio { result: Err(ErrorKind::Io), ..WRITE };
+        let zeroes = Bio { result: Err(ErrorKind::Io), ..ZEROES };
+        for (way, bio, after) in [
+            (Way::Main, WRITE, After::Tell),
+            (Way::Main, failed, After::Tell),
+            (SLOT, failed, After::Tell),
+            (Way::Main, ZEROES, After::Done),
+            (Way::Main, zeroes, After::Done),
+            (Way::Main, READ, After::Done),
+            (SLOT, WRITE, After::Done),
+        ] {
+            assert_eq!(world().end(way, bio), after, "{way:?}");
+        }
+        // The second of a tick is no news.
+        let world = world();
+        assert_eq!([world.end(Way::Main, WRITE), world.end(Way::Main, WRITE)], [After::Tell, After::Done]);
+        // And with the breaker closed it waits for the next step of a machine.
+        assert_eq!(World::new().end(Way::Main, WRITE), After::Done);
+    }
+
+    #[test]
     fn s02_what_main_did_is_no_longer_pending() {
         for (way, bio, stays) in [
             (Way::Main, WRITE, false),
