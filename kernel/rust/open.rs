@@ -43,10 +43,24 @@ impl Found {
     }
 }
 
-/// Reads the five superblock places and lets core choose.
-#[inline(never)]
+/// Reads the five superblock places and lets core choose; once more by the recorded length, where the spare's device grew.
 fn choose(pair: &Pair, pool: &BioPool, buffer: &mut PageBuf) -> Result<Superblock, ChooseError> {
-    let blocks = usable_blocks(pair.placement.region.sectors);
+    let mut blocks = usable_blocks(pair.placement.region.sectors);
+    loop {
+        match choose_by(blocks, pair, pool, buffer) {
+            Err(why) => blocks = why.recorded_blocks().ok_or(why)?,
+            chosen => return chosen,
+        }
+    }
+}
+
+#[inline(never)]
+fn choose_by(
+    blocks: u64,
+    pair: &Pair,
+    pool: &BioPool,
+    buffer: &mut PageBuf,
+) -> Result<Superblock, ChooseError> {
     let mut chooser = Chooser::new(blocks);
     for copy in 0..COPIES_MAX {
         let read = Geometry::superblock_at(blocks, copy).is_some_and(|at| {
