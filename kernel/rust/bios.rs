@@ -315,6 +315,7 @@ impl Ended for End<'_, '_> {
         self.bio.data().fua
     }
 
+    #[inline(always)]
     fn readahead(&self) -> bool {
         self.bio.is_readahead()
     }
@@ -324,6 +325,7 @@ impl Ended for End<'_, '_> {
         self.status.is_ok()
     }
 
+    #[inline(always)]
     fn result(&self) -> Result<(), ErrorKind> {
         result_of(self.status)
     }
@@ -333,6 +335,7 @@ impl Ended for End<'_, '_> {
         tick()
     }
 
+    #[inline(always)]
     fn now_ms(&self) -> u64 {
         monotonic_ms()
     }

@@ -107,7 +107,12 @@ pub fn ended(to: &Witnesses<'_>, way: Way, bio: &impl Ended) -> After {
             }
             After::Done
         }
-        Way::Main | Way::Slot(_) => failed(to, way, bio),
+        Way::Main | Way::Slot(_) => {
+            let error = bio.result().err();
+            let in_slot = matches!(way, Way::Slot(_));
+            let how = How { stores: bio.stores(), brings_content: bio.brings_content(), in_slot };
+            failed(to.access, to.dirty, how, bio.readahead(), error)
+        }
         Way::FlushMain | Way::FlushSpare(_) => {
             let ok = bio.is_ok();
             if let (Way::FlushSpare(mark), true) = (way, ok) {
@@ -142,23 +147,28 @@ fn not_pending(to: &Witnesses<'_>, bio: &impl Ended) {
     }
 }
 
+/// A read or write that failed.
+#[derive(Clone, Copy)]
+struct How {
+    stores: bool,
+    brings_content: bool,
+    in_slot: bool,
+}
+
+/// Takes values and no bio: what is referred to is put into memory, on the way of those that succeed as well.
 #[cold]
 #[inline(never)]
-fn failed(to: &Witnesses<'_>, way: Way, bio: &impl Ended) -> After {
-    if matches!(way, Way::Slot(_)) && bio.stores() {
+fn failed(access: &Access, dirty: &SpareDirty, how: How, readahead: bool, error: Option<ErrorKind>) -> After {
+    if how.in_slot && how.stores {
         // Part of it may have reached the slot.
-        to.dirty.mark();
+        dirty.mark();
     }
-    let verdict = match bio.result() {
-        Ok(()) => AfterError::PassUp,
-        Err(error) => {
-            let failed = Failed { write: bio.stores(), readahead: bio.readahead(), error };
-            after_error(to.access, failed)
-        }
-    };
+    let verdict = error.map_or(AfterError::PassUp, |error| {
+        after_error(access, Failed { write: how.stores, readahead, error })
+    });
     match verdict {
         AfterError::Repair => After::Repair,
-        AfterError::PassUp => told(bio.brings_content() && to.access.breaker_is_open()),
+        AfterError::PassUp => told(how.brings_content && access.breaker_is_open()),
     }
 }
 
@@ -272,6 +282,8 @@ mod tests {
         let world = World::new();
         assert_eq!(world.end(SLOT, Bio { result: Err(ErrorKind::Medium), ..READ }), After::Repair);
         assert!(!world.is_dirty());
+        assert_eq!(world.end(Way::Main, failed), After::Repair);
+        assert!(!world.is_dirty(), "the spare has nothing of it");
     }
 
     #[test]
