@@ -7,7 +7,7 @@ use super::burst::Event;
 use super::clock::{Now, DAY_S};
 use super::counters::Counter;
 use super::spot::{Spot, Waiting};
-use super::Health;
+use super::state::Health;
 use crate::error::ErrorKind;
 use crate::evidence::Success;
 use crate::format::MainShape;

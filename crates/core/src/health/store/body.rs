@@ -1,15 +1,17 @@
 //! Health blocks as they stand on the spare, and back.
 
+use super::head;
 use super::header::{HealthHeader, AT_BODY};
-use super::{head, Content, Store, Why, ZONES_PER_BLOCK};
+use super::layout::{Content, Store, ZONES_PER_BLOCK};
+use super::why::Why;
 use crate::crc32c::crc32c;
 use crate::format::header::{self, get, get_u64, is_zero, put, KIND_HEALTH};
 use crate::format::Block;
 use crate::health::points::{Point, POINTS};
 use crate::health::spot::Spot;
 use crate::health::spots::SPOTS_PER_BLOCK;
+use crate::health::state::Health;
 use crate::health::zone::{Direction, Latency};
-use crate::health::Health;
 
 const AT_POINTS: usize = AT_BODY + 4;
 const AT_POINTS_END: usize = AT_POINTS + POINTS * Point::BYTES;

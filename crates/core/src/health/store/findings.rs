@@ -1,63 +1,8 @@
 //! Blocks that were dropped at loading, and content that is lost with them.
 
-use super::{Content, Layout};
-use crate::format::BlockError;
+use super::layout::{Content, Layout, ZONES_PER_BLOCK};
+use super::why::Why;
 use core::fmt;
-
-/// Why a block, or one instance of it, was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// It could not be read.
-    Unreadable,
-    /// Nothing of ours stands there.
-    NotOurs,
-    /// The checksum does not match the content.
-    Checksum,
-    /// A version that this code does not know.
-    Version(u16),
-    /// A block of another set.
-    OtherSet,
-    /// A block about another main.
-    OtherMain,
-    /// A block that belongs elsewhere.
-    Misplaced,
-    /// The named field has a value that cannot be.
-    Value(&'static str),
-}
-
-impl Why {
-    pub(super) const fn of(error: &BlockError) -> Why {
-        match error {
-            BlockError::NotOurs => Why::NotOurs,
-            BlockError::Checksum => Why::Checksum,
-            BlockError::Version(version) => Why::Version(*version),
-            BlockError::OtherSet(_) => Why::OtherSet,
-            BlockError::Kind(_) | BlockError::Index(_) | BlockError::Copy(_) => Why::Misplaced,
-            BlockError::Field(name) => Why::Value(name),
-            BlockError::Entry { .. } | BlockError::Feature(_) => Why::Value("entry"),
-        }
-    }
-
-    /// Places that were never written for this set hold anything.
-    pub(super) const fn is_expected_of_a_new_set(self) -> bool {
-        matches!(self, Why::NotOurs | Why::OtherSet)
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::Unreadable => f.write_str("it cannot be read"),
-            Why::NotOurs => f.write_str("not a block of dm-remap"),
-            Why::Checksum => f.write_str("the checksum does not match"),
-            Why::Version(v) => write!(f, "version {v} is not known"),
-            Why::OtherSet => f.write_str("a block of another set"),
-            Why::OtherMain => f.write_str("a block about another main"),
-            Why::Misplaced => f.write_str("a block that belongs elsewhere"),
-            Why::Value(name) => write!(f, "a value that cannot be ({name})"),
-        }
-    }
-}
 
 /// The content of a block, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +33,8 @@ impl What {
             Content::Head => What::Head,
             Content::Points => What::Points,
             Content::Zones(n) => {
-                let first = n.saturating_mul(super::ZONES_PER_BLOCK);
-                let last = first.saturating_add(super::ZONES_PER_BLOCK).min(layout.zones());
+                let first = n.saturating_mul(ZONES_PER_BLOCK);
+                let last = first.saturating_add(ZONES_PER_BLOCK).min(layout.zones());
                 What::Zones { first, last: last.saturating_sub(1) }
             }
             Content::Spots(block) => What::Spots { block, of: layout.spot_blocks },

@@ -1,7 +1,8 @@
 //! The head: everything but points, zones and spots. Offsets are those of docs/format.md.
 
-use super::header::{main_tag, AT_BODY};
-use super::Why;
+use super::header::AT_BODY;
+use super::tag::main_tag;
+use super::why::Why;
 use crate::format::header::{get, get_u32, get_u64, is_zero, put};
 use crate::format::{Block, Text64};
 use crate::health::counters::{Counters, COUNTERS};
@@ -11,8 +12,8 @@ use crate::health::points::POINT_EVERY_S;
 use crate::health::risk::{Acks, Risk, RiskState};
 use crate::health::scan::{Cursor, ScanSettings};
 use crate::health::score::PARTS;
+use crate::health::state::{Health, FAILURE_HALF, SLOW_HALF};
 use crate::health::tables::SCORE_MAX;
-use crate::health::{Health, FAILURE_HALF, SLOW_HALF};
 
 const AT_SETTINGS: usize = AT_BODY;
 const AT_PERIOD: usize = 100;

@@ -1,9 +1,9 @@
 //! The second header of a health block: version, main, age.
 
-use super::{Layout, Why};
-use crate::crc32c::crc32c;
+use super::layout::{Layout, BODY_BYTES};
+use super::why::Why;
 use crate::format::header::{get, get_u32, get_u64, put};
-use crate::format::{Block, Text64};
+use crate::format::Block;
 use crate::health::clock::Anchor;
 
 /// The major version of health blocks that this code writes and reads; a block of another is dropped.
@@ -24,20 +24,7 @@ const AT_RESERVED: usize = 92;
 pub(super) const AT_BODY: usize = 96;
 
 const _: () = assert!(AT_MAJOR == crate::format::header::HEADER_BYTES && AT_BODY == AT_RESERVED + 4);
-const _: () = assert!(AT_BODY + super::BODY_BYTES == crate::units::BLOCK_BYTES);
-
-/// The tag of a main, which stands for its identity in every block: 0 if it is not known, else its CRC32C, never 0.
-pub fn main_tag(identity: &Text64) -> u32 {
-    match identity.is_empty() {
-        true => 0,
-        false => crc32c(&[&identity.to_bytes()]).max(1),
-    }
-}
-
-/// Whether two tags can be of one main.
-pub fn same_main(a: u32, b: u32) -> bool {
-    a == 0 || b == 0 || a == b
-}
+const _: () = assert!(AT_BODY + BODY_BYTES == crate::units::BLOCK_BYTES);
 
 /// The second header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,13 @@
 //! Loading: the newest valid instance of every block of all copies in sync counts.
 
+use super::body;
 use super::findings::{Finding, What};
-use super::header::same_main;
-use super::{bit, body, Content, Store, Why, HEAD};
+use super::layout::{bit, Content, Store, HEAD};
+use super::tag::same_main;
+use super::why::Why;
 use crate::format::Block;
 use crate::health::clock::{Anchor, Now, Step};
-use crate::health::Health;
+use crate::health::state::Health;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::{BLOCK_BYTES, SECTORS_PER_BLOCK};
 

@@ -1,10 +1,11 @@
 //! Saving: which blocks have changed, and where each goes.
 
-use super::{bit, body, BlockState, Content, Store, COPIES, LAZY_EVERY};
+use super::body;
+use super::layout::{bit, BlockState, Content, Store, COPIES, LAZY_EVERY};
 use crate::engine::Mode;
 use crate::format::header::{set_copy, SEQ_MAX};
 use crate::format::Block;
-use crate::health::Health;
+use crate::health::state::Health;
 use crate::io::{Device, IoRequest, Op};
 use crate::units::SECTORS_PER_BLOCK;
 
