@@ -168,11 +168,14 @@ another_main_is_refused() {
 	big=$(disk big 32 4096)
 	refused "$FOREIGN" try "0 $LEN remap $big 0 1 $SPARE 0"
 	losetup -d "$big"
-	# A longer region than the recorded one.
+	# A longer region than the recorded one is used as recorded, a shorter one is refused.
 	truncate -s 24M "$WORK/spare.img"
 	losetup -c "$SPARE"
-	refused "$DAMAGED" try "0 $LEN remap $MAIN 0 1 $SPARE 0" ||
-		refused "$NO_SET" try "0 $LEN remap $MAIN 0 1 $SPARE 0"
+	remap r "$MAIN" "$SPARE"
+	dmsetup remove r
+	dmsetup create short --table "0 24576 linear $SPARE 0"
+	refused "$DAMAGED" try "0 $LEN remap $MAIN 0 1 /dev/mapper/short 0"
+	dmsetup remove short
 	truncate -s 16M "$WORK/spare.img"
 	losetup -c "$SPARE"
 	remap r "$MAIN" "$SPARE"
