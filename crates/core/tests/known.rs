@@ -32,6 +32,20 @@ fn pending(set: &Set<'_>) -> Vec<u64> {
     (0..MAIN_SECTORS).filter(|s| set.engine.query(Sector(*s)).state == SectorState::Pending).collect()
 }
 
+/// A link that comes back: what it made known reads well, and the readers of it get all.
+#[test]
+fn s34_what_reads_well_again_uses_up_no_attempt() {
+    let mut disks = Disks::new();
+    spoil(&mut disks, (1000..1100).filter(|s| s % 20 == 3));
+    let mut set = served(&mut disks, 20, 2);
+    settings(&mut set, |s| Settings { physical_sectors: 1, ..s });
+    assert!(!cost(&mut set, 1000, 100).0);
+    set.disks.bad_reads.clear();
+    let (ok, given, _) = cost(&mut set, 1000, 100);
+    assert!(ok && given.iter().all(|byte| *byte == Some(OLD)), "{given:?}");
+    assert_eq!(pending(&set), []);
+}
+
 #[test]
 fn s34_what_is_known_to_be_unreadable_costs_a_reader_four_reads_at_most() {
     for physical in [1, 8, 16, 64] {

@@ -30,9 +30,9 @@ impl Session<'_, '_> {
     pub(crate) fn check_tries(&mut self, read: &mut Reading, request: &IoRequest) -> Result<(), Failure> {
         let sectors = request.sector..request.sector + u64::from(request.sectors);
         let main = request.device == Device::Main;
-        let Some(known) = sectors.into_iter().find(|s| main && self.is_known(*s, true)) else {
-            return Ok(());
-        };
+        let known = sectors.into_iter().find(|s| main && self.is_known(*s, true));
+        read.tries.asks = known.is_some();
+        let Some(known) = known else { return Ok(()) };
         read.tries.made += 1;
         self.world.stats.known_tries += 1;
         match read.tries.made > TRIES_MAX {

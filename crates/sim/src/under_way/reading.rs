@@ -53,6 +53,11 @@ impl Reading {
     pub fn ended(&mut self, flight: &Flight, result: Result<(), ErrorKind>) {
         let sectors = flight.data.len() / 512;
         self.blame[self.asked..][..sectors].fill(None);
+        let was_known = std::mem::take(&mut self.tries.asks);
+        if result.is_ok() && was_known {
+            // What reads well again is no attempt.
+            self.tries.made -= 1;
+        }
         if result.is_err() {
             for bad in &flight.culprits {
                 self.blame[self.asked + (bad - flight.sector) as usize] = Some(flight.device);

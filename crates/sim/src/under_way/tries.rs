@@ -12,13 +12,15 @@ pub type Found = BTreeMap<u64, (u64, u64)>;
 pub struct Tries {
     /// Sectors of it that were known at some time.
     pub(crate) known: Vec<bool>,
-    /// Requests so far.
+    /// Requests so far that failed, with the one under way.
     pub(crate) made: u32,
+    /// The one under way is for known sectors.
+    pub(crate) asks: bool,
 }
 
 impl Tries {
     /// Of a read that begins, after so many requests.
     pub fn new(piece: Piece, made: u32) -> Tries {
-        Tries { known: vec![false; piece.sectors as usize], made }
+        Tries { known: vec![false; piece.sectors as usize], made, asks: false }
     }
 }

@@ -24,8 +24,8 @@ use crate::units::{Group, Sector, SECTORS_PER_BLOCK};
 use part::Part;
 use source::{source_of, Source};
 
-/// Attempts to read known blocks that are made for one bio. With the bio's own request, and with one request each for what lies before and behind
-/// a block, that is at most four in which it is, and at most four for a bio with one such block.
+/// Attempts to read known blocks that may fail for one bio. With the bio's own request that is at most four. A bio of one window with one such
+/// run has four requests at most: its own, one before the run, the run, one behind it.
 const KNOWN_TRIES: u8 = 3;
 
 /// A read that failed.
@@ -250,7 +250,6 @@ impl Reread {
             self.leave_part(engine);
             return self.let_go(engine);
         }
-        self.known_tries = self.known_tries.saturating_sub(u8::from(self.known));
         let (device, sector) = match source {
             Source::Slot { slot, .. } => {
                 let in_slot = engine.geometry().slot_block(slot).first_sector();
@@ -290,6 +289,8 @@ impl Reread {
             return self.part_read_failed(engine, sectors, error);
         }
         if core::mem::take(&mut self.known) {
+            // Only here: of what reads well again no reader is to be spared.
+            self.known_tries = self.known_tries.saturating_sub(1);
             self.fail(error);
             self.cursor = Sector(self.cursor.0 + u64::from(sectors));
             return;
