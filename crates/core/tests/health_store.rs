@@ -326,6 +326,28 @@ fn another_main_begins_anew_and_it_is_said() {
     assert_eq!(world.health().spots().used(), 1);
 }
 
+/// What stands on the spare of the main before is older than what is saved now, however often that was saved, and in whichever copies.
+#[test]
+fn what_is_saved_of_another_main_stays() {
+    for in_sync in [0b011, 0b110] {
+        let mut world = filled(5120, 60);
+        for _ in 0..10 {
+            let now = world.now;
+            world.health().read_retried(Group(9), now);
+            world.save_with(SaveKind::Now, in_sync, |_| (true, true));
+        }
+        world.superblock = superblock(5120, "wwn-0xother");
+        assert!(world.load().other_main);
+        for _ in 0..3 {
+            let now = world.now;
+            world.health().write_failed(Group(5), ErrorKind::Medium, now);
+            world.save();
+            assert!(!world.load().other_main, "{in_sync:b}");
+            assert_eq!(world.health().spots().used(), 1, "{in_sync:b}");
+        }
+    }
+}
+
 /// The kernel formats without an identity, and a tool fills it in later.
 #[test]
 fn an_identity_that_becomes_known_is_no_other_main() {

@@ -244,6 +244,11 @@ impl<'a> Store<'a> {
         self.geometry.health_block(copy, self.layout.place(block, place))
     }
 
+    /// Whether no block of this main was found or saved.
+    pub(super) fn is_blank(&self) -> bool {
+        self.blocks.iter().all(|state| state.seq == 0)
+    }
+
     pub(super) fn all(&self) -> u64 {
         bit(self.layout.blocks()).wrapping_sub(1)
     }

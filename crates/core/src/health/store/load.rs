@@ -116,6 +116,8 @@ impl Loader {
         let (seq, header) = body::check(&health.store, index, self.copy, block)?;
         if !same_main(header.main_tag, health.store.main_tag) {
             health.store.change(index, |s| s.other_seq = s.other_seq.max(seq));
+            // What is saved from now on is newer than this too, or the next load would go by this.
+            health.store.seq = health.store.seq.max(seq);
             return Err(Why::OtherMain);
         }
         if seq > health.store.state(index).seq {

@@ -85,11 +85,9 @@ impl Health<'_> {
         let targets = self.store.targets(in_sync);
         let all = kind == SaveKind::Now || self.store.waited >= LAZY_EVERY;
         let lazy = if all { self.store.lazy | self.changed_zones(buffer) } else { 0 };
-        let lacking = match self.store.seq {
-            // Before the first save there is nothing that a copy could lack.
-            0 => 0,
-            _ => self.store.lacking(&targets),
-        };
+        let is_first = self.store.is_blank();
+        // Before the first save there is nothing that a copy could lack.
+        let lacking = if is_first { 0 } else { self.store.lacking(&targets) };
         let mut blocks = self.store.changed | lazy | lacking;
         let [Some(_), _] = targets else { return None };
         if all {
@@ -98,7 +96,7 @@ impl Health<'_> {
         if blocks == 0 {
             return None;
         }
-        if self.store.seq == 0 {
+        if is_first {
             blocks = self.store.all();
         }
         self.store.seq = self.store.seq.saturating_add(1).min(SEQ_MAX);
