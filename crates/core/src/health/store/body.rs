@@ -14,8 +14,7 @@ use crate::health::state::Health;
 use crate::health::zone::{Direction, Latency};
 
 const AT_POINTS: usize = AT_BODY + 4;
-const AT_POINTS_END: usize = AT_POINTS + POINTS * Point::BYTES;
-const _: () = assert!(AT_POINTS_END <= crate::units::BLOCK_BYTES);
+const _: () = assert!(AT_POINTS + POINTS * Point::BYTES <= crate::units::BLOCK_BYTES);
 
 const SPOT_BYTES: usize = 32;
 const ZONE_BYTES: usize = 16;
