@@ -67,10 +67,19 @@ impl<T: Wires> Clock<T> {
     }
 
     /// Sets the timer to the first deadline, if there is one.
+    ///
+    /// Without the lock, since that is not known to be short. Of several threads that set it at once, the last looks again: the deadline that
+    /// it went by may not be the first any more.
     pub fn arm(&self, wired: &Wired<T>) {
-        let deadlines = self.deadlines.lock();
-        if let Some(wait_ms) = deadlines.wait_ms(monotonic_ms()) {
-            self.runner.kick_in(wired, wait_ms);
+        let mut armed_ms = None;
+        loop {
+            let deadlines = *self.deadlines.lock();
+            let (first_ms, wait_ms) = (deadlines.first_ms(), deadlines.wait_ms(monotonic_ms()));
+            match wait_ms {
+                Some(wait_ms) if first_ms != armed_ms => self.runner.kick_in(wired, wait_ms),
+                _ => return,
+            }
+            armed_ms = first_ms;
         }
     }
 }

@@ -126,8 +126,7 @@ asmlinkage void fail_call_slow(void);
 asmlinkage __used unsigned long fail_call_sleep(void);
 asmlinkage __used unsigned long fail_call_sleep(void)
 {
-	/* Busy, as the caller may hold a spin lock. */
-	mdelay(READ_ONCE(slow_ms));
+	msleep(READ_ONCE(slow_ms));
 	slept = true;
 	return slow_function;
 }

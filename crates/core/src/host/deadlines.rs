@@ -49,8 +49,13 @@ impl<const N: usize> Table<N> {
 
     /// Milliseconds until the first deadline comes: 0 if it has. `None`: none is set. What is further away than fits is asked for again.
     pub fn wait_ms(&self, now_ms: u64) -> Option<u32> {
-        let first = self.at_ms.iter().flatten().min()?;
-        Some(u32::try_from(first.saturating_sub(now_ms)).unwrap_or(u32::MAX))
+        let first_ms = self.first_ms()?;
+        Some(u32::try_from(first_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX))
+    }
+
+    /// When the first deadline comes; `None`: none is set.
+    pub fn first_ms(&self) -> Option<u64> {
+        self.at_ms.iter().flatten().min().copied()
     }
 }
 
