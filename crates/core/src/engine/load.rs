@@ -39,12 +39,17 @@ impl fmt::Display for LoadError {
             LoadError::BlockLost(index) => {
                 write!(
                     f,
-                    "table block {index} is unreadable or damaged in every copy in sync; try dmremap check"
+                    "table block {index} is unreadable or damaged in every copy in sync; write nothing to the spare, \
+                     and make an image of it before any attempt at repair"
                 )
             }
             LoadError::Twins(group) => {
                 let sector = group.first_sector().0;
-                write!(f, "two entries of one generation claim sector {sector} of main; try dmremap check")
+                write!(
+                    f,
+                    "two entries of one generation claim sector {sector} of main; write nothing to the spare, \
+                     and make an image of it before any attempt at repair"
+                )
             }
             LoadError::Buffer => f.write_str("the buffer for loading is smaller than a block"),
         }

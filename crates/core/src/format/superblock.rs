@@ -62,7 +62,7 @@ pub struct Superblock {
     pub clean: bool,
     /// A format is under way or was cut off.
     pub formatting: bool,
-    /// Damage was seen; `dmremap check` has to look at the set.
+    /// Damage was seen.
     pub needs_check: bool,
     /// Epoch of the set, from 1, one more at each change of `in_sync`.
     pub epoch: u64,

@@ -14,7 +14,7 @@ use crate::error::ErrorKind;
 use crate::extent::{Range, Units};
 use crate::io::Device;
 use crate::lookup::Run;
-use crate::units::{sector_mask, Group, Sector};
+use crate::units::{sector_mask, Group, Sector, Slot};
 
 /// Where sectors go that are not narrowed any further.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,18 +84,9 @@ impl Repair {
                     return Next::Io(self.write_window(Device::Main, at.0, at, sectors));
                 }
                 Run::Slot { slot, .. } => {
-                    let (exposed, sectors) = self.exposed_in_slot(engine, sectors);
-                    if exposed && !self.in_place && (self.sent || self.failed_again) {
-                        // Written there with the rest of the slot at hand.
-                        self.mark(sectors, Mark::Stays);
-                        continue;
+                    if let Some(next) = self.narrow_slot(engine, slot, sectors, now_ms) {
+                        return next;
                     }
-                    let step_sectors = if now_ms >= self.deadline_ms { 0 } else { self.step_sectors };
-                    let sectors = SLOTS.piece(self.cursor.0, sectors, step_sectors);
-                    self.state = State::NarrowSlot { sectors };
-                    let in_slot = engine.geometry().slot_block(slot).first_sector();
-                    let sector = in_slot + u64::from(self.cursor.in_group());
-                    return Next::Io(self.write_window(Device::Spare, sector, self.cursor, sectors));
                 }
                 Run::Bad { .. } if self.in_place => {
                     self.fail(self.job.error);
@@ -117,6 +108,22 @@ impl Repair {
             }
         }
         self.begin_placing(engine)
+    }
+
+    /// The next `sectors` sectors live from `slot` on; `None` if they are only marked.
+    fn narrow_slot(&mut self, engine: &Engine<'_>, slot: Slot, sectors: u32, now_ms: u64) -> Option<Next> {
+        let (exposed, sectors) = self.exposed_in_slot(engine, sectors);
+        if exposed && !self.in_place && (self.sent || self.failed_again) {
+            // Written there with the rest of the slot at hand.
+            self.mark(sectors, Mark::Stays);
+            return None;
+        }
+        let step_sectors = if now_ms >= self.deadline_ms { 0 } else { self.step_sectors };
+        let sectors = SLOTS.piece(self.cursor.0, sectors, step_sectors);
+        self.state = State::NarrowSlot { sectors };
+        let in_slot = engine.geometry().slot_block(slot).first_sector();
+        let sector = in_slot + u64::from(self.cursor.in_group());
+        Some(Next::Io(self.write_window(Device::Spare, sector, self.cursor, sectors)))
     }
 
     /// Whether the breaker is open, and this repair not the one that finds out.
