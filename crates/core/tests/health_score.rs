@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use remap_core::engine::{Mode, NoRemapReason};
 use remap_core::health::evidence::Evidence;
 use remap_core::health::score::{Facts, PartKind, Score};
+use remap_core::health::SetFacts;
 
 fn mode() -> impl Strategy<Value = (Mode, Option<NoRemapReason>)> {
     prop_oneof![
@@ -41,15 +42,18 @@ fn facts() -> impl Strategy<Value = Facts> {
             pass_ended,
             unreadable,
             bursts,
-            slots_used: slots.0,
-            slots_total: slots.1,
-            slots_retired: slots.2,
-            slots_suspect: slots.3,
-            emergency_percent: copies.0,
-            copies: copies.1,
-            copies_in_sync: copies.2,
-            mode,
-            no_remap,
+            set: SetFacts {
+                slots_used: slots.0,
+                slots_total: slots.1,
+                slots_retired: slots.2,
+                slots_suspect: slots.3,
+                emergency_percent: copies.0,
+                copies: copies.1,
+                copies_in_sync: copies.2,
+                mode,
+                no_remap,
+                pending: 0,
+            },
             evidence,
             age_s,
         },
@@ -62,11 +66,11 @@ fn worse(facts: &Facts, which: usize, by: u32) -> Facts {
     let amount = match which {
         0 => &mut f.unreadable,
         1..=4 => &mut f.bursts[which - 1],
-        5 => &mut f.slots_used,
-        6 => &mut f.slots_retired,
-        7 => &mut f.slots_suspect,
+        5 => &mut f.set.slots_used,
+        6 => &mut f.set.slots_retired,
+        7 => &mut f.set.slots_suspect,
         _ => {
-            f.copies_in_sync = f.copies_in_sync.saturating_sub(by);
+            f.set.copies_in_sync = f.set.copies_in_sync.saturating_sub(by);
             return f;
         }
     };

@@ -1,6 +1,5 @@
-//! A host's facts of the set, and what changes with a score.
+//! A host's facts of the set.
 
-use super::risk::Risk;
 use crate::engine::{Mode, NoRemapReason};
 
 /// A host's facts of the set.
@@ -26,13 +25,4 @@ pub struct SetFacts {
     pub no_remap: Option<NoRemapReason>,
     /// Blocks of main that cannot be read.
     pub pending: u32,
-}
-
-/// Changes that came with a score: each is told once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct News {
-    /// The risk is another.
-    pub risk: Option<Risk>,
-    /// Parts, as bits, that are worse than when they were acknowledged.
-    pub worse: u8,
 }

@@ -22,5 +22,6 @@ pub mod store;
 pub mod tables;
 pub mod zone;
 
-pub use facts::{News, SetFacts};
+pub use facts::SetFacts;
+pub use risk::News;
 pub use state::{Health, Storage, WrongStorage, FAILURE_HALF, MAP_BYTES, MAP_BYTES_MAX, SLOW_HALF};

@@ -103,11 +103,6 @@ impl Acks {
         }
     }
 
-    /// Whether a part, by its number, is acknowledged.
-    pub fn is_acknowledged(&self, part: usize) -> bool {
-        self.0.get(part).is_some_and(Option::is_some)
-    }
-
     /// Takes a score: acknowledged parts that are worse than they have been since, as bits, are news and no longer acknowledged. One that
     /// has become safe is none either.
     pub fn update(&mut self, score: &Score) -> u8 {
@@ -122,6 +117,15 @@ impl Acks {
         }
         worse
     }
+}
+
+/// Changes that came with a score: each is told once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// The risk is another.
+    pub risk: Option<Risk>,
+    /// Parts, as bits, that are worse than when they were acknowledged.
+    pub worse: u8,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The score: the lowest of its parts, each looked up in tables. Worked out on demand, never in the path of a bio.
 
 use super::evidence::Evidence;
+use super::facts::SetFacts;
 use super::tables::{self, look_up, permille, SCORE_MAX};
 use crate::engine::{Mode, NoRemapReason};
 
@@ -129,24 +130,8 @@ pub struct Facts {
     pub unreadable: u32,
     /// Sums of bursts, in parts of [`super::decay::UNIT`]: failures, failed writes, repeated reads, slow reads.
     pub bursts: [u32; 4],
-    /// Slots in use.
-    pub slots_used: u32,
-    /// Slots that may be used.
-    pub slots_total: u32,
-    /// Slots that failed.
-    pub slots_retired: u32,
-    /// Slots with suspect sectors.
-    pub slots_suspect: u32,
-    /// Percent of slots in use from which on the room counts as used up, 1 to 100.
-    pub emergency_percent: u32,
-    /// Copies of the metadata.
-    pub copies: u32,
-    /// Those in sync.
-    pub copies_in_sync: u32,
-    /// The mode.
-    pub mode: Mode,
-    /// Why it is `no-remap`.
-    pub no_remap: Option<NoRemapReason>,
+    /// The set itself.
+    pub set: SetFacts,
     /// Evidence of a monitor.
     pub evidence: Evidence,
     /// Age of the health in seconds.
@@ -198,31 +183,31 @@ fn latency(f: &Facts) -> Part {
     looked_for(part, f.pass_ended)
 }
 
-fn space(f: &Facts) -> Part {
-    let used = permille(f.slots_used, f.slots_total);
-    let emergency = used >= f.emergency_percent.clamp(1, 100).saturating_mul(10);
+fn space(set: &SetFacts) -> Part {
+    let used = permille(set.slots_used, set.slots_total);
+    let emergency = used >= set.emergency_percent.clamp(1, 100).saturating_mul(10);
     let limit = if emergency { tables::SPACE_EMERGENCY } else { SCORE_MAX };
     lowest(PartKind::Space, &[(Reason::SlotsUsed, used, look_up(tables::SPACE, used).min(limit))])
 }
 
-fn spare(f: &Facts) -> Part {
+fn spare(set: &SetFacts) -> Part {
     // A slot that failed is one, however many there are.
-    let retired = permille(f.slots_retired, f.slots_total).max(u32::from(f.slots_retired > 0));
-    let out = f.copies.saturating_sub(f.copies_in_sync);
-    let few = if f.copies_in_sync < 2 { tables::COPIES_FEW } else { SCORE_MAX };
+    let retired = permille(set.slots_retired, set.slots_total).max(u32::from(set.slots_retired > 0));
+    let out = set.copies.saturating_sub(set.copies_in_sync);
+    let few = if set.copies_in_sync < 2 { tables::COPIES_FEW } else { SCORE_MAX };
     lowest(
         PartKind::Spare,
         &[
             (Reason::CopiesOut, out, look_up(tables::COPIES_OUT, out).min(few)),
-            (Reason::SlotsSuspect, f.slots_suspect, look_up(tables::SUSPECT, f.slots_suspect)),
+            (Reason::SlotsSuspect, set.slots_suspect, look_up(tables::SUSPECT, set.slots_suspect)),
             (Reason::SlotsRetired, retired, look_up(tables::RETIRED, retired)),
         ],
     )
 }
 
-fn mode(f: &Facts) -> Part {
-    let breaker = matches!(f.no_remap, Some(NoRemapReason::Breaker(_)));
-    let score = match f.mode {
+fn mode(set: &SetFacts) -> Part {
+    let breaker = matches!(set.no_remap, Some(NoRemapReason::Breaker(_)));
+    let score = match set.mode {
         Mode::Rw => SCORE_MAX,
         Mode::Degraded => tables::MODE_DEGRADED,
         Mode::NoRemap if breaker => tables::MODE_BREAKER,
@@ -246,7 +231,8 @@ fn smart(f: &Facts) -> Part {
 impl Score {
     /// Works the score out.
     pub fn of(facts: &Facts) -> Score {
-        let parts = [media(facts), latency(facts), space(facts), spare(facts), mode(facts), smart(facts)];
+        let set = &facts.set;
+        let parts = [media(facts), latency(facts), space(set), spare(set), mode(set), smart(facts)];
         let lowest = parts.iter().filter_map(|part| part.score).min();
         // Without a monitor there is no smart; without a pass over main there is no score that is good.
         let complete = parts.iter().all(|part| part.score.is_some() || part.kind == PartKind::Smart);

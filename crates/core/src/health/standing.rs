@@ -1,8 +1,9 @@
 //! From the health and a host's facts of the set to the score, its news and the weekly points.
 
 use super::counters::Counter;
-use super::facts::{News, SetFacts};
+use super::facts::SetFacts;
 use super::points::{Point, POINT_EVERY_S};
+use super::risk::News;
 use super::score::{Facts, Score};
 use super::state::Health;
 
@@ -16,15 +17,7 @@ impl Health<'_> {
             pass_ended: self.cursor.pass_ended,
             unreadable: unreadable as u32,
             bursts: [bursts, writes, self.retried.at(age_s).0, self.slow.at(age_s).0],
-            slots_used: set.slots_used,
-            slots_total: set.slots_total,
-            slots_retired: set.slots_retired,
-            slots_suspect: set.slots_suspect,
-            emergency_percent: set.emergency_percent,
-            copies: set.copies,
-            copies_in_sync: set.copies_in_sync,
-            mode: set.mode,
-            no_remap: set.no_remap,
+            set: *set,
             evidence: self.evidence,
             age_s,
         })
