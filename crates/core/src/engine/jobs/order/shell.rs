@@ -1,6 +1,6 @@
 //! What the machines of orders have in common: they hold healthy groups, whose users wait.
 
-use crate::engine::jobs::protocol::Drain;
+use crate::engine::jobs::protocol::{Drain, Next};
 use crate::engine::jobs::window::{Masks, Window};
 use crate::engine::limits::WINDOW_GROUPS;
 use crate::engine::set::Engine;
@@ -8,6 +8,28 @@ use crate::gate::Lanes;
 
 /// How often an order holds the groups of a window and lets go of them again before it stops there.
 const HOLD_TRIES: u32 = 8;
+
+/// An order goes through its range window by window.
+pub(super) trait Windows {
+    /// Begins with the next window; `None` if there is nothing to do in it.
+    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next>;
+
+    /// Counts what has become of a window, and lets go of all that the order has of it.
+    fn end_window(&mut self, engine: &mut Engine<'_>);
+
+    /// The next step, where `None` ends the window at hand. Windows in which there is nothing to do follow one another here.
+    fn through_windows(&mut self, engine: &mut Engine<'_>, mut step: Option<Next>, now_ms: u64) -> Next {
+        loop {
+            match step {
+                Some(next) => return next,
+                None => {
+                    self.end_window(engine);
+                    step = self.begin_window(engine, now_ms);
+                }
+            }
+        }
+    }
+}
 
 impl Engine<'_> {
     /// Writes under way take too long for users of the wanted groups of a window to wait: lets go of all that `context` claimed and held

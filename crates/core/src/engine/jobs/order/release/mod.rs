@@ -16,6 +16,7 @@ mod remove;
 mod verify;
 
 use super::relocate::Relocate;
+use super::shell::Windows;
 use crate::engine::jobs::protocol::{Drain, Event, Next};
 use crate::engine::jobs::window::{Masks, Window, NO_SECTORS};
 use crate::engine::limits::{HELD_MS, WINDOW_GROUPS};
@@ -161,7 +162,7 @@ impl Release {
 
     /// The next step after `event`.
     pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
-        let mut step = match (self.state, event) {
+        let step = match (self.state, event) {
             (State::Begin, Event::Go) => self.begin_window(engine, now_ms),
             (State::Keep, event) => self.keep_on(engine, event, now_ms),
             (State::Claim, Event::Go) => self.claim(engine),
@@ -193,36 +194,7 @@ impl Release {
                 None
             }
         };
-        // Windows in which there is nothing to do follow one another here.
-        loop {
-            match step {
-                Some(next) => return next,
-                None => {
-                    self.end_window(engine);
-                    step = self.begin_window(engine, now_ms);
-                }
-            }
-        }
-    }
-
-    /// Begins with the next window; `None` if nothing in it is mapped.
-    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
-        let at = Sector(self.window.end());
-        if self.stop || at.0 >= self.range.end() {
-            self.tell_aside(engine, at.0..u64::MAX);
-            self.tally.next = (at.0 < self.range.end()).then_some(at.max(self.range.first));
-            return Some(Next::Done(Ok(())));
-        }
-        let end = self.whole.end();
-        self.carry_kept(at);
-        self.window = Window::cut(at, end, self.groups).in_whole_units(engine, end);
-        self.slow = false;
-        self.look(engine);
-        if self.wanted == NO_SECTORS {
-            return None;
-        }
-        self.tries = 0;
-        self.move_aside(engine, now_ms)
+        self.through_windows(engine, step, now_ms)
     }
 
     /// Finds what of the window is to go back: what was asked for, and what was moved for its sake.
@@ -313,6 +285,28 @@ impl Release {
         let drain = engine.make_way(self.context, &mut self.window, &self.wanted, &mut self.tries);
         self.stop |= drain.is_none();
         drain.map(Next::Drain)
+    }
+}
+
+impl Windows for Release {
+    /// Begins with the next window; `None` if nothing in it is mapped.
+    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+        let at = Sector(self.window.end());
+        if self.stop || at.0 >= self.range.end() {
+            self.tell_aside(engine, at.0..u64::MAX);
+            self.tally.next = (at.0 < self.range.end()).then_some(at.max(self.range.first));
+            return Some(Next::Done(Ok(())));
+        }
+        let end = self.whole.end();
+        self.carry_kept(at);
+        self.window = Window::cut(at, end, self.groups).in_whole_units(engine, end);
+        self.slow = false;
+        self.look(engine);
+        if self.wanted == NO_SECTORS {
+            return None;
+        }
+        self.tries = 0;
+        self.move_aside(engine, now_ms)
     }
 
     fn end_window(&mut self, engine: &mut Engine<'_>) {

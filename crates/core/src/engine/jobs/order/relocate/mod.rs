@@ -11,6 +11,7 @@
 mod placing;
 mod read;
 
+use super::shell::Windows;
 use crate::engine::jobs::place::Placer;
 use crate::engine::jobs::protocol::{Drain, Event, Next};
 use crate::engine::jobs::sweep::Sweep;
@@ -144,7 +145,7 @@ impl Relocate {
 
     /// The next step after `event`.
     pub fn next(&mut self, engine: &mut Engine<'_>, event: Event, now_ms: u64) -> Next {
-        let mut step = match (self.state, event) {
+        let step = match (self.state, event) {
             (State::Begin, Event::Go) => self.begin_window(engine, now_ms),
             (State::Survey, Event::Io(result)) => self.surveyed(engine, result, now_ms),
             (State::Claim, Event::Go) => self.claim(engine, now_ms),
@@ -177,43 +178,7 @@ impl Relocate {
                 None
             }
         };
-        // Windows in which there is nothing to do follow one another here.
-        loop {
-            match step {
-                Some(next) => return next,
-                None => {
-                    self.end_window(engine);
-                    step = self.begin_window(engine, now_ms);
-                }
-            }
-        }
-    }
-
-    /// Begins with the next window; `None` if nothing in it is to move.
-    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
-        let at = Sector(self.window.end());
-        if self.stop || at.0 >= self.range.end() {
-            self.tally.next = (at.0 < self.range.end()).then_some(at);
-            return Some(Next::Done(Ok(())));
-        }
-        self.window = Window::cut(at, self.range.end(), self.groups);
-        self.slow = false;
-        (self.queued, self.remapped) = (NO_SECTORS, NO_SECTORS);
-        (self.unreadable, self.failed) = (NO_SECTORS, NO_SECTORS);
-        for (nth, wanted) in self.wanted.iter_mut().enumerate() {
-            *wanted = self.window.mask(nth);
-        }
-        self.leave_out_mapped(engine);
-        if let Some(range) = self.beside {
-            let beside = engine.beside(&self.window, &range);
-            self.wanted.iter_mut().zip(&beside).for_each(|(wanted, beside)| *wanted &= beside);
-        }
-        if !engine.mode.remaps() {
-            (self.failed, self.wanted) = (self.wanted, NO_SECTORS);
-            return None;
-        }
-        self.sweep = Sweep::new(engine, &self.window, engine.settings.error_threshold.max(1));
-        self.survey(engine, now_ms)
+        self.through_windows(engine, step, now_ms)
     }
 
     fn leave_out_mapped(&mut self, engine: &Engine<'_>) {
@@ -258,6 +223,35 @@ impl Relocate {
         let drain = engine.make_way(self.context, &mut self.window, &self.wanted, &mut self.tries);
         self.stop |= drain.is_none();
         drain.map(Next::Drain)
+    }
+}
+
+impl Windows for Relocate {
+    /// Begins with the next window; `None` if nothing in it is to move.
+    fn begin_window(&mut self, engine: &mut Engine<'_>, now_ms: u64) -> Option<Next> {
+        let at = Sector(self.window.end());
+        if self.stop || at.0 >= self.range.end() {
+            self.tally.next = (at.0 < self.range.end()).then_some(at);
+            return Some(Next::Done(Ok(())));
+        }
+        self.window = Window::cut(at, self.range.end(), self.groups);
+        self.slow = false;
+        (self.queued, self.remapped) = (NO_SECTORS, NO_SECTORS);
+        (self.unreadable, self.failed) = (NO_SECTORS, NO_SECTORS);
+        for (nth, wanted) in self.wanted.iter_mut().enumerate() {
+            *wanted = self.window.mask(nth);
+        }
+        self.leave_out_mapped(engine);
+        if let Some(range) = self.beside {
+            let beside = engine.beside(&self.window, &range);
+            self.wanted.iter_mut().zip(&beside).for_each(|(wanted, beside)| *wanted &= beside);
+        }
+        if !engine.mode.remaps() {
+            (self.failed, self.wanted) = (self.wanted, NO_SECTORS);
+            return None;
+        }
+        self.sweep = Sweep::new(engine, &self.window, engine.settings.error_threshold.max(1));
+        self.survey(engine, now_ms)
     }
 
     fn end_window(&mut self, engine: &mut Engine<'_>) {
