@@ -43,11 +43,6 @@ impl<'a> Spots<'a> {
         self.used
     }
 
-    /// Spots that there is room for.
-    pub const fn capacity(&self) -> usize {
-        self.spots.len()
-    }
-
     /// Spots that were given up since activation because the table was full.
     pub const fn dropped(&self) -> u64 {
         self.dropped
